@@ -1,0 +1,72 @@
+//! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
+
+use async_trait::async_trait;
+
+use crate::model::{Class, EvidenceNote, Touch};
+
+/// Where an end stands, by looking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is so; the text says what was seen.
+    Done(String),
+    /// It is not so and may be acted upon.
+    Ready,
+    /// It is on its way, by us or by somebody else: look again later.
+    Busy {
+        /// What is under way.
+        with: String,
+    },
+    /// It must not be acted upon.
+    Refused {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why an action did not look or act.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {seen}")]
+pub struct ActionError {
+    /// What was tried.
+    pub doing: String,
+    /// What was seen.
+    pub seen: String,
+    /// What may be tried next.
+    pub class: Class,
+    /// The error beneath.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Where touches are written before and after they are made. The engine gives it; it writes to the journal.
+#[async_trait]
+pub trait Scribe: Send + Sync {
+    /// Writes the intent. The touch must not be made when this fails.
+    async fn before(&self, touch: &Touch) -> Result<(), ActionError>;
+    /// Writes what was read back.
+    async fn after(&self, touch: &Touch, seen: EvidenceNote) -> Result<(), ActionError>;
+    /// Tells the watching person what is going on; not journaled.
+    fn progress(&self, text: &str);
+}
+
+/// A touch that was announced in an earlier life of the run and whose result was never written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenTouch {
+    /// The touch.
+    pub touch: Touch,
+    /// Seconds since it was announced.
+    pub age_s: u64,
+}
+
+/// One step of one node, ready to be walked.
+#[async_trait]
+pub trait Action: Send + Sync {
+    /// Asks; changes nothing. `open` is a touch of an earlier life whose result is not known.
+    async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError>;
+    /// Changes the world, only after `Ready`; every touch is announced to the scribe first and read back after.
+    async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
+    /// Gives back what was borrowed (boot override, grant); says what it gave back. Idempotent.
+    async fn release(&self) -> Result<Vec<String>, ActionError>;
+    /// Longest wait from an act to its end, in seconds.
+    fn deadline_s(&self) -> u64;
+}

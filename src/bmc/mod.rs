@@ -1,0 +1,106 @@
+//! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::model::{BmcFacts, BootOverride, Class, Component, PowerState, PowerVerb, Reading, Version};
+
+/// What became of a write. A blind retry cannot be written: the only way on from `Ambiguous` is to look.
+#[derive(Debug)]
+#[must_use]
+pub enum Written {
+    /// Read back and seen in effect; the text says what was seen.
+    Applied(String),
+    /// It certainly had no effect.
+    NotApplied(BmcError),
+    /// The answer was lost, or the read-back does not show it yet; the text says what was seen.
+    Ambiguous(String),
+}
+
+/// Why a BMC was not heard or did not obey.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {seen}")]
+pub struct BmcError {
+    /// What was tried, as a lower-case fragment, such as `GET /redfish/v1/Systems`.
+    pub doing: String,
+    /// What was seen, escaped.
+    pub seen: String,
+    /// What sort of trouble it is.
+    pub kind: BmcTrouble,
+    /// The error beneath.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Sorts of trouble with a BMC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BmcTrouble {
+    /// No answer at the address.
+    Unreachable,
+    /// The account or password was refused. Never tried again by itself: BMCs lock accounts.
+    Credentials,
+    /// The certificate is not the recorded one, or none is recorded and first contact was not allowed. No credential was sent.
+    Certificate {
+        /// SHA-256 of the certificate that was shown, as hex.
+        seen: String,
+    },
+    /// The BMC asked to wait.
+    Busy,
+    /// It said no.
+    Refused,
+    /// It has no such function.
+    Unsupported,
+    /// It answered something that is not the protocol, or more than the limits allow.
+    Malformed,
+    /// A deadline passed.
+    TimedOut,
+}
+
+impl BmcError {
+    /// What may be tried next.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self.kind {
+            BmcTrouble::Unreachable | BmcTrouble::Busy | BmcTrouble::TimedOut | BmcTrouble::Malformed => Class::Transient,
+            BmcTrouble::Credentials | BmcTrouble::Certificate { .. } | BmcTrouble::Refused => Class::Refused,
+            BmcTrouble::Unsupported => Class::Unsupported,
+        }
+    }
+}
+
+/// A long-running operation inside the BMC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BmcTask {
+    /// Its name.
+    pub id: String,
+    /// State in the BMC's words (Redfish `TaskState`).
+    pub state: String,
+    /// Percent done, when it says.
+    pub percent: Option<u8>,
+    /// Its messages, escaped.
+    pub messages: Vec<String>,
+}
+
+/// One node's BMC.
+#[async_trait]
+pub trait Bmc: Send + Sync {
+    /// Who the BMC says it and its node are.
+    async fn identity(&self) -> Result<BmcFacts, BmcError>;
+    /// Chassis power.
+    async fn power(&self) -> Result<Reading<PowerState>, BmcError>;
+    /// Changes the chassis power and reads it back until `deadline` (from now) has passed.
+    async fn set_power(&self, verb: PowerVerb, deadline: std::time::Duration) -> Written;
+    /// Boot override as the BMC holds it.
+    async fn boot(&self) -> Result<Reading<BootOverride>, BmcError>;
+    /// Sets the boot override and reads it back.
+    async fn set_boot(&self, want: &BootOverride) -> Written;
+    /// Firmware inventory.
+    async fn firmware(&self) -> Result<Reading<BTreeMap<Component, Version>>, BmcError>;
+    /// Long-running operations.
+    async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError>;
+    /// SHA-256 of the certificate that was accepted, when TLS was used and a connection has been made.
+    fn certificate(&self) -> Option<crate::model::Digest>;
+    /// Ends the session; leaves no session behind on the BMC.
+    async fn close(&self);
+}

@@ -1,0 +1,279 @@
+//! What happened, as it is written to the journal before anybody is told.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BootOverride, Judgement, NodeId, PlanId, RunId, StepId, Verdict};
+
+/// One line of the journal. Old journals stay readable for ever: variants and fields are added, never changed; what is not known reads as
+/// [`Event::Unknown`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Event {
+    /// A run began; the plan itself is kept beside the journal's events.
+    RunStarted {
+        /// Plan.
+        plan: PlanId,
+        /// Who started it (`user@host`).
+        by: String,
+        /// Version of `bringup`.
+        version: String,
+    },
+    /// A run was taken up again after a stop.
+    RunResumed {
+        /// Who resumed it.
+        by: String,
+    },
+    /// The plan could not include this node.
+    NodeBlocked {
+        /// Node.
+        node: NodeId,
+        /// Accelerators that stay idle.
+        accelerators: u32,
+        /// Why.
+        why: String,
+    },
+    /// The node left the pool, before it is touched.
+    NodeDrained {
+        /// Node.
+        node: NodeId,
+        /// False when it was not in the pool.
+        was_member: bool,
+    },
+    /// A step began: its first look is next.
+    StepBegan {
+        /// Node.
+        node: NodeId,
+        /// Step.
+        step: StepId,
+        /// What the step is to bring about, for people.
+        title: String,
+    },
+    /// Intent: the touch that comes next. Written before the touch.
+    AttemptBegan {
+        /// Node.
+        node: NodeId,
+        /// Step.
+        step: StepId,
+        /// Counts from 1 within the step.
+        attempt: u32,
+        /// What is about to be done.
+        touch: Touch,
+    },
+    /// What became of the touch, read back.
+    AttemptEnded {
+        /// Node.
+        node: NodeId,
+        /// Step.
+        step: StepId,
+        /// Which attempt.
+        attempt: u32,
+        /// The touch.
+        touch: Touch,
+        /// What was read back.
+        seen: EvidenceNote,
+    },
+    /// The step's end was seen.
+    StepFinished {
+        /// Node.
+        node: NodeId,
+        /// Step.
+        step: StepId,
+        /// False when it was so already.
+        changed: bool,
+        /// What was seen.
+        evidence: String,
+    },
+    /// The step's end was not reached.
+    StepFailed {
+        /// Node.
+        node: NodeId,
+        /// Step.
+        step: StepId,
+        /// Kind of failure.
+        class: Class,
+        /// What was tried and seen.
+        error: String,
+    },
+    /// The gate judged.
+    Checked {
+        /// Node.
+        node: NodeId,
+        /// Verdict on the node.
+        verdict: Verdict,
+        /// Findings on the node itself.
+        findings: Vec<super::Finding>,
+        /// Verdict on each accelerator.
+        devices: Vec<Judgement>,
+    },
+    /// The node works in the pool.
+    NodeAdmitted {
+        /// Node.
+        node: NodeId,
+        /// Pool.
+        pool: String,
+        /// Accelerators that work.
+        devices: Vec<DeviceVerdict>,
+        /// Accelerators that do not.
+        withheld: Vec<DeviceVerdict>,
+        /// Fewer than bought.
+        degraded: bool,
+    },
+    /// The node stays out, with its evidence.
+    NodeQuarantined {
+        /// Node.
+        node: NodeId,
+        /// Accelerators that stay idle.
+        accelerators: u32,
+        /// Why.
+        why: String,
+    },
+    /// Something borrowed was given back (boot override, grant).
+    Released {
+        /// Node.
+        node: NodeId,
+        /// What.
+        what: String,
+    },
+    /// Nothing new starts until somebody releases the run.
+    RunHeld {
+        /// Why.
+        why: String,
+    },
+    /// A held run goes on.
+    RunReleased {
+        /// Who released it.
+        by: String,
+    },
+    /// Somebody gave the run up; what it had borrowed was given back.
+    RunAborted {
+        /// Who.
+        by: String,
+    },
+    /// Every node has ended.
+    RunFinished,
+    /// Written by a newer version.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Event {
+    /// The node that it is about, if it is about one.
+    #[must_use]
+    pub fn node(&self) -> Option<&NodeId> {
+        match self {
+            Self::NodeBlocked { node, .. }
+            | Self::NodeDrained { node, .. }
+            | Self::StepBegan { node, .. }
+            | Self::AttemptBegan { node, .. }
+            | Self::AttemptEnded { node, .. }
+            | Self::StepFinished { node, .. }
+            | Self::StepFailed { node, .. }
+            | Self::Checked { node, .. }
+            | Self::NodeAdmitted { node, .. }
+            | Self::NodeQuarantined { node, .. }
+            | Self::Released { node, .. } => Some(node),
+            Self::RunStarted { .. }
+            | Self::RunResumed { .. }
+            | Self::RunHeld { .. }
+            | Self::RunReleased { .. }
+            | Self::RunAborted { .. }
+            | Self::RunFinished
+            | Self::Unknown => None,
+        }
+    }
+}
+
+/// One change of the world, named before it is made. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Touch {
+    /// Hand out a netboot grant.
+    IssueGrant {
+        /// Public name of the grant.
+        grant: String,
+    },
+    /// Set the boot override.
+    SetBoot(BootOverride),
+    /// Change the power.
+    Power(super::PowerVerb),
+    /// Push a file.
+    Push {
+        /// Path on the node.
+        to: String,
+        /// Its SHA-256.
+        sha256: super::Digest,
+    },
+    /// Run an install command.
+    Run {
+        /// Argument vector.
+        argv: Vec<String>,
+    },
+    /// Put the node to work.
+    Admit,
+    /// A kind of touch that a newer version knows.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What was read back after a touch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceNote {
+    /// It took effect; seen.
+    Applied(String),
+    /// It did not take effect; seen.
+    NotApplied(String),
+    /// The answer was lost and looking has not settled it yet.
+    Ambiguous(String),
+}
+
+/// An accelerator in a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceVerdict {
+    /// Which one.
+    pub device: String,
+    /// Its serial.
+    pub serial: Option<String>,
+    /// Its verdict.
+    pub verdict: Verdict,
+}
+
+/// Kind of failure; decides what may be tried next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// May pass by itself: a reset connection, a busy BMC, a time-out on a read.
+    Transient,
+    /// A write whose answer was lost: settled only by looking.
+    Ambiguous,
+    /// The far end said no, or is not what was expected: trying again is wrong.
+    Refused,
+    /// The far end cannot do this.
+    Unsupported,
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Transient => "transient",
+            Self::Ambiguous => "ambiguous",
+            Self::Refused => "refused",
+            Self::Unsupported => "unsupported",
+        })
+    }
+}
+
+/// An event as the journal holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Position in the journal, from 1.
+    pub seq: u64,
+    /// Run.
+    pub run: RunId,
+    /// Wall-clock time in milliseconds since 1970-01-01 UTC; for people only, order is by `seq`.
+    pub at_ms: i64,
+    /// What happened.
+    pub event: Event,
+    /// SHA-256 over the previous line's hash and this line, as hex.
+    pub hash: String,
+}

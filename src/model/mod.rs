@@ -1,0 +1,28 @@
+//! The nouns of the house: data and legal change. Never I/O, async, a clock or dice.
+
+mod event;
+mod finding;
+mod id;
+mod inventory;
+mod plan;
+mod playbook;
+mod power;
+mod probe;
+mod run;
+mod secret;
+mod state;
+
+pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
+pub use finding::{Finding, Judgement, Verdict};
+pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
+pub use inventory::{
+    AcceleratorKind, AcceleratorProfile, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Node, PowerDraw, Rack,
+    SshAccess,
+};
+pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
+pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
+pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
+pub use probe::{Answer, Probe, ProbeOutput};
+pub use run::{Lifecycle, NodeState, Phase, RunState, TransitionError};
+pub use secret::{SecretRef, SecretRefError};
+pub use state::{BmcFacts, Observed, Reading, SystemFacts};

@@ -1,0 +1,166 @@
+//! A plan: everything that `apply` will do, decided. Execution has no choices left.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, Install, NodeId, Observed, PlanId, Policy, RackId, RolloutPolicy,
+    StepId, VersionProbe,
+};
+
+/// The `format_version` that this build writes and reads.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// A plan for a whole run. Same inputs and same observations give the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format_version: u32,
+    /// Digest of the rest of the plan.
+    pub id: PlanId,
+    /// Site.
+    pub site: String,
+    /// Playbook.
+    pub playbook: String,
+    /// Digest of the expanded inventory that it rests on.
+    pub inventory: Digest,
+    /// SHA-256 of every input file.
+    pub inputs: BTreeMap<String, Digest>,
+    /// Who may go when.
+    pub limits: Limits,
+    /// Nodes in the order in which they may start.
+    pub waves: Vec<Wave>,
+    /// One line per node that is to be brought up.
+    pub nodes: Vec<NodePlan>,
+    /// Nodes that cannot be planned, and why; their accelerators are idle for this stated reason.
+    pub blocked: Vec<Blocked>,
+}
+
+/// Who may go when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The playbook's rollout policy.
+    pub rollout: RolloutPolicy,
+    /// Rack and feed of each node, and its peak draw in watts.
+    pub domains: BTreeMap<NodeId, (RackId, Option<String>, u32)>,
+}
+
+/// Nodes that may be under way together; the next wave starts when this one has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// True for the canary.
+    pub canary: bool,
+    /// Its nodes, in order.
+    pub nodes: Vec<NodeId>,
+}
+
+/// One node's line. There is no plan without a gate: the suite is a field, not a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodePlan {
+    /// Node.
+    pub node: NodeId,
+    /// Pool that it joins.
+    pub pool: String,
+    /// What was seen, and must still be so when `apply` starts.
+    pub rests_on: RestsOn,
+    /// In this order. Empty when only the gate is left to pass.
+    pub steps: Vec<Step>,
+    /// The gate.
+    pub suite: Suite,
+}
+
+/// The observations that a node's line rests on; compared when `apply` starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestsOn {
+    /// All that the survey found.
+    pub observed: Observed,
+}
+
+/// One step: an end that one can look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Name inside the node's line.
+    pub id: StepId,
+    /// The end.
+    pub action: ActionSpec,
+    /// Why it is needed: what was seen against what is wanted.
+    pub why: String,
+}
+
+/// The ends that this version can bring about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionSpec {
+    /// The node runs this image, booted by this plan, and lets us in.
+    Netboot {
+        /// Image name, for people.
+        image: String,
+        /// Digest over kernel, initrds, root and command line: what the node must say it booted.
+        image_digest: Digest,
+        /// Kernel.
+        kernel: Artifact,
+        /// Initial RAM disks.
+        initrd: Vec<Artifact>,
+        /// Root file system.
+        root: Option<Artifact>,
+        /// Kernel arguments.
+        cmdline: Vec<String>,
+        /// `pxe` or `uefi-http`.
+        method: BootTarget,
+        /// Firmware interface.
+        mode: BootMode,
+        /// Boot id of the system that ran when the plan was made; the new one must differ.
+        old_boot_id: Option<String>,
+        /// Longest wait for a login, in seconds.
+        deadline_s: u32,
+    },
+    /// The stack's components are at the versions wanted.
+    InstallStack {
+        /// Stack name.
+        stack: String,
+        /// What to install, in order.
+        install: Vec<Install>,
+        /// How the result is read back.
+        versions: Vec<VersionProbe>,
+    },
+}
+
+/// What the gate asks and how it judges: the policy, and what was bought.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Suite {
+    /// Acceptance policy.
+    pub policy: Policy,
+    /// What was bought.
+    pub accelerator: AcceleratorProfile,
+    /// Node serial from the facts.
+    pub serial: Option<String>,
+    /// Node UUID from the facts.
+    pub uuid: Option<String>,
+    /// Accelerator serials from the facts.
+    pub accelerator_serials: Vec<String>,
+}
+
+/// A check whose silence is accepted for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// Check name.
+    pub check: String,
+    /// Reason.
+    pub reason: String,
+    /// Last day on which it counts, as `YYYY-MM-DD` (UTC).
+    pub until: String,
+}
+
+/// A node that cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Node.
+    pub node: NodeId,
+    /// Accelerators that stay idle.
+    pub accelerators: u32,
+    /// What was tried and seen.
+    pub why: String,
+    /// The next command for a person.
+    pub hint: String,
+}

@@ -1,0 +1,1 @@
+//! The one test binary; each module tests one room or one promise.
