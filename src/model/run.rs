@@ -233,7 +233,9 @@ impl NodeState {
             }
             (Event::NodeBlocked { .. }, _) => return refuse("node-blocked"),
             // A resumed run drains again: draining is idempotent and the pool may have moved on.
-            (Event::NodeDrained { .. }, Pending | Working | Judged) => self.phase = Working,
+            (Event::DrainBegan { .. }, Pending | Working | Judged) => self.phase = Working,
+            (Event::DrainBegan { .. }, _) => return refuse("drain-began"),
+            (Event::NodeDrained { .. }, Working) => {}
             (Event::NodeDrained { .. }, _) => return refuse("node-drained"),
             (Event::StepBegan { step, .. }, Working) => {
                 if self.step.as_ref() != Some(step) {
