@@ -9,16 +9,34 @@
 //! | [`yaml`] | text to a tree that knows where each value stands |
 //! | [`decode`] | tree to typed fields; unknown keys are mistakes, and reading goes on after one |
 
+mod agree;
+mod artifact;
 pub mod code;
 mod conceal;
 pub mod decode;
 pub mod diagnostic;
+pub mod diff;
+mod flat;
+mod image;
+mod library;
+mod playbook;
+mod policy;
 pub mod render;
+pub mod risk;
+mod rollout;
+pub mod schema;
+pub mod shape;
 pub mod source;
+mod stack;
 pub mod suggest;
+mod unit;
+mod words;
 pub mod yaml;
 
+pub use agree::{Gate, validate_words};
+pub use artifact::{ArtifactError, check as check_artifact};
 pub use decode::{Fields, Spanned};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use library::{LoadedPlaybook, load_playbook};
 pub use source::{FileId, Place, Sources, Span};
 pub use suggest::nearest;
