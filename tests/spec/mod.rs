@@ -1,1 +1,3 @@
 //! Tests of `spec`.
+
+mod playbook;
