@@ -21,19 +21,20 @@ pub struct Gate<'a> {
 }
 
 impl LoadedPlaybook {
-    /// Everything that the inventory asks of this playbook must be there and fit: policies, stacks, accelerator families.
+    /// Everything that these nodes ask of this playbook must be there and fit: policies, stacks, accelerator families.
     #[must_use]
-    pub fn check_inventory(&self, inventory: &Inventory) -> Diagnostics {
+    pub fn check_nodes<'n>(&self, nodes: impl IntoIterator<Item = &'n Node>) -> Diagnostics {
+        let nodes: Vec<&Node> = nodes.into_iter().collect();
         let mut out = quiet(&self.warnings.sources);
         let policies = self.applies.iter().map(|(name, kind)| (name.clone(), Some(*kind))).collect();
         let stacks = self.playbook.stacks.keys().cloned().collect();
         let place = format!("the playbook `{}`", self.playbook.name);
-        agree(inventory, &Names { stacks, policies }, &place, (self.listed.stacks, self.listed.policies), &mut out);
+        agree(&nodes, &Names { stacks, policies }, &place, (self.listed.stacks, self.listed.policies), &mut out);
         if let Some((label, value)) = &self.playbook.rollout.canary
-            && !inventory.nodes.values().any(|n| n.labels.get(label) == Some(value))
+            && !nodes.iter().any(|n| n.labels.get(label) == Some(value))
         {
-            let message = format!("no node has the label `{}={}` that the canary wave asks for", quote(label), quote(value));
-            out.push(Diagnostic::error(code::DISAGREE, message).hint("label some nodes, or leave `rollout.canary` out"));
+            let message = format!("none of the nodes has the label `{}={}`, so there is no canary wave", quote(label), quote(value));
+            out.push(Diagnostic::warning(code::NO_EFFECT, message).hint("label some nodes, or leave `rollout.canary` out"));
         }
         out
     }
@@ -71,7 +72,8 @@ pub fn validate_words(root: &Path, inventory: Option<&Inventory>, gate: Option<&
     if let Some(inventory) = inventory.filter(|_| folder.is_dir()) {
         let (stacks, policies) = library.names();
         let place = quote(&folder.display().to_string());
-        agree(inventory, &Names { stacks, policies }, &place, (None, None), &mut library.out);
+        let nodes: Vec<&Node> = inventory.nodes.values().collect();
+        agree(&nodes, &Names { stacks, policies }, &place, (None, None), &mut library.out);
     }
     library.out
 }
@@ -92,10 +94,10 @@ struct Names {
 }
 
 /// One mistake for each name, not for each node: a thousand nodes name the same policy.
-fn agree(inventory: &Inventory, names: &Names, place: &str, at: (Option<Span>, Option<Span>), out: &mut Diagnostics) {
+fn agree(nodes: &[&Node], names: &Names, place: &str, at: (Option<Span>, Option<Span>), out: &mut Diagnostics) {
     let mut stacks: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
     let mut policies: BTreeMap<(&str, AcceleratorKind), Vec<&Node>> = BTreeMap::new();
-    for node in inventory.nodes.values() {
+    for node in nodes.iter().copied() {
         if let Some(stack) = node.stack.as_deref() {
             stacks.entry(stack).or_default().push(node);
         }

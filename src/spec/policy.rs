@@ -163,7 +163,9 @@ fn identity(mut f: Fields<'_>, sensible: &Sensible, policy: &mut Policy, foreign
             let message = format!("identity.homogeneous: `{}` is not known", quote(&word.value));
             out.push(Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("known: driver, firmware, model"));
         } else if !policy.homogeneous.contains(&word.value) {
-            sensible.needs_a_tool("identity.homogeneous", word.span, out);
+            if word.value != "model" {
+                sensible.needs_a_tool("identity.homogeneous", word.span, out);
+            }
             policy.homogeneous.push(word.value);
         }
     }
