@@ -4,6 +4,7 @@ pub mod failure;
 pub mod global;
 pub mod init;
 pub mod output;
+pub mod revision;
 pub mod schema;
 
 use std::ffi::OsString;
