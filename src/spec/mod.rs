@@ -17,6 +17,8 @@
 //! | [`select`] | `rack=a017 & accel=nvidia - label:hold` |
 
 pub mod address;
+mod agree;
+mod artifact;
 pub mod code;
 mod conceal;
 pub mod csv;
@@ -29,7 +31,21 @@ pub mod range;
 pub mod render;
 pub mod select;
 pub mod setting;
+pub mod diff;
+mod flat;
+mod image;
+mod library;
+mod playbook;
+mod policy;
+pub mod render;
+pub mod risk;
+mod rollout;
+pub mod schema;
+pub mod shape;
+pub mod shape_site;
 pub mod source;
+mod stack;
+pub mod starter;
 pub mod suggest;
 pub mod why;
 pub mod yaml;
@@ -45,6 +61,15 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inventory::{LoadedInventory, load_inventory};
 pub use range::fold;
 pub use select::{SelectError, select};
+mod unit;
+mod words;
+pub mod yaml;
+
+pub use agree::{Gate, validate_words};
+pub use artifact::{ArtifactError, check as check_artifact};
+pub use decode::{Fields, Spanned};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use library::{LoadedPlaybook, load_playbook};
 pub use source::{FileId, Place, Sources, Span};
 pub use suggest::nearest;
 pub use why::Provenance;
