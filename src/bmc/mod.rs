@@ -2,6 +2,8 @@
 
 pub mod ipmi;
 pub mod password;
+pub mod password;
+pub mod redfish;
 
 use std::collections::BTreeMap;
 

@@ -1,1 +1,5 @@
 //! Tests of `bmc`.
+
+mod redfish_faults;
+mod redfish_model;
+mod redfish_server;
