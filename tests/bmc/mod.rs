@@ -1,1 +1,4 @@
 //! Tests of `bmc`.
+
+mod ipmi_rig;
+mod ipmi_sim;
