@@ -5,6 +5,7 @@
 //! a command of the real machine, and it listens and fetches on loopback only.
 
 pub mod accelerator;
+pub mod bootrom;
 pub mod clock;
 pub mod fault;
 pub mod handle;
@@ -13,6 +14,7 @@ pub mod machine;
 pub mod profile;
 pub mod redfish;
 pub mod seed;
+pub mod ssh;
 pub mod system;
 pub mod tls;
 
