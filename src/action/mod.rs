@@ -16,7 +16,10 @@ pub enum Standing {
     /// It is so; the text says what was seen.
     Done(String),
     /// It is not so and may be acted upon.
-    Ready,
+    Ready {
+        /// What is seen instead.
+        seen: String,
+    },
     /// It is on its way, by us or by somebody else: look again later.
     Busy {
         /// What is under way.
@@ -72,7 +75,7 @@ pub trait Action: Send + Sync {
     /// Changes the world, only after `Ready`; every touch is announced to the scribe first and read back after.
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
     /// Gives back what was borrowed (boot override, grant); says what it gave back. Idempotent.
-    async fn release(&self) -> Result<Vec<String>, ActionError>;
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError>;
     /// Longest wait from an act to its end, in seconds.
     fn deadline_s(&self) -> u64;
 }

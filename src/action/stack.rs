@@ -44,7 +44,7 @@ impl Action for InstallStack {
                 return Ok(Standing::Busy { with });
             }
         }
-        Ok(Standing::Ready)
+        Ok(Standing::Ready { seen: wrong.join(", ") })
     }
 
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
@@ -69,7 +69,7 @@ impl Action for InstallStack {
         Ok(())
     }
 
-    async fn release(&self) -> Result<Vec<String>, ActionError> {
+    async fn release(&self, _scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
         Ok(Vec::new())
     }
 

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::recorder::Recorder;
+use super::steps::StepScribe;
 use super::walk::{Walked, walk};
 use super::{EngineError, Left, Run, Stop, Told};
 use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
@@ -137,7 +138,8 @@ pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSe
         }
         for step in &line.steps {
             match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
-                Ok(action) => match action.release().await {
+                Ok(action) => match action.release(&StepScribe { recorder: &recorder, node: &line.node, step, attempt: 0 }).await
+                {
                     Ok(things) => {
                         for what in things {
                             recorder.write(Event::Released { node: line.node.clone(), what }).await?;

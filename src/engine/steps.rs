@@ -21,11 +21,11 @@ pub(super) enum StepEnd {
 }
 
 /// Writes touches of one step to the journal.
-struct StepScribe<'a> {
-    recorder: &'a Recorder,
-    node: &'a NodeId,
-    step: &'a Step,
-    attempt: u32,
+pub(super) struct StepScribe<'a> {
+    pub(super) recorder: &'a Recorder,
+    pub(super) node: &'a NodeId,
+    pub(super) step: &'a Step,
+    pub(super) attempt: u32,
 }
 
 fn lost_journal(error: &EngineError) -> ActionError {
@@ -115,12 +115,13 @@ pub(super) async fn walk_step(
                 recorder.progress(node, with);
                 tokio::time::sleep(pace).await;
             }
-            Standing::Ready if attempt >= limit => {
-                let why = format!("the end was not reached in {attempt} attempts");
+            Standing::Ready { seen } if attempt >= limit => {
+                let plural = if attempt == 1 { "" } else { "s" };
+                let why = format!("the end was not reached in {attempt} attempt{plural}: {seen}");
                 return fail(recorder, node, step, Class::Transient, why).await;
             }
-            Standing::Ready if *stop.borrow() != Stop::No && attempt == 0 => return Ok(StepEnd::Left),
-            Standing::Ready => {
+            Standing::Ready { .. } if *stop.borrow() != Stop::No && attempt == 0 => return Ok(StepEnd::Left),
+            Standing::Ready { .. } => {
                 attempt += 1;
                 acted_at = Instant::now();
                 open = None;

@@ -3,10 +3,10 @@
 use tokio::sync::watch;
 
 use super::recorder::Recorder;
-use super::steps::{StepEnd, walk_step};
+use super::steps::{StepEnd, StepScribe, walk_step};
 use super::{EngineError, Stop};
 use crate::action::Action;
-use crate::model::{Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, StepId, Touch, Verdict};
+use crate::model::{Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, Step, StepId, Touch, Verdict};
 use crate::verify;
 
 /// How a node's walk ended.
@@ -47,7 +47,7 @@ async fn steps_and_gate(
             return quarantine(recorder, line, line.suite.accelerator.count, why, false).await;
         }
     }
-    let mut borrowed: Vec<(StepId, Box<dyn Action>)> = Vec::new();
+    let mut borrowed: Vec<(&Step, Box<dyn Action>)> = Vec::new();
     for step in &line.steps {
         let action = match run.bench.action(&run.id, &run.plan.id, node, step) {
             Ok(action) => action,
@@ -62,7 +62,7 @@ async fn steps_and_gate(
             }
         };
         let end = walk_step(recorder, node, step, action.as_ref(), before, stop).await?;
-        borrowed.push((step.id.clone(), action));
+        borrowed.push((step, action));
         match end {
             StepEnd::Reached => {}
             StepEnd::Left => return Ok(Walked::Left),
@@ -80,15 +80,16 @@ async fn steps_and_gate(
 }
 
 /// Gives back what the steps borrowed. A thing that cannot be given back is said and does not fail the node.
-async fn give_back(recorder: &Recorder, line: &NodePlan, borrowed: &[(StepId, Box<dyn Action>)]) -> Result<(), EngineError> {
+async fn give_back(recorder: &Recorder, line: &NodePlan, borrowed: &[(&Step, Box<dyn Action>)]) -> Result<(), EngineError> {
     for (step, action) in borrowed.iter().rev() {
-        match action.release().await {
+        let scribe = StepScribe { recorder, node: &line.node, step, attempt: 0 };
+        match action.release(&scribe).await {
             Ok(things) => {
                 for what in things {
                     recorder.write(Event::Released { node: line.node.clone(), what }).await?;
                 }
             }
-            Err(error) => recorder.progress(&line.node, format!("step {step}: not given back: {error}")),
+            Err(error) => recorder.progress(&line.node, format!("step {}: not given back: {error}", step.id)),
         }
     }
     Ok(())

@@ -1,10 +1,10 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
+    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
 };
 
-use super::{boot_mark, image_digest};
+use super::image_digest;
 
 /// What the planner is asked about one node.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +161,7 @@ fn why_netboot(system: &Reading<SystemFacts>, want: &crate::model::Digest) -> Op
         Reading::Absent => Some("no system runs".to_owned()),
         // The reason for the silence differs from look to look (refused, timed out); the plan says only what it rests on.
         Reading::Unknown { .. } => Some("no system was heard by SSH".to_owned()),
-        Reading::Known(facts) => match facts.cmdline.known().map(|c| boot_mark(c).0) {
+        Reading::Known(facts) => match facts.cmdline.known().map(|c| BootMark::of(c).image) {
             Some(Some(found)) if found == *want => None,
             Some(Some(found)) => Some(format!("it runs image {}, wanted {}", found.short(), want.short())),
             Some(None) | None => {

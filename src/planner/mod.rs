@@ -4,6 +4,6 @@ mod digest;
 mod line;
 mod stale;
 
-pub use digest::{boot_mark, image_digest};
+pub use digest::image_digest;
 pub use line::{Ask, Line, line};
 pub use stale::stale;
