@@ -2,7 +2,6 @@
 
 pub mod ipmi;
 pub mod password;
-pub mod password;
 pub mod redfish;
 
 use std::collections::BTreeMap;
