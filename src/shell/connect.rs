@@ -55,16 +55,12 @@ async fn handshake(options: &SshOptions, trust: &Arc<Trust>, doing: &str) -> Res
     let mut kinds: Vec<Algorithm> = russh::Preferred::DEFAULT.key.to_vec();
     let mut first_shown: Option<Shown> = None;
     loop {
-        let outcome = shake(options, trust, kinds.clone(), doing).await;
-        let shown = match outcome {
-            Ok(handle) => return Ok(handle),
-            Err(Shake::HostKey(shown)) => shown,
-            // Nothing of the other kinds is there: what was shown first is what the node has.
-            Err(Shake::NoCommonKind) if first_shown.is_some() => break,
-            Err(Shake::NoCommonKind) => {
-                return Err(ShellError::new(doing, ShellTrouble::Unreachable, "the node offers no host key of a kind known here"));
-            }
-            Err(Shake::Other(error)) => return Err(error),
+        let shown = match (shake(options, trust, kinds.clone(), doing).await, &first_shown) {
+            (Ok(handle), _) => return Ok(handle),
+            (Err(Shake::HostKey(shown)), _) => shown,
+            // There is no key of the other kinds, which some servers say by hanging up: what was shown first is what the node has.
+            (Err(Shake::Other(_)), Some(_)) => break,
+            (Err(Shake::Other(error)), None) => return Err(error),
         };
         kinds.retain(|kind| !same_kind(kind, &shown.algorithm));
         first_shown.get_or_insert(shown);
@@ -84,7 +80,6 @@ fn same_kind(a: &Algorithm, b: &Algorithm) -> bool {
 /// How one key exchange ended without a connection.
 enum Shake {
     HostKey(Shown),
-    NoCommonKind,
     Other(ShellError),
 }
 
@@ -101,7 +96,6 @@ async fn shake(options: &SshOptions, trust: &Arc<Trust>, kinds: Vec<Algorithm>, 
         Ok(Ok(handle)) => Ok(handle),
         Ok(Err(error)) => Err(match (refused.get(), error) {
             (Some(shown), _) => Shake::HostKey(shown.clone()),
-            (None, russh::Error::NoCommonAlgo { kind: russh::AlgorithmKind::Key, .. }) => Shake::NoCommonKind,
             (None, error) => {
                 let seen = format!("no key exchange: {}", escape::shown(error.to_string().as_bytes()));
                 Shake::Other(ShellError::new(doing, ShellTrouble::Unreachable, seen))

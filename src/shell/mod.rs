@@ -8,6 +8,7 @@ mod push;
 mod quote;
 mod run;
 mod ssh;
+mod stop;
 mod trust;
 
 use std::sync::Arc;

@@ -24,8 +24,9 @@ const HASH_MS_PER_MIB: u64 = 200;
 const LOOK: &str = r#"[ -f "$1" ] && [ ! -L "$1" ] || exit 44; stat -c %a "$1" && sha256sum < "$1""#;
 
 /// Writes stdin to `$1`, and makes it `$2` when its SHA-256 is `$3`, with mode `$4`. `set -C` refuses to write through a link that
-/// somebody planted after the `rm`. When the connection breaks, `cat` sees the end of a file that is too short, so the digest removes it.
-const SEND: &str = r#"umask 077; rm -f "$1" || exit 41; [ ! -d "$2" ] || { echo "$2 is a directory" >&2; exit 43; }
+/// somebody planted after the `rm`. When the connection breaks, `cat` sees the end of a file that is too short, so the digest removes it;
+/// SIGPIPE is ignored since nobody reads the complaint then, and dash runs no EXIT trap when a signal ends it.
+const SEND: &str = r#"trap '' PIPE; umask 077; rm -f "$1" || exit 41; [ ! -d "$2" ] || { echo "$2 is a directory" >&2; exit 43; }
 trap 'rm -f "$1"' EXIT; trap 'exit 46' HUP INT TERM; set -C; cat > "$1" || exit 41; set +C
 sum=$(sha256sum < "$1") || exit 42; [ "${sum%% *}" = "$3" ] || { echo "it arrived with SHA-256 ${sum%% *}" >&2; exit 42; }
 chmod "$4" "$1" && mv -f "$1" "$2" || exit 45; trap - EXIT"#;

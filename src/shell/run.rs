@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use russh::client::Msg;
-use russh::{Channel, ChannelMsg, Sig};
-use tokio::time::{Instant, timeout, timeout_at};
+use russh::{ChannelMsg, Sig};
+use tokio::time::{Instant, timeout_at};
 
 use super::ssh::SshShell;
-use super::{ShellError, ShellTrouble, escape, quote};
+use super::{ShellError, ShellTrouble, escape, quote, stop};
 use crate::model::{Answer, Probe, ProbeOutput};
 
 /// Most of standard error that is kept.
 pub(super) const STDERR_KEPT: usize = 64 << 10;
-/// How long a command may take to obey SIGTERM before SIGKILL.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// Runs a probe. Its deadline starts when the session is open; connecting has limits of its own.
 pub(super) async fn run(shell: &SshShell, probe: &Probe) -> Result<Answer, ShellError> {
@@ -26,18 +23,17 @@ pub(super) async fn run(shell: &SshShell, probe: &Probe) -> Result<Answer, Shell
     })?;
     let mut line = shell.line().await?;
     let deadline = Instant::now() + Duration::from_secs(probe.deadline_s.into());
-    let channel = &mut line.channel;
     let sent = async {
-        channel.exec(true, command).await?;
-        channel.eof().await
+        line.channel.exec(true, command).await?;
+        line.channel.eof().await
     };
     if !matches!(timeout_at(deadline, sent).await, Ok(Ok(()))) {
         return Ok(unknown("the connection was lost while the command was sent"));
     }
     let mut heard = Heard::default();
     loop {
-        let Ok(message) = timeout_at(deadline, channel.wait()).await else {
-            stop(channel).await;
+        let Ok(message) = timeout_at(deadline, line.channel.wait()).await else {
+            stop::stop(shell, line, &probe.argv).await;
             return Ok(unknown(format!("it had not ended after {} s and was stopped", probe.deadline_s)));
         };
         match heard.take(message) {
@@ -46,7 +42,7 @@ pub(super) async fn run(shell: &SshShell, probe: &Probe) -> Result<Answer, Shell
             Step::End => return Ok(heard.answer()),
         }
         if heard.stdout.len() > usize::try_from(probe.limit_bytes).unwrap_or(usize::MAX) {
-            stop(channel).await;
+            stop::stop(shell, line, &probe.argv).await;
             return Ok(unknown(format!("it printed more than {} bytes and was stopped", probe.limit_bytes)));
         }
     }
@@ -133,17 +129,4 @@ fn signal_word(signal: &Sig) -> String {
 
 fn unknown(why: impl Into<String>) -> Answer {
     Answer::Unknown { why: why.into() }
-}
-
-/// Ends a command that has had its time: SIGTERM, then SIGKILL. A process in the kernel's D state outlives both.
-async fn stop(channel: &mut Channel<Msg>) {
-    let ask = async {
-        channel.signal(Sig::TERM).await?;
-        while !matches!(channel.wait().await, None | Some(ChannelMsg::Close | ChannelMsg::ExitSignal { .. } | ChannelMsg::ExitStatus { .. })) {}
-        Ok::<_, russh::Error>(())
-    };
-    if !matches!(timeout(GRACE, ask).await, Ok(Ok(()))) {
-        drop(timeout(GRACE, channel.signal(Sig::KILL)).await);
-    }
-    drop(timeout(GRACE, channel.close()).await);
 }

@@ -22,6 +22,8 @@ use crate::model::{Answer, Artifact, Probe};
 const OPEN: Duration = Duration::from_secs(10);
 /// Commands at once on one connection; OpenSSH refuses the eleventh (`MaxSessions 10`).
 const AT_ONCE: usize = 8;
+/// All but one.
+const OTHERS: u32 = 7;
 
 /// Where a node's shell is, how to open it, and whom to believe there. It has no `Debug`: it holds the key.
 pub struct SshOptions {
@@ -62,11 +64,16 @@ pub(super) struct Line<'a> {
 
 /// Keeps the connection open and the place taken while a channel is used.
 pub(super) struct Kept<'a> {
-    _handle: Arc<Handle<Guard>>,
+    handle: Arc<Handle<Guard>>,
     _slot: SemaphorePermit<'a>,
 }
 
 impl<'a> Line<'a> {
+    /// Another channel of the same connection; takes no place.
+    pub(super) async fn beside(&self) -> Result<Channel<Msg>, russh::Error> {
+        self.kept.handle.channel_open_session().await
+    }
+
     pub(super) fn into_parts(self) -> (Channel<Msg>, Kept<'a>) {
         (self.channel, self.kept)
     }
@@ -90,7 +97,7 @@ impl SshShell {
         for _ in 0..2 {
             let handle = self.handle().await?;
             let error = match timeout(OPEN, handle.channel_open_session()).await {
-                Ok(Ok(channel)) => return Ok(Line { channel, kept: Kept { _handle: handle, _slot: slot } }),
+                Ok(Ok(channel)) => return Ok(Line { channel, kept: Kept { handle, _slot: slot } }),
                 Ok(Err(error @ russh::Error::ChannelOpenFailure(_))) => {
                     return Err(ShellError {
                         doing,
@@ -106,6 +113,11 @@ impl SshShell {
             last = Some(error);
         }
         Err(last.unwrap_or_else(|| ShellError::new(doing, ShellTrouble::Unreachable, "no session")))
+    }
+
+    /// Takes every place but the caller's own, when they are all free.
+    pub(super) fn others(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.try_acquire_many(OTHERS).ok()
     }
 
     async fn handle(&self) -> Result<Arc<Handle<Guard>>, ShellError> {
