@@ -11,7 +11,7 @@ use super::grant::{Stage, Token};
 use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
-use super::store::{BootError, Grants};
+use super::store::{BootError, Store};
 use super::{fetch, script};
 
 /// A request, read off the wire.
@@ -60,7 +60,7 @@ const SCRIPT: &str = "text/plain; charset=us-ascii";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Answers one request.
-pub(super) fn answer(request: &Request, grants: &Grants, loaders: &Path, now_ms: i64) -> Reply {
+pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i64) -> Reply {
     if request.method == Method::Other {
         return plain(405, "only GET and HEAD are known here");
     }
@@ -70,15 +70,15 @@ pub(super) fn answer(request: &Request, grants: &Grants, loaders: &Path, now_ms:
         Err(NotUnderstood::Bad(why)) => return plain(400, why),
     };
     let replied = match &ask {
-        Ask::Health => Ok(health(grants)),
+        Ask::Health => Ok(health(store)),
         Ask::Chain => Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::CHAIN.into(), seen: None }),
         Ask::ScriptByMac(claims) => match claims.mac {
-            Some(mac) => give_script(request, grants, &By::Mac(mac), claims, now_ms),
+            Some(mac) => give_script(request, store, &By::Mac(mac), claims, now_ms),
             None => Ok(plain(400, "`mac=` is missing")),
         },
-        Ask::ScriptByToken(token, claims) => give_script(request, grants, &By::Token(token), claims, now_ms),
-        Ask::Loader(token, loader) => give_loader(request, grants, token, loaders, *loader, now_ms),
-        Ask::File(token, which) => give_file(request, grants, token, *which, now_ms),
+        Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
+        Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
+        Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
     };
     replied.unwrap_or_else(|error| {
         // What went wrong is for the operator's log; the machine is told that trying again may help.
@@ -91,15 +91,15 @@ pub(super) fn answer(request: &Request, grants: &Grants, loaders: &Path, now_ms:
     })
 }
 
-fn health(grants: &Grants) -> Reply {
-    let health = Health { service: "bringup".into(), state: grants.store_id().to_owned() };
+fn health(store: &Store) -> Reply {
+    let health = Health { service: "bringup".into(), state: store.store_id().to_owned() };
     let text = serde_json::to_string(&health).unwrap_or_default() + "\n";
     Reply::Text { status: 200, kind: "application/json", text, seen: None }
 }
 
 fn give_script(
     request: &Request,
-    grants: &Grants,
+    store: &Store,
     by: &By<'_>,
     claims: &super::route::Claims,
     now_ms: i64,
@@ -110,7 +110,7 @@ fn give_script(
     if script::plain_host(host).is_none() {
         return Ok(plain(400, "a plain `Host` header is needed"));
     }
-    let given = match grants.script(by, claims, look, request.from, now_ms)? {
+    let given = match store.script(by, claims, look, request.from, now_ms)? {
         Ok(given) => given,
         Err(Some(refusal)) => return Ok(refused(request, refusal)),
         Err(None) => return Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::NOTHING.into(), seen: None }),
@@ -123,14 +123,14 @@ fn give_script(
 
 fn give_loader(
     request: &Request,
-    grants: &Grants,
+    store: &Store,
     token: &Token,
     loaders: &Path,
     loader: Loader,
     now_ms: i64,
 ) -> Result<Reply, BootError> {
     let look = request.method == Method::Head;
-    let spec = match grants.loader(token, look, request.from, now_ms)? {
+    let spec = match store.loader(token, look, request.from, now_ms)? {
         Ok(spec) => spec,
         Err(refusal) => return Ok(refused(request, refusal)),
     };
@@ -144,13 +144,13 @@ fn give_loader(
     Ok(sending(request, opened, None, "application/efi", seen))
 }
 
-fn give_file(request: &Request, grants: &Grants, token: &Token, which: Which, now_ms: i64) -> Result<Reply, BootError> {
+fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_ms: i64) -> Result<Reply, BootError> {
     let look = request.method == Method::Head;
-    let given = match grants.file(token, which, look, request.from, now_ms)? {
+    let given = match store.file(token, which, look, request.from, now_ms)? {
         Ok(given) => given,
         Err(refusal) => return Ok(refused(request, refusal)),
     };
-    match grants.artifacts.open(&given.artifact) {
+    match store.artifacts.open(&given.artifact) {
         Ok(opened) => {
             let seen = Seen::given(request.from, &given.grant, &given.node, which.stage(), opened.length);
             Ok(sending(request, opened, Some(given.artifact.sha256.to_string()), "application/octet-stream", seen))
@@ -158,7 +158,7 @@ fn give_file(request: &Request, grants: &Grants, token: &Token, which: Which, no
         Err(error) => {
             let why = "the file is not what the grant's digest says, or cannot be read";
             let refusal = fetch::Refusal { status: 500, why, grant: Some(given.grant), node: Some(given.node) };
-            grants.refuse(&refusal, request.from, now_ms)?;
+            store.refuse(&refusal, request.from, now_ms)?;
             let seen = Seen::refused(request.from, refusal.grant, refusal.node, error.to_string());
             Ok(Reply::Text { status: 500, kind: PLAIN, text: format!("{why}\n"), seen: Some(seen) })
         }

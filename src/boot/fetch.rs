@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params}
 
 use super::grant::{GrantSpec, Stage, Token};
 use super::route::{Claims, Which};
-use super::store::{BootError, Grants, Line, expire};
+use super::store::{BootError, Store, Line, expire};
 use crate::model::{Artifact, Mac, NodeId};
 
 /// How often a ROM that fetched the script and then nothing may fetch it, the first time included.
@@ -92,7 +92,7 @@ impl Held {
     }
 }
 
-impl Grants {
+impl Store {
     /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed.
     pub(super) fn script(
         &self,

@@ -7,10 +7,12 @@
 //! It never serves a path that a request names, never serves a file whose SHA-256 is not the grant's, and knows neither DHCP nor TFTP.
 
 mod answer;
+mod ask;
 mod artifact;
 mod body;
 mod fetch;
 mod grant;
+mod grants;
 mod range;
 mod route;
 mod script;
@@ -19,6 +21,8 @@ mod stall;
 mod store;
 
 pub use artifact::ArtifactError;
+pub use ask::{AskError, ask};
 pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
-pub use server::{BootLog, Health, Seen, ServeOptions, serve};
-pub use store::{BootError, Grants};
+pub use grants::Grants;
+pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
+pub use store::BootError;

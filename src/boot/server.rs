@@ -1,6 +1,5 @@
 //! The socket loop around [`answer`]: HTTP/1.1 with bounded headers, bounded waits and a bounded number of connections. It decides nothing.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,14 +14,15 @@ use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{Method, Reply, Request, answer};
 use super::body::{self, Body};
 use super::grant::{Stage, now_ms};
 use super::stall::Stall;
-use super::store::Grants;
+use super::grants::Grants;
 use crate::model::NodeId;
 
 /// Connections at once; a fleet of 1,250 nodes holds two each at most.
@@ -111,23 +111,18 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves until `shutdown` ends; transfers under way then have five seconds.
-///
-/// # Errors
-/// The listener itself broke; the trouble of one connection ends that connection only.
-pub async fn serve(
-    listener: TcpListener,
-    grants: Arc<Grants>,
-    options: ServeOptions,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()> {
+/// Serves with Debian's loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.
+pub async fn serve(listener: TcpListener, grants: Grants, stop: CancellationToken) {
+    serve_with(listener, grants, ServeOptions::default(), stop).await;
+}
+
+/// Serves until `stop` is cancelled; transfers under way then have five seconds. Trouble of one connection ends that connection only.
+pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOptions, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let (stop, stopped) = watch::channel(false);
     let mut open = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            () = &mut shutdown => break,
+            () = stop.cancelled() => break,
             // Reaps what has ended; the set would grow for ever.
             Some(_) = open.join_next() => continue,
             accepted = listener.accept(), if places.available_permits() > 0 => accepted,
@@ -135,44 +130,38 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                let (grants, options, stopped) = (Arc::clone(&grants), options.clone(), stopped.clone());
+                let (grants, options, stop) = (grants.clone(), options.clone(), stop.clone());
                 open.spawn(async move {
-                    connection(stream, peer, grants, options, stopped).await;
+                    connection(stream, peer, grants, options, stop).await;
                     drop(place);
                 });
             }
-            // The far end hung up first, or this process has no file descriptor left for now: neither ends the server.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
-            Err(error) if error.raw_os_error().is_some_and(|code| matches!(code, 23 | 24)) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) => return Err(error),
+            // The far end hung up first, or no file descriptor is left for now: the server lives on.
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
     drop(listener);
-    drop(stop.send(true));
     let all = async { while open.join_next().await.is_some() {} };
     drop(tokio::time::timeout(GOODBYE, all).await);
-    Ok(())
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
-    grants: Arc<Grants>,
+    grants: Grants,
     options: ServeOptions,
-    mut stopped: watch::Receiver<bool>,
+    stop: CancellationToken,
 ) {
     drop(stream.set_nodelay(true));
     let io = TokioIo::new(Stall::new(stream, STALLED));
-    let service = service_fn(|request| respond(request, peer.ip(), Arc::clone(&grants), options.clone()));
+    let service = service_fn(|request| respond(request, peer.ip(), grants.clone(), options.clone()));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10).max_headers(64);
     let mut served = pin!(http.serve_connection(io, service));
     // How a connection ends is no concern of the server: what was sent has been told by then.
     tokio::select! {
         ended = served.as_mut() => drop(ended),
-        _ = stopped.changed() => {
+        () = stop.cancelled() => {
             served.as_mut().graceful_shutdown();
             drop(served.await);
         }
@@ -182,7 +171,7 @@ async fn connection(
 async fn respond(
     request: hyper::Request<Incoming>,
     from: IpAddr,
-    grants: Arc<Grants>,
+    grants: Grants,
     options: ServeOptions,
 ) -> Result<Response<Body>, io::Error> {
     let said = |name: HeaderName| request.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
@@ -202,7 +191,7 @@ async fn respond(
     };
     let head = asked.method == Method::Head;
     let loaders = options.loaders;
-    let reply = tokio::task::spawn_blocking(move || answer(&asked, &grants, &loaders, now_ms())).await.map_err(io::Error::other)?;
+    let reply = tokio::task::spawn_blocking(move || answer(&asked, &grants.0, &loaders, now_ms())).await.map_err(io::Error::other)?;
     send(reply, head, options.log).await
 }
 

@@ -69,24 +69,27 @@ pub enum BootError {
         /// Who has it.
         node: String,
     },
+    /// The program is ending.
+    #[error("use the boot grants")]
+    Stopped(#[source] tokio::task::JoinError),
     /// No grant of this name.
     #[error("there is no boot grant `{0}`")]
     NoGrant(String),
 }
 
 /// The store. Methods block for a disk write each; asynchronous callers use `spawn_blocking`.
-pub struct Grants {
+pub(super) struct Store {
     db: Mutex<Connection>,
     store_id: String,
     pub(super) artifacts: Artifacts,
 }
 
-impl Grants {
+impl Store {
     /// Opens the file, and makes it when it is not there. Several processes may hold it open.
     ///
     /// # Errors
     /// [`BootError::Open`] or [`BootError::Newer`].
-    pub fn open(path: &Path) -> Result<Self, BootError> {
+    pub(super) fn open(path: &Path) -> Result<Self, BootError> {
         let fail = |source| BootError::Open { path: path.to_path_buf(), source };
         let mut db = Connection::open(path).map_err(fail)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
@@ -115,7 +118,7 @@ impl Grants {
 
     /// Random name of the store, made with the file: equal in all processes that share it, and in no other.
     #[must_use]
-    pub fn store_id(&self) -> &str {
+    pub(super) fn store_id(&self) -> &str {
         &self.store_id
     }
 
@@ -127,7 +130,7 @@ impl Grants {
     ///
     /// # Errors
     /// [`BootError`]; nothing was granted.
-    pub fn issue(&self, spec: &GrantSpec, now_ms: i64) -> Result<Issued, BootError> {
+    pub(super) fn issue(&self, spec: &GrantSpec, now_ms: i64) -> Result<Issued, BootError> {
         spec.check(now_ms)?;
         for artifact in std::iter::once(&spec.kernel).chain(&spec.initrd).chain(&spec.root) {
             self.artifacts.open(artifact)?;
@@ -169,7 +172,7 @@ impl Grants {
     ///
     /// # Errors
     /// [`BootError::NoGrant`], or the store's trouble.
-    pub fn release(&self, id: &str, now_ms: i64) -> Result<bool, BootError> {
+    pub(super) fn release(&self, id: &str, now_ms: i64) -> Result<bool, BootError> {
         self.end(id, Stage::Released, "", now_ms)
     }
 
@@ -177,7 +180,7 @@ impl Grants {
     ///
     /// # Errors
     /// [`BootError::NoGrant`], or the store's trouble.
-    pub fn revoke(&self, id: &str, why: &str, now_ms: i64) -> Result<bool, BootError> {
+    pub(super) fn revoke(&self, id: &str, why: &str, now_ms: i64) -> Result<bool, BootError> {
         self.end(id, Stage::Revoked, why, now_ms)
     }
 
@@ -198,7 +201,7 @@ impl Grants {
     ///
     /// # Errors
     /// The store's trouble.
-    pub fn expire(&self, now_ms: i64) -> Result<Vec<String>, BootError> {
+    pub(super) fn expire(&self, now_ms: i64) -> Result<Vec<String>, BootError> {
         let mut db = self.db();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let ids = expire(&tx, now_ms)?;
@@ -210,7 +213,7 @@ impl Grants {
     ///
     /// # Errors
     /// The store's trouble.
-    pub fn status(&self, id: &str, now_ms: i64) -> Result<Option<GrantStatus>, BootError> {
+    pub(super) fn status(&self, id: &str, now_ms: i64) -> Result<Option<GrantStatus>, BootError> {
         status(&self.db(), id, now_ms)
     }
 
@@ -218,7 +221,7 @@ impl Grants {
     ///
     /// # Errors
     /// The store's trouble.
-    pub fn find_open(&self, plan: &PlanId, node: &NodeId, now_ms: i64) -> Result<Option<GrantStatus>, BootError> {
+    pub(super) fn find_open(&self, plan: &PlanId, node: &NodeId, now_ms: i64) -> Result<Option<GrantStatus>, BootError> {
         let db = self.db();
         let sql = "SELECT id FROM boot_grant WHERE plan = ?1 AND node = ?2 AND closed IS NULL AND expires_ms > ?3";
         let id: Option<String> = db.query_row(sql, params![plan.as_str(), node.as_str(), now_ms], |r| r.get(0)).optional()?;
@@ -229,7 +232,7 @@ impl Grants {
     ///
     /// # Errors
     /// The store's trouble.
-    pub fn events_since(&self, seq: i64) -> Result<Vec<Noted>, BootError> {
+    pub(super) fn events_since(&self, seq: i64) -> Result<Vec<Noted>, BootError> {
         let db = self.db();
         let sql = "SELECT seq, at_ms, grant_id, node, stage, peer, detail FROM noted WHERE seq > ?1 ORDER BY seq LIMIT 1000";
         let mut found = db.prepare(sql)?;
