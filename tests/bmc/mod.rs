@@ -3,3 +3,5 @@
 mod redfish_faults;
 mod redfish_model;
 mod redfish_server;
+mod redfish_sushy;
+mod redfish_trees;
