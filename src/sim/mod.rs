@@ -4,14 +4,19 @@
 //! It has its own codecs and names `model` only, so that a mistake in the product cannot cancel out against the same mistake here. It never runs
 //! a command of the real machine, and it listens and fetches on loopback only.
 
+pub mod accelerator;
+pub mod bootrom;
 pub mod clock;
 pub mod fault;
 pub mod handle;
 pub mod identity;
 pub mod machine;
 pub mod profile;
+pub mod redfish;
 pub mod seed;
+pub mod ssh;
 pub mod system;
+pub mod tls;
 
 pub use clock::{Clock, SimTime};
 pub use fault::{Fault, FaultError};
