@@ -1,8 +1,14 @@
 //! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
 
+pub mod ipmi;
+pub mod password;
+pub mod redfish;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+
+pub use password::Password;
 
 use crate::model::{BmcFacts, BootOverride, Class, Component, PowerState, PowerVerb, Reading, Version};
 

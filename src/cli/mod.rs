@@ -1,1 +1,80 @@
-//! cli
+//! The command line: wires the rooms. The only room that prints or exits.
+
+pub mod diff;
+pub mod failure;
+pub mod global;
+pub mod init;
+pub mod output;
+pub mod revision;
+pub mod schema;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub use failure::{Exit, Failure, Result};
+pub use global::Global;
+
+const EXIT_CODES: &str = "Exit codes:
+  0 done or no change · 1 error · 2 changes pending · 3 input invalid · 4 some nodes failed, budget kept
+  5 held: budget breached · 6 locked by another run · 7 stale plan · 8 accelerators refused by the gate
+  9 refused by policy · 10 unreachable or wrong credentials before any change · 64 usage · 130 interrupted, resumable";
+
+/// Turns a written rack into a proven one.
+#[derive(Debug, Parser)]
+#[command(name = "bringup", version, about, after_help = EXIT_CODES, max_term_width = 110, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    flags: global::Flags,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// One variant a verb; each is a file of this room.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    // verbs: add one line each, in the order of contract.md
+    Init(init::Args),
+    Schema(schema::Args),
+    Diff(diff::Args),
+}
+
+async fn dispatch(verb: Verb, global: &Global) -> Result {
+    match verb {
+        Verb::Init(args) => init::run(args, global).await,
+        Verb::Schema(args) => schema::run(args, global).await,
+        Verb::Diff(args) => diff::run(args, global).await,
+    }
+}
+
+/// Reads the arguments, runs the verb, prints its failure, returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not failures.
+            let code = if error.use_stderr() { Exit::USAGE.0 } else { Exit::DONE.0 };
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    let global = Global::new(cli.flags);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            global.out.complain(format!("error: cannot start the runtime: {error}"));
+            return ExitCode::from(Exit::ERROR.0);
+        }
+    };
+    let result = runtime.block_on(Box::pin(dispatch(cli.verb, &global)));
+    // A blocking read that hangs must not keep the program from ending.
+    runtime.shutdown_background();
+    match result {
+        Ok(exit) => ExitCode::from(exit.0),
+        Err(failure) => {
+            global.out.complain(failure.render(global.out.colour_err));
+            ExitCode::from(failure.exit.0)
+        }
+    }
+}
