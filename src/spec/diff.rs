@@ -113,7 +113,13 @@ type Key = (String, Option<String>, Option<String>, Option<String>, Risk, &'stat
 pub fn diff(a: &Side<'_>, b: &Side<'_>) -> Vec<Group> {
     let mut groups = Vec::new();
     groups.extend(gone_or_new(a, b, &Change::Removed, Risk::None, "it is no longer managed; its hardware is not touched"));
-    groups.extend(gone_or_new(b, a, &Change::Added, Risk::Reboot, "a new node is brought up from bare metal and passes the gate"));
+    groups.extend(gone_or_new(
+        b,
+        a,
+        &Change::Added,
+        Risk::Reboot,
+        "a new node is brought up from bare metal and passes the gate",
+    ));
     let boards = boards(a.inventory, b.inventory);
     groups.extend(board_groups(boards.values().cloned(), b));
     groups.extend(fields(a, b, &boards));
@@ -168,7 +174,10 @@ fn board_groups(boards: impl Iterator<Item = Board>, b: &Side<'_>) -> Vec<Group>
 
 /// Facts have one line a node: grouped by file, or every row would be a group of its own.
 fn file_of(cause: Option<String>) -> Option<String> {
-    cause.map(|place| place.rsplit_once(':').map_or(place.clone(), |(file, _)| file.to_owned()))
+    cause.map(|place| match place.rsplit_once(':') {
+        Some((file, _)) if file.ends_with(".csv") => file.to_owned(),
+        _ => place,
+    })
 }
 
 fn fields(a: &Side<'_>, b: &Side<'_>, boards: &BTreeMap<NodeId, Board>) -> Vec<Group> {

@@ -57,7 +57,8 @@ pub fn disturb(document: &mut Value, way: &[Step]) {
         [] => document[STRANGER] = json!("x"),
         [Step::Key(key), rest @ ..] => {
             // A map with free keys: any entry of it will do.
-            let key = if key == "any" { document.as_object().and_then(|m| m.keys().next().cloned()).unwrap() } else { key.clone() };
+            let key =
+                if key == "any" { document.as_object().and_then(|m| m.keys().next().cloned()).unwrap() } else { key.clone() };
             if document.get(&key).is_none() {
                 document[key.as_str()] = if matches!(rest, [Step::First, ..]) { json!([]) } else { json!({}) };
             }
@@ -76,7 +77,8 @@ pub fn disturb(document: &mut Value, way: &[Step]) {
 /// The keys that a mistake about the stranger lists as known.
 pub fn known(found: &bringup::spec::Diagnostics, context: &str) -> BTreeSet<String> {
     let list = found.sorted();
-    let about = list.iter().find(|d| d.message.contains(STRANGER)).unwrap_or_else(|| panic!("{context}: {}", found.render(false)));
+    let about =
+        list.iter().find(|d| d.message.contains(STRANGER)).unwrap_or_else(|| panic!("{context}: {}", found.render(false)));
     let hint = about.hint.as_deref().unwrap_or_default();
     let keys = hint.strip_prefix("known keys: ").unwrap_or_else(|| panic!("{context}: {hint}"));
     keys.split(", ").map(str::to_owned).collect()
@@ -97,6 +99,23 @@ fn decoders_and_schemas_know_the_same_keys() {
             let found = validate_words(&project.path(""), None, None, TODAY);
             assert_eq!(known(&found, &format!("{kind:?} {way:?}")), keys, "{kind:?} {way:?}");
         }
+    }
+}
+
+#[test]
+fn the_inventory_schema_knows_the_same_keys_too() {
+    let site = super::examples::root().join("inventory/two-racks/site.yaml");
+    let written: Value = serde_saphyr::from_str(&std::fs::read_to_string(site).unwrap()).unwrap();
+    let objects = objects(&document(Kind::Inventory).unwrap());
+    // Six sections (bmc, boot, ssh, power, expect, accel) and itself for each of four layers, and naming, policy and the file.
+    assert_eq!(objects.len(), 4 * 7 + 3);
+    for (way, keys) in objects {
+        let mut document = written.clone();
+        disturb(&mut document, &way);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("site.yaml"), document.to_string()).unwrap();
+        let found = bringup::spec::load_inventory(folder.path(), TODAY).unwrap_err();
+        assert_eq!(known(&found, &format!("{way:?}")), keys, "{way:?}");
     }
 }
 
