@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod failure;
+pub mod gate_words;
 pub mod global;
 pub mod init;
 pub mod output;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bringup::model::{AcceleratorKind, BmcProtocol, BmcTrust, Inventory};
-use bringup::spec::{Gate, LoadedInventory, load_inventory, load_playbook, validate_words};
+use bringup::spec::{LoadedInventory, load_inventory, load_playbook, validate_words};
 
 use super::playbook::TODAY;
 
@@ -69,8 +69,7 @@ fn two_racks_is_small_and_whole() {
 
 #[test]
 fn the_playbooks_fit_the_inventories_and_the_gate() {
-    let checks: Vec<&str> = bringup::verify::CHECKS.iter().map(|(name, _)| *name).collect();
-    let gate = Gate { checks: &checks, version_rule: &|_| Ok(()) };
+    let gate = bringup::cli::gate_words::gate();
     for site in ["kr-ai-1", "two-racks"] {
         let inventory = example(site).inventory;
         let found = validate_words(&root(), Some(&inventory), Some(&gate), TODAY);
