@@ -7,6 +7,7 @@ pub mod bootserver;
 pub mod diff;
 pub mod events;
 pub mod failure;
+pub mod gate_words;
 pub mod global;
 pub mod hands;
 pub mod init;
