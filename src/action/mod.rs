@@ -1,8 +1,19 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
+mod netboot;
+mod stack;
+mod system;
+mod target;
+
+pub use netboot::Netboot;
+pub use stack::InstallStack;
+pub use target::NetbootTarget;
+
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
-use crate::model::{Class, EvidenceNote, Touch};
+use crate::model::{Answer, Class, EvidenceNote, NodeId, PlanId, Probe, RunId, Step, Touch};
 
 /// Where an end stands, by looking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,7 +21,10 @@ pub enum Standing {
     /// It is so; the text says what was seen.
     Done(String),
     /// It is not so and may be acted upon.
-    Ready,
+    Ready {
+        /// What is seen instead.
+        seen: String,
+    },
     /// It is on its way, by us or by somebody else: look again later.
     Busy {
         /// What is under way.
@@ -66,7 +80,23 @@ pub trait Action: Send + Sync {
     /// Changes the world, only after `Ready`; every touch is announced to the scribe first and read back after.
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
     /// Gives back what was borrowed (boot override, grant); says what it gave back. Idempotent.
-    async fn release(&self) -> Result<Vec<String>, ActionError>;
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError>;
     /// Longest wait from an act to its end, in seconds.
     fn deadline_s(&self) -> u64;
+}
+
+/// Where the walk gets its actions and its answers. `cli` builds it from the hands; the engine never sees a hand.
+#[async_trait]
+pub trait Workbench: Send + Sync {
+    /// The action for a step of a node.
+    ///
+    /// # Errors
+    /// The step cannot be carried out at all: no such node, a secret that cannot be resolved.
+    fn action(&self, run: &RunId, plan: &PlanId, node: &NodeId, step: &Step) -> Result<Box<dyn Action>, ActionError>;
+    /// Asks a node all probes; what could not be asked is `Unknown`, never missing.
+    async fn examine(&self, node: &NodeId, probes: &[Probe]) -> BTreeMap<String, Answer>;
+    /// Ends the connections to a node.
+    async fn leave(&self, node: &NodeId);
+    /// Time between two looks.
+    fn pace(&self) -> std::time::Duration;
 }

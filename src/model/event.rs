@@ -32,6 +32,11 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// The node is about to be taken out of the pool.
+    DrainBegan {
+        /// Node.
+        node: NodeId,
+    },
     /// The node left the pool, before it is touched.
     NodeDrained {
         /// Node.
@@ -162,6 +167,7 @@ impl Event {
     pub fn node(&self) -> Option<&NodeId> {
         match self {
             Self::NodeBlocked { node, .. }
+            | Self::DrainBegan { node }
             | Self::NodeDrained { node, .. }
             | Self::StepBegan { node, .. }
             | Self::AttemptBegan { node, .. }

@@ -4,6 +4,7 @@ mod event;
 mod finding;
 mod id;
 mod inventory;
+mod mark;
 mod plan;
 mod playbook;
 mod power;
@@ -19,6 +20,7 @@ pub use inventory::{
     AcceleratorKind, AcceleratorProfile, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Node, PowerDraw, Rack,
     SshAccess,
 };
+pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
 pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};

@@ -233,7 +233,9 @@ impl NodeState {
             }
             (Event::NodeBlocked { .. }, _) => return refuse("node-blocked"),
             // A resumed run drains again: draining is idempotent and the pool may have moved on.
-            (Event::NodeDrained { .. }, Pending | Working | Judged) => self.phase = Working,
+            (Event::DrainBegan { .. }, Pending | Working | Judged) => self.phase = Working,
+            (Event::DrainBegan { .. }, _) => return refuse("drain-began"),
+            (Event::NodeDrained { .. }, Working) => {}
             (Event::NodeDrained { .. }, _) => return refuse("node-drained"),
             (Event::StepBegan { step, .. }, Working) => {
                 if self.step.as_ref() != Some(step) {
@@ -243,12 +245,13 @@ impl NodeState {
                 self.step = Some(step.clone());
             }
             (Event::StepBegan { .. }, _) => return refuse("step-began"),
-            (Event::AttemptBegan { attempt, touch, .. }, Working | Judged) => {
+            // A failed node still gives back what it borrowed, and that is a touch too.
+            (Event::AttemptBegan { attempt, touch, .. }, Working | Judged | Failed) => {
                 self.attempts = self.attempts.max(*attempt);
                 self.open_touch = Some((touch.clone(), at_ms));
             }
             (Event::AttemptBegan { .. }, _) => return refuse("attempt-began"),
-            (Event::AttemptEnded { .. }, Working | Judged) => self.open_touch = None,
+            (Event::AttemptEnded { .. }, Working | Judged | Failed) => self.open_touch = None,
             (Event::AttemptEnded { .. }, _) => return refuse("attempt-ended"),
             (Event::StepFinished { step, .. }, Working) => {
                 self.open_touch = None;

@@ -1,0 +1,131 @@
+//! The end "the stack's components are at the versions wanted". Looks by the stack's own version probes; installs in the order written.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Action, ActionError, OpenTouch, Scribe, Standing};
+use crate::model::{Answer, Class, EvidenceNote, Install, Probe, ProbeOutput, Touch, VersionProbe};
+use crate::shell::{Pushed, Shell, ShellError};
+
+/// Longest wait for one version probe, in seconds.
+const PROBE_S: u32 = 60;
+
+/// Installs a stack on one node.
+pub struct InstallStack {
+    /// What to install, in order. Commands must be idempotent: after a lost answer they may run again.
+    pub install: Vec<Install>,
+    /// How the result is read back.
+    pub versions: Vec<VersionProbe>,
+    /// The node.
+    pub shell: Arc<dyn Shell>,
+}
+
+#[async_trait]
+impl Action for InstallStack {
+    async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError> {
+        let mut right = Vec::new();
+        let mut wrong = Vec::new();
+        for version in &self.versions {
+            match self.version(version).await? {
+                Some(found) if found == version.want.as_str() => right.push(format!("{} {found}", version.component)),
+                Some(found) => wrong.push(format!("{} {found}", version.component)),
+                None => wrong.push(format!("no {}", version.component)),
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(Standing::Done(if right.is_empty() { "nothing to read back".to_owned() } else { right.join(", ") }));
+        }
+        // The command of an earlier life may still run on the node: its own deadline is the time it may need.
+        if let Some(OpenTouch { touch: Touch::Run { argv }, age_s }) = open {
+            let limit = self.install.iter().find(|i| i.run == *argv).map_or(0, |i| u64::from(i.deadline_s));
+            if *age_s < limit {
+                let with = format!("`{}` was begun {age_s} s ago and may still run", argv.join(" "));
+                return Ok(Standing::Busy { with });
+            }
+        }
+        Ok(Standing::Ready { seen: wrong.join(", ") })
+    }
+
+    async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        for install in &self.install {
+            if let (Some(artifact), Some(to)) = (&install.artifact, &install.to) {
+                let touch = Touch::Push { to: to.clone(), sha256: artifact.sha256.clone() };
+                scribe.before(&touch).await?;
+                scribe.progress(&format!("push {}", install.name));
+                let pushed = self.shell.push(artifact, to, install.mode).await;
+                let seen = match &pushed {
+                    Ok(Pushed::AlreadyThere) => EvidenceNote::Applied("it was there already, by digest".to_owned()),
+                    Ok(Pushed::Sent { bytes }) => EvidenceNote::Applied(format!("{bytes} bytes, read back by digest")),
+                    Err(error) => EvidenceNote::NotApplied(error.to_string()),
+                };
+                scribe.after(&touch, seen).await?;
+                pushed.map_err(|e| from_shell(&format!("push {}", install.name), e))?;
+            }
+            if !install.run.is_empty() {
+                self.run(install, scribe).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, _scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
+        Ok(Vec::new())
+    }
+
+    fn deadline_s(&self) -> u64 {
+        self.install.iter().map(|i| u64::from(i.deadline_s)).sum::<u64>() + 120
+    }
+}
+
+impl InstallStack {
+    /// The version found, or `None` when the component is not there.
+    async fn version(&self, version: &VersionProbe) -> Result<Option<String>, ActionError> {
+        let doing = || format!("read the version of {}", version.component);
+        let probe = Probe::new(format!("version {}", version.component), version.probe.iter().cloned()).within(PROBE_S);
+        match self.shell.run(&probe).await.map_err(|e| from_shell(&doing(), e))? {
+            Answer::Output(ProbeOutput { exit: 0, stdout, .. }) => {
+                let text = String::from_utf8_lossy(&stdout);
+                let line = text.lines().next().unwrap_or_default().trim();
+                // Cut on a character: what a node prints has no promised length.
+                Ok(Some(line.chars().take(128).collect()))
+            }
+            // Whatever else it says, the version wanted is not there to be read.
+            Answer::Output(_) => Ok(None),
+            Answer::Unknown { why } => Err(ActionError { doing: doing(), seen: why, class: Class::Transient, source: None }),
+        }
+    }
+
+    async fn run(&self, install: &Install, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        let touch = Touch::Run { argv: install.run.clone() };
+        let doing = format!("install {}: `{}`", install.name, install.run.join(" "));
+        scribe.before(&touch).await?;
+        scribe.progress(&format!("install {}", install.name));
+        let probe = Probe::new(format!("install {}", install.name), install.run.iter().cloned()).within(install.deadline_s);
+        match self.shell.run(&probe).await {
+            Ok(Answer::Output(ProbeOutput { exit: 0, .. })) => {
+                scribe.after(&touch, EvidenceNote::Applied("exit code 0; versions are read next".to_owned())).await
+            }
+            Ok(Answer::Output(output)) => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                let last = said.lines().last().unwrap_or_default().escape_debug().to_string();
+                let seen = format!("exit code {}: {last}", output.exit);
+                scribe.after(&touch, EvidenceNote::NotApplied(seen.clone())).await?;
+                Err(ActionError { doing, seen, class: Class::Refused, source: None })
+            }
+            Ok(Answer::Unknown { why }) => {
+                scribe.after(&touch, EvidenceNote::Ambiguous(why.clone())).await?;
+                Err(ActionError { doing, seen: why, class: Class::Ambiguous, source: None })
+            }
+            Err(error) => {
+                scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
+                Err(from_shell(&doing, error))
+            }
+        }
+    }
+}
+
+/// An action's error from the in-band hand's.
+pub(super) fn from_shell(doing: &str, error: ShellError) -> ActionError {
+    ActionError { doing: doing.to_owned(), seen: error.to_string(), class: error.class(), source: error.source }
+}

@@ -1,0 +1,157 @@
+//! The dispatcher: asks `rollout::decide`, starts one task a node, folds what they wrote, and leaves in order.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::recorder::Recorder;
+use super::steps::StepScribe;
+use super::walk::{Walked, walk};
+use super::{EngineError, Left, Run, Stop, Told};
+use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
+use crate::rollout::{Decision, decide};
+
+/// How a run was left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Every node has ended.
+    Finished,
+    /// A budget is breached, or somebody held the run.
+    Held {
+        /// Why.
+        why: String,
+    },
+    /// A person asked to leave; the run can be resumed.
+    Interrupted,
+}
+
+/// Walks a plan from wherever `state` stands: from its start, or from where an earlier life of the run was left.
+///
+/// # Errors
+/// [`EngineError`]; the journal then holds everything that was done, and `resume` takes it up.
+pub async fn run(
+    run: Run,
+    mut state: RunState,
+    told: mpsc::UnboundedSender<Told>,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<Left, EngineError> {
+    let (fold, mut folded) = mpsc::unbounded_channel::<Recorded>();
+    let recorder = Recorder { run: run.clone(), fold, told };
+    let mut taken_up: BTreeMap<NodeId, ()> = BTreeMap::new();
+    let mut tasks: JoinSet<(NodeId, Result<Walked, EngineError>)> = JoinSet::new();
+    let mut held: Option<String> = None;
+    let mut stoppable = true;
+    loop {
+        // Every event that is on the disk is in the fold before a decision is taken.
+        while let Ok(line) = folded.try_recv() {
+            take(&recorder, &mut state, line)?;
+        }
+        let stopping = *stop.borrow() != Stop::No;
+        if *stop.borrow() == Stop::Now {
+            tasks.abort_all();
+            return Ok(Left { ending: Ending::Interrupted, state });
+        }
+        if !stopping && held.is_none() {
+            match decide(&run.plan, &state, &|id| taken_up.contains_key(id)) {
+                Decision::Start(nodes) => {
+                    for id in nodes {
+                        start(&mut tasks, &recorder, &state, &stop, &id);
+                        taken_up.insert(id, ());
+                    }
+                }
+                Decision::Wait => {}
+                Decision::Hold { why } => {
+                    if state.lifecycle != Lifecycle::Held {
+                        recorder.write(Event::RunHeld { why: why.clone() }).await?;
+                    }
+                    held = Some(why);
+                }
+                Decision::Finished if tasks.is_empty() => {
+                    recorder.write(Event::RunFinished).await?;
+                    while let Ok(line) = folded.try_recv() {
+                        take(&recorder, &mut state, line)?;
+                    }
+                    return Ok(Left { ending: Ending::Finished, state });
+                }
+                Decision::Finished => {}
+            }
+        }
+        if tasks.is_empty() {
+            while let Ok(line) = folded.try_recv() {
+                take(&recorder, &mut state, line)?;
+            }
+            match held {
+                Some(why) => return Ok(Left { ending: Ending::Held { why }, state }),
+                None if stopping => return Ok(Left { ending: Ending::Interrupted, state }),
+                None => {}
+            }
+        }
+        tokio::select! {
+            Some(line) = folded.recv() => take(&recorder, &mut state, line)?,
+            Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
+                Ok((_, Ok(Walked::Ended | Walked::Left))) => {}
+                Ok((_, Err(error))) => return Err(error),
+                Err(join) if join.is_cancelled() => {}
+                Err(_) => {
+                    let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.phase.ended()));
+                    return Err(id.map_or_else(|| crate::journal::JournalError::Stopped.into(), |id| EngineError::Lost(id.clone())));
+                }
+            },
+            // When the sender is gone nobody can stop the run any more, and the channel would spin.
+            changed = stop.changed(), if stoppable => stoppable = changed.is_ok(),
+        }
+    }
+}
+
+fn start(
+    tasks: &mut JoinSet<(NodeId, Result<Walked, EngineError>)>,
+    recorder: &Recorder,
+    state: &RunState,
+    stop: &watch::Receiver<Stop>,
+    id: &NodeId,
+) {
+    let Some(line) = recorder.run.plan.nodes.iter().find(|n| n.node == *id).cloned() else { return };
+    let before = state.nodes.get(id).cloned().unwrap_or_default();
+    let (recorder, stop, id) = (recorder.clone(), stop.clone(), id.clone());
+    tasks.spawn(async move { (id, Box::pin(walk(&recorder, &line, &before, &stop)).await) });
+}
+
+fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<(), EngineError> {
+    state.apply(&line.event, line.at_ms)?;
+    drop(recorder.told.send(Told::Event(Box::new(line))));
+    Ok(())
+}
+
+/// Gives a run up: gives back what its steps borrowed on every node that was under way, and journals the end.
+///
+/// # Errors
+/// The journal could not be written.
+pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSender<Told>) -> Result<Vec<String>, EngineError> {
+    let (fold, _folded) = mpsc::unbounded_channel();
+    let recorder = Recorder { run: run.clone(), fold, told };
+    let mut not_given_back = Vec::new();
+    for line in &run.plan.nodes {
+        let Some(node) = state.nodes.get(&line.node).filter(|n| n.step.is_some() || !n.done.is_empty()) else { continue };
+        if node.phase.ended() {
+            continue;
+        }
+        for step in &line.steps {
+            match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
+                Ok(action) => match action.release(&StepScribe { recorder: &recorder, node: &line.node, step, attempt: 0 }).await
+                {
+                    Ok(things) => {
+                        for what in things {
+                            recorder.write(Event::Released { node: line.node.clone(), what }).await?;
+                        }
+                    }
+                    Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
+                },
+                Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
+            }
+        }
+        run.bench.leave(&line.node).await;
+    }
+    recorder.write(Event::RunAborted { by: by.to_owned() }).await?;
+    Ok(not_given_back)
+}

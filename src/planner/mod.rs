@@ -1,0 +1,9 @@
+//! (desired, observed) → one node's line: the steps that are needed, each with a why. Pure; it leaves no choice to execution.
+
+mod digest;
+mod line;
+mod stale;
+
+pub use digest::image_digest;
+pub use line::{Ask, Line, line};
+pub use stale::stale;

@@ -1,0 +1,278 @@
+//! The handle by which servers act on a machine: sync, brief, safe to clone. It holds the account and counts requests; it opens no socket.
+//!
+//! For a BMC server (Redfish, RMCP+):
+//! - [`MachineHandle::request`] first, once per request or per packet that opens one: `Dead` means say nothing, `Busy` means the protocol's
+//!   own "not now" (HTTP 503, IPMI completion code C0h);
+//! - [`MachineHandle::password`] for the account (RAKP needs the password itself), or [`MachineHandle::admits`];
+//! - [`MachineHandle::power_state`] and [`MachineHandle::power`]; the change shows later (`PoweringOn`, then `On`). IPMI chassis status has
+//!   one bit: [`MachineHandle::is_powered`];
+//! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
+//! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use super::clock::{Clock, SimTime};
+use super::fault::Fault;
+use super::identity::Identity;
+use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::system::{Loaded, System};
+use crate::model::{BootOverride, PowerState, PowerVerb};
+
+/// How the BMC meets one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// Answers.
+    Well,
+    /// Asks to wait.
+    Busy,
+    /// Says nothing, ever again.
+    Dead,
+}
+
+/// A shared machine.
+#[derive(Clone)]
+pub struct MachineHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    clock: Clock,
+    identity: Arc<Identity>,
+    user: String,
+    password: String,
+    state: Mutex<State>,
+    /// Rung when the driver should look at the clock again.
+    bell: Notify,
+    system: watch::Sender<Option<Arc<System>>>,
+}
+
+struct State {
+    machine: Machine,
+    fetches: VecDeque<(u64, RomSource)>,
+    requests: u32,
+    busy_left: u32,
+}
+
+impl std::fmt::Debug for MachineHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MachineHandle").field("node", &self.inner.identity.node).finish_non_exhaustive()
+    }
+}
+
+impl MachineHandle {
+    /// Puts a machine behind a handle. The account's password is a secret of the farm.
+    #[must_use]
+    pub fn new(
+        clock: Clock,
+        identity: Arc<Identity>,
+        faults: Vec<Fault>,
+        durations: Durations,
+        running: bool,
+        account: (String, String),
+    ) -> Self {
+        let busy_left = faults.iter().find_map(|f| if let Fault::Http503(n) = f { Some(*n) } else { None }).unwrap_or(0);
+        let (machine, effects) = Machine::new(Arc::clone(&identity), faults, durations, running);
+        let handle = Self {
+            inner: Arc::new(Inner {
+                clock,
+                identity,
+                user: account.0,
+                password: account.1,
+                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, busy_left }),
+                bell: Notify::new(),
+                system: watch::Sender::new(None),
+            }),
+        };
+        handle.carry_out(&mut handle.lock(), effects);
+        handle
+    }
+
+    /// Who the machine is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.inner.identity
+    }
+
+    /// The farm's clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.inner.clock
+    }
+
+    /// True when the machine has this fault.
+    #[must_use]
+    pub fn has(&self, fault: &Fault) -> bool {
+        self.lock().machine.faults().contains(fault)
+    }
+
+    /// All faults of the machine.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Fault> {
+        self.lock().machine.faults().to_vec()
+    }
+
+    /// Counts one request to the BMC and says how it is met.
+    #[must_use]
+    pub fn request(&self) -> Mood {
+        let mut state = self.lock();
+        state.requests = state.requests.saturating_add(1);
+        let limit = state.machine.faults().iter().find_map(|f| match f {
+            Fault::DeadBmc => Some(0),
+            Fault::BmcDeadAfter(n) => Some(*n),
+            _ => None,
+        });
+        if limit.is_some_and(|n| state.requests > n) {
+            return Mood::Dead;
+        }
+        if state.busy_left > 0 {
+            state.busy_left -= 1;
+            return Mood::Busy;
+        }
+        Mood::Well
+    }
+
+    /// True when the BMC is dead already, without counting a request.
+    #[must_use]
+    pub fn dead(&self) -> bool {
+        let state = self.lock();
+        state.machine.faults().iter().any(|f| match f {
+            Fault::DeadBmc => true,
+            Fault::BmcDeadAfter(n) => state.requests >= *n,
+            _ => false,
+        })
+    }
+
+    /// Account name of the BMC.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.inner.user
+    }
+
+    /// The password of `user`, when there is such an account.
+    #[must_use]
+    pub fn password(&self, user: &str) -> Option<&str> {
+        (user == self.inner.user).then_some(self.inner.password.as_str())
+    }
+
+    /// True when account and password are right.
+    #[must_use]
+    pub fn admits(&self, user: &str, password: &str) -> bool {
+        self.password(user) == Some(password)
+    }
+
+    /// What the BMC says of the power.
+    #[must_use]
+    pub fn power_state(&self) -> PowerState {
+        self.step(Input::Tick).machine.power()
+    }
+
+    /// The one bit of IPMI: on until the power is really gone, off until it is really there.
+    #[must_use]
+    pub fn is_powered(&self) -> bool {
+        matches!(self.power_state(), PowerState::On | PowerState::PoweringOff)
+    }
+
+    /// Asks for a power change; the effect comes in its own time.
+    pub fn power(&self, verb: PowerVerb) {
+        drop(self.step(Input::Power(verb)));
+    }
+
+    /// The boot override as the BMC tells it.
+    #[must_use]
+    pub fn boot_override(&self) -> BootOverride {
+        self.step(Input::Tick).machine.boot().clone()
+    }
+
+    /// Sets the boot override.
+    pub fn set_boot_override(&self, want: BootOverride) {
+        drop(self.step(Input::SetBoot(want)));
+    }
+
+    /// Where the machine stands in its boot.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        self.step(Input::Tick).machine.stage().clone()
+    }
+
+    /// How often a system was loaded.
+    #[must_use]
+    pub fn boots(&self) -> u64 {
+        self.step(Input::Tick).machine.boots()
+    }
+
+    /// The system that is up, if one is.
+    #[must_use]
+    pub fn system(&self) -> Option<Arc<System>> {
+        self.step(Input::Tick).machine.system().cloned()
+    }
+
+    /// Follows the system as it comes and goes.
+    #[must_use]
+    pub fn watch_system(&self) -> watch::Receiver<Option<Arc<System>>> {
+        self.inner.system.subscribe()
+    }
+
+    /// The last lines of the machine's history, for people.
+    #[must_use]
+    pub fn log(&self) -> Vec<(SimTime, String)> {
+        self.step(Input::Tick).machine.log().cloned().collect()
+    }
+
+    /// The boot ROM's fetch ended.
+    pub fn fetched(&self, attempt: u64, result: Result<Box<Loaded>, String>) {
+        drop(self.step(Input::Fetched { attempt, result }));
+    }
+
+    /// Waits for the next time that the boot ROM wants the network, letting the machine live meanwhile. Dropping it loses nothing.
+    pub async fn next_fetch(&self) -> (u64, RomSource) {
+        loop {
+            let (fetch, wake) = {
+                let mut state = self.step(Input::Tick);
+                (state.fetches.pop_front(), state.machine.next_wake())
+            };
+            if let Some(fetch) = fetch {
+                return fetch;
+            }
+            match wake {
+                Some(moment) => {
+                    drop(tokio::time::timeout(self.inner.clock.until(moment), self.inner.bell.notified()).await);
+                }
+                None => self.inner.bell.notified().await,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere cannot leave the automaton half-changed in a way that matters more than going on.
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn step(&self, input: Input) -> MutexGuard<'_, State> {
+        let rings = input != Input::Tick;
+        let mut state = self.lock();
+        let effects = state.machine.step(self.inner.clock.now(), input);
+        let rings = rings || !effects.is_empty();
+        self.carry_out(&mut state, effects);
+        if rings {
+            self.inner.bell.notify_one();
+        }
+        state
+    }
+
+    fn carry_out(&self, state: &mut State, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Fetch { attempt, source } => {
+                    // Only the latest attempt can still count.
+                    state.fetches.clear();
+                    state.fetches.push_back((attempt, source));
+                }
+                Effect::SystemUp(system) => drop(self.inner.system.send_replace(Some(system))),
+                Effect::SystemDown => drop(self.inner.system.send_replace(None)),
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How BMCs of different makers differ, as data. The servers read these fields; none of them asks for a vendor by name.
+
+/// When a PATCH must carry `If-Match` (DSP0266 §6.5; RC-35, RC-36 of `reference/firmware.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EtagRule {
+    /// Never asked for; a stale one is still refused with 412.
+    Optional,
+    /// 428 without it; `*` is accepted.
+    Required,
+}
+
+/// One maker's habits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct VendorProfile {
+    /// Short name, such as `dell`.
+    pub name: &'static str,
+    /// `Manufacturer` of system and chassis.
+    pub manufacturer: &'static str,
+    /// `Model` of the system.
+    pub model: &'static str,
+    /// First letters of its serial numbers.
+    pub serial_prefix: &'static str,
+    /// Id of the one system.
+    pub system_id: &'static str,
+    /// Id of the one manager.
+    pub manager_id: &'static str,
+    /// Id of the one chassis.
+    pub chassis_id: &'static str,
+    /// Firmware version of the BMC.
+    pub bmc_version: &'static str,
+    /// Version of the system ROM.
+    pub bios_version: &'static str,
+    /// When `If-Match` is asked for.
+    pub etag: EtagRule,
+    /// `ResetType`s that it allows.
+    pub reset_types: &'static [&'static str],
+    /// Status of an accepted reset: 200, 202 or 204 (RC-31).
+    pub reset_status: u16,
+    /// Refuses a reset that the power state forbids with 409 (RC-32); others shrug.
+    pub conflict_409: bool,
+    /// Offers `UefiHttp` and `HttpBootUri`.
+    pub http_boot: bool,
+    /// Session slots (RC-18).
+    pub sessions: usize,
+}
+
+/// Dell-like: PATCH asks for nothing, 204 on reset.
+pub const DELL: VendorProfile = VendorProfile {
+    name: "dell",
+    manufacturer: "Dell Inc.",
+    model: "PowerEdge XE9680",
+    serial_prefix: "D",
+    system_id: "System.Embedded.1",
+    manager_id: "iDRAC.Embedded.1",
+    chassis_id: "System.Embedded.1",
+    bmc_version: "7.10.50.00",
+    bios_version: "2.3.5",
+    etag: EtagRule::Optional,
+    reset_types: &[
+        "On",
+        "ForceOff",
+        "ForceRestart",
+        "GracefulRestart",
+        "GracefulShutdown",
+        "PushPowerButton",
+        "Nmi",
+        "PowerCycle",
+    ],
+    reset_status: 204,
+    conflict_409: true,
+    http_boot: true,
+    sessions: 8,
+};
+
+/// Supermicro-like: no `PowerCycle`, 200 with a message on reset.
+pub const SUPERMICRO: VendorProfile = VendorProfile {
+    name: "supermicro",
+    manufacturer: "Supermicro",
+    model: "SYS-421GE-TNRT",
+    serial_prefix: "S",
+    system_id: "1",
+    manager_id: "1",
+    chassis_id: "1",
+    bmc_version: "01.04.05",
+    bios_version: "2.1",
+    etag: EtagRule::Optional,
+    reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "ForceOn"],
+    reset_status: 200,
+    conflict_409: false,
+    http_boot: true,
+    sessions: 16,
+};
+
+/// AMI-like (DGX): `If-Match` is a must, 202 on reset.
+pub const AMI: VendorProfile = VendorProfile {
+    name: "ami",
+    manufacturer: "NVIDIA",
+    model: "DGXH100",
+    serial_prefix: "N",
+    system_id: "DGX",
+    manager_id: "BMC",
+    chassis_id: "DGX",
+    bmc_version: "24.09.17",
+    bios_version: "1.06.07",
+    etag: EtagRule::Required,
+    reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle"],
+    reset_status: 202,
+    conflict_409: false,
+    http_boot: true,
+    sessions: 12,
+};
+
+/// All profiles, in the order in which a farm deals them out.
+pub const ALL: [&VendorProfile; 3] = [&DELL, &SUPERMICRO, &AMI];
+
+/// Finds a profile by its short name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static VendorProfile> {
+    ALL.into_iter().find(|profile| profile.name == name)
+}

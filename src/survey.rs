@@ -1,0 +1,114 @@
+//! Reads the world into [`Observed`]. It changes nothing, and it never turns silence into absence.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::bmc::{Bmc, BmcError};
+use crate::model::{Answer, Component, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version};
+use crate::shell::{Shell, ShellError};
+
+/// Longest wait for one in-band answer, in seconds: the files asked for are in memory, so only a stuck system takes longer.
+const READ_DEADLINE_S: u32 = 20;
+/// Longest time for a node's whole in-band part: it is tried while the system may be down, and silence is then the answer.
+const SHELL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Surveys one node. `stack` is the one whose versions are to be read.
+pub async fn survey(bmc: &dyn Bmc, shell: &dyn Shell, stack: Option<&Stack>) -> Observed {
+    let identity = reading(bmc.identity().await.map(Reading::Known));
+    // A BMC that did not answer the first question is not asked four more times.
+    let silent = identity.why_unknown().map(str::to_owned);
+    let (power, boot, firmware) = match &silent {
+        Some(why) => (Reading::unknown(why), Reading::unknown(why), Reading::unknown(why)),
+        None => (reading(bmc.power().await), reading(bmc.boot().await), reading(bmc.firmware().await)),
+    };
+    // A node without power has no system; asking would only wait.
+    let system = match power {
+        Reading::Known(PowerState::Off) => Reading::Absent,
+        _ => in_time(system(shell)).await,
+    };
+    let stack = match (&system, stack) {
+        (Reading::Known(_), Some(stack)) => versions(shell, stack).await,
+        _ => BTreeMap::new(),
+    };
+    Observed { bmc: identity, power, boot, firmware, system, stack }
+}
+
+async fn in_time(system: impl Future<Output = Reading<SystemFacts>>) -> Reading<SystemFacts> {
+    let late = || Reading::unknown(format!("no answer by SSH within {} s", SHELL_DEADLINE.as_secs()));
+    tokio::time::timeout(SHELL_DEADLINE, system).await.unwrap_or_else(|_| late())
+}
+
+/// What the running system says of itself.
+pub async fn system(shell: &dyn Shell) -> Reading<SystemFacts> {
+    let boot_id = match shell.boot_id().await {
+        Ok(id) => id,
+        Err(error) => return Reading::unknown(with_cause(&error)),
+    };
+    let serial = file(shell, "/sys/class/dmi/id/product_serial").await;
+    let uuid = file(shell, "/sys/class/dmi/id/product_uuid").await.map(|u| u.to_ascii_lowercase());
+    let cmdline = file(shell, "/proc/cmdline").await;
+    Reading::Known(SystemFacts { boot_id, serial, uuid, cmdline })
+}
+
+/// Installed versions by the stack's own probes.
+pub async fn versions(shell: &dyn Shell, stack: &Stack) -> BTreeMap<Component, Reading<Version>> {
+    let mut found = BTreeMap::new();
+    for probe in &stack.versions {
+        let asked = Probe::new(format!("version {}", probe.component), probe.probe.iter().cloned()).within(READ_DEADLINE_S * 3);
+        found.insert(probe.component.clone(), version(shell.run(&asked).await));
+    }
+    found
+}
+
+fn version(answer: Result<Answer, ShellError>) -> Reading<Version> {
+    match answer {
+        Ok(Answer::Output(ProbeOutput { exit: 0, stdout, .. })) => {
+            let text = String::from_utf8_lossy(&stdout);
+            let line = text.lines().next().unwrap_or_default().trim();
+            Version::new(line).map_or_else(|e| Reading::unknown(e.to_string()), Reading::Known)
+        }
+        // 127 is the shell's "no such program" (POSIX.1-2017 §2.8.2): the component is not installed.
+        Ok(Answer::Output(ProbeOutput { exit: 127, .. })) => Reading::Absent,
+        Ok(Answer::Output(output)) => Reading::unknown(format!("its version probe ended with exit code {}", output.exit)),
+        Ok(Answer::Unknown { why }) => Reading::Unknown { why },
+        Err(error) => Reading::unknown(with_cause(&error)),
+    }
+}
+
+async fn file(shell: &dyn Shell, path: &str) -> Reading<String> {
+    let mut probe = Probe::new(path, ["cat", path]).within(READ_DEADLINE_S);
+    probe.limit_bytes = 64 << 10;
+    match shell.run(&probe).await {
+        Ok(Answer::Output(ProbeOutput { exit: 0, stdout, .. })) => {
+            let text = String::from_utf8_lossy(&stdout).trim().to_owned();
+            // Boards without a written serial carry filler (SMBIOS 3.7 §6.1.3 leaves the text to the vendor).
+            let filler = ["", "none", "to be filled by o.e.m.", "default string", "not specified", "system serial number"];
+            if filler.contains(&text.to_ascii_lowercase().as_str()) { Reading::Absent } else { Reading::Known(text) }
+        }
+        Ok(Answer::Output(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.lines().next().unwrap_or_default().escape_debug().to_string();
+            if said.contains("No such file") { Reading::Absent } else { Reading::unknown(format!("cat {path}: {said}")) }
+        }
+        Ok(Answer::Unknown { why }) => Reading::Unknown { why },
+        Err(error) => Reading::unknown(with_cause(&error)),
+    }
+}
+
+fn reading<T>(answer: Result<Reading<T>, BmcError>) -> Reading<T> {
+    answer.unwrap_or_else(|error| Reading::unknown(with_cause(&error)))
+}
+
+fn with_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
+}
