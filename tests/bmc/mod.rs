@@ -2,3 +2,5 @@
 
 mod ipmi_rig;
 mod ipmi_sim;
+mod ipmi_lossy;
+mod ipmi_wire;
