@@ -9,6 +9,9 @@ const TELLTALE: [&str; 6] = ["pass", "pwd", "secret", "token", "credential", "pr
 /// How a reference to a secret starts; it may be shown.
 const REFERENCE: [&str; 5] = ["env:", "file:", "exec:", "age:", "vault:"];
 
+/// What stands in place of a secret.
+pub(super) const BLACK: &str = "[concealed]";
+
 /// The stretches of one line (bytes from its start, in order, not overlapping) that must not be shown. `base` is where the line starts.
 pub(super) fn concealed_in(line: &str, sources: &Sources, file: FileId, base: usize) -> Vec<Range<usize>> {
     let marked = sources.concealed().iter().filter(|s| s.file == file);

@@ -98,6 +98,7 @@ pub struct Diagnostics {
     /// The texts.
     pub sources: Sources,
     list: Vec<Diagnostic>,
+    seen: std::collections::HashSet<(&'static str, Option<Span>, String)>,
 }
 
 impl Diagnostics {
@@ -107,9 +108,11 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds a mistake.
+    /// Adds a mistake; the same one at the same place is told once.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.list.push(diagnostic);
+        if self.seen.insert((diagnostic.code, diagnostic.span, diagnostic.message.clone())) {
+            self.list.push(diagnostic);
+        }
     }
 
     /// How many refuse the input.
@@ -136,23 +139,22 @@ impl Diagnostics {
         self.list.iter().any(|d| d.severity == Severity::Error)
     }
 
-    /// All of them in the order of files and lines, each once.
+    /// All of them in the order of files and lines.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut all: Vec<&Diagnostic> = self.list.iter().collect();
         all.sort_by_key(|d| (d.span.map(|s| (self.sources.name(s.file), s.start)), d.severity, d.code, &d.message));
-        all.dedup();
         all
     }
 
     /// Takes in the mistakes of another load, with its texts.
     pub fn absorb(&mut self, other: Self) {
         let shift = self.sources.append(other.sources);
-        self.list.extend(other.list.into_iter().map(|mut d| {
+        for mut d in other.list {
             d.span = d.span.map(&shift);
             d.also = d.also.into_iter().map(|(span, label)| (shift(span), label)).collect();
-            d
-        }));
+            self.push(d);
+        }
     }
 }
 

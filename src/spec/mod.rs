@@ -8,17 +8,69 @@
 //! | [`render`] | mistakes for people, with the offending line, and as JSON |
 //! | [`yaml`] | text to a tree that knows where each value stands |
 //! | [`decode`] | tree to typed fields; unknown keys are mistakes, and reading goes on after one |
+//! | [`range`] | `a[001-275]-s*`: names out of patterns, and patterns out of names |
+//! | [`expression`], [`address`] | `{slot:02}` and `cidr(10.{row}.0.0/16, (n-1)*16+slot)` |
+//! | [`setting`], `site` | what each layer may say; the intent as written |
+//! | [`csv`], [`facts`] | one row a node |
+//! | `blueprint`, `expand`, `identity` | layers added up, nodes made, duplicates found |
+//! | [`inventory`], [`why`] | the way in; which line set which field |
+//! | [`select`] | `rack=a017 & accel=nvidia - label:hold` |
+//! | `playbook`, `rollout`, `image`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
+//! | `unit`, `words` | `10m`, `2%`, argument vectors |
+//! | [`library`] | playbooks with all that they name, each file read once |
+//! | [`agree`] | playbook against inventory, and both against the gate's words |
+//! | [`diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
+//! | [`shape`], [`shape_site`], [`schema`] | the same files as JSON Schema |
+//! | [`starter`] | what `init` writes |
 
+pub mod address;
+pub mod agree;
+mod artifact;
+mod blueprint;
 pub mod code;
 mod conceal;
+pub mod csv;
 pub mod decode;
 pub mod diagnostic;
+pub mod diff;
+mod expand;
+pub mod expression;
+pub mod facts;
+mod flat;
+mod grouped;
+mod identity;
+mod image;
+pub mod inventory;
+pub mod library;
+mod playbook;
+mod policy;
+pub mod range;
 pub mod render;
+pub mod risk;
+mod rollout;
+pub mod schema;
+pub mod select;
+pub mod setting;
+pub mod shape;
+pub mod shape_site;
+mod site;
 pub mod source;
+mod stack;
+pub mod starter;
 pub mod suggest;
+mod unit;
+pub mod why;
+mod words;
 pub mod yaml;
 
+pub use agree::{Gate, validate_words};
+pub use artifact::{ArtifactError, check as check_artifact};
 pub use decode::{Fields, Spanned};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use inventory::{LoadedInventory, load_inventory};
+pub use library::{LoadedPlaybook, load_playbook};
+pub use range::fold;
+pub use select::{SelectError, select};
 pub use source::{FileId, Place, Sources, Span};
 pub use suggest::nearest;
+pub use why::Provenance;

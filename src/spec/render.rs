@@ -6,7 +6,7 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Element, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::conceal::concealed_in;
+use super::conceal::{BLACK, concealed_in};
 use super::diagnostic::{Diagnostic, Diagnostics, Severity};
 use super::source::Span;
 
@@ -14,8 +14,6 @@ use super::source::Span;
 pub const SHOWN: usize = 100;
 /// Longest stretch of one line that is shown, in bytes.
 const WIDTH: usize = 240;
-/// What stands in place of a secret.
-const BLACK: &str = "[concealed]";
 
 /// One line of a text made fit to be shown: secrets blacked out, cut to a window around `span`.
 struct Shown {

@@ -146,11 +146,20 @@ impl Sources {
         start..end.max(start)
     }
 
-    /// The line (without line feed) on which a span starts.
+    /// The line on which a span starts, trimmed, secrets concealed, cut to 200 characters.
     #[must_use]
-    pub fn line_text(&self, span: Span) -> String {
+    pub fn shown_line(&self, span: Span) -> String {
         let range = self.line_range(span.file, self.line_of(span.file, span.start as usize));
-        self.text(span.file).get(range).unwrap_or("").to_owned()
+        let whole = self.text(span.file);
+        let line = whole.get(range.clone()).unwrap_or("");
+        let (mut out, mut at) = (String::new(), 0);
+        for secret in super::conceal::concealed_in(line, self, span.file, range.start) {
+            out.push_str(line.get(at..secret.start).unwrap_or(""));
+            out.push_str(super::conceal::BLACK);
+            at = secret.end;
+        }
+        out.push_str(line.get(at..).unwrap_or(""));
+        out.trim().chars().filter(|c| !c.is_control()).take(200).collect()
     }
 
     /// Marks a stretch that must never be shown: a secret somebody wrote in plain text.

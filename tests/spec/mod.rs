@@ -1,1 +1,4 @@
 //! Tests of `spec`.
+
+mod playbook;
+mod schema;
