@@ -33,7 +33,8 @@ impl LoadedPlaybook {
         if let Some((label, value)) = &self.playbook.rollout.canary
             && !nodes.iter().any(|n| n.labels.get(label) == Some(value))
         {
-            let message = format!("none of the nodes has the label `{}={}`, so there is no canary wave", quote(label), quote(value));
+            let message =
+                format!("none of the nodes has the label `{}={}`, so there is no canary wave", quote(label), quote(value));
             out.push(Diagnostic::warning(code::NO_EFFECT, message).hint("label some nodes, or leave `rollout.canary` out"));
         }
         out
@@ -118,7 +119,8 @@ fn agree(nodes: &[&Node], names: &Names, place: &str, at: (Option<Span>, Option<
                 say(code::UNRESOLVED, message, super::nearest(policy, names.policies.keys().map(String::as_str)), at.1);
             }
             Some(Some(applies)) if *applies != kind => {
-                let message = format!("{} the policy `{policy}`, which is for `{applies}`, but hold `{kind}` accelerators", naming(&nodes));
+                let message =
+                    format!("{} the policy `{policy}`, which is for `{applies}`, but hold `{kind}` accelerators", naming(&nodes));
                 say(code::DISAGREE, message, None, at.1);
             }
             Some(_) => {}

@@ -68,7 +68,9 @@ fn resolve(text: &str, at: Place<'_>) -> Result<PathBuf, (&'static str, &'static
         for part in path.components() {
             match part {
                 Component::ParentDir => {
-                    depth = depth.checked_sub(1).ok_or(("leads out of the project", "put the file into the project; only images may lie anywhere"))?;
+                    depth = depth
+                        .checked_sub(1)
+                        .ok_or(("leads out of the project", "put the file into the project; only images may lie anywhere"))?;
                 }
                 Component::Normal(_) => depth += 1,
                 _ => {}
@@ -135,7 +137,9 @@ pub(super) fn mistake(named: &Named, error: &ArtifactError) -> Diagnostic {
                 .at(named.span)
                 .hint(format!("fetch or build it; its SHA-256 must be {}", named.artifact.sha256))
         }
-        ArtifactError::Io(e) => Diagnostic::error(code::ARTIFACT, format!("the artifact `{path}` cannot be read: {e}")).at(named.span),
+        ArtifactError::Io(e) => {
+            Diagnostic::error(code::ARTIFACT, format!("the artifact `{path}` cannot be read: {e}")).at(named.span)
+        }
         ArtifactError::Differs { found } => {
             Diagnostic::error(code::ARTIFACT, format!("the artifact `{path}` is another file than its digest says"))
                 .at(named.span)

@@ -93,7 +93,13 @@ type Key = (String, Option<String>, Option<String>, Option<String>, Risk, &'stat
 pub fn diff(a: &Side<'_>, b: &Side<'_>) -> Vec<Group> {
     let mut groups = Vec::new();
     groups.extend(gone_or_new(a, b, &Change::Removed, Risk::None, "it is no longer managed; its hardware is not touched"));
-    groups.extend(gone_or_new(b, a, &Change::Added, Risk::Reboot, "a new node is brought up from bare metal and passes the gate"));
+    groups.extend(gone_or_new(
+        b,
+        a,
+        &Change::Added,
+        Risk::Reboot,
+        "a new node is brought up from bare metal and passes the gate",
+    ));
     let boards = boards(a.inventory, b.inventory);
     groups.extend(board_groups(boards.values().cloned(), b));
     groups.extend(fields(a, b, &boards));

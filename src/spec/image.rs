@@ -54,7 +54,8 @@ fn cmdline(items: &[Tree], out: &mut Diagnostics) -> Vec<String> {
     }
     let total: usize = words.iter().map(|w| w.value.len() + 1).sum();
     if let Some(first) = words.first().filter(|_| total > CMDLINE_MAX) {
-        let message = format!("cmdline: {total} bytes are too many, the kernel would cut the line; {CMDLINE_MAX} are left for an image");
+        let message =
+            format!("cmdline: {total} bytes are too many, the kernel would cut the line; {CMDLINE_MAX} are left for an image");
         out.push(Diagnostic::error(code::BAD_VALUE, message).at(first.span));
     }
     words.into_iter().map(|w| w.value).collect()

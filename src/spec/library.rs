@@ -116,7 +116,10 @@ impl Library {
         let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let tree = self.parse(file, None)?;
         if let Err(why) = name.parse::<FileName>() {
-            self.out.push(Diagnostic::error(code::BAD_PATH, format!("the file name `{}` is no name for a playbook: {why}", quote(&name))));
+            self.out.push(Diagnostic::error(
+                code::BAD_PATH,
+                format!("the file name `{}` is no name for a playbook: {why}", quote(&name)),
+            ));
         }
         let written = playbook::read(&tree, &mut self.out)?;
         let Written { image, stack, boot_deadline_s, stacks, policies, rollout } = written;
@@ -140,7 +143,11 @@ impl Library {
             self.note(&self.path("policies", &name.value), format!("policies/{}.yaml", name.value.0), &mut inputs);
         }
         if wanted && let Some(image) = &image {
-            self.note(&self.path("../images", &FileName(image.name.clone())), format!("../images/{}.yaml", image.name), &mut inputs);
+            self.note(
+                &self.path("../images", &FileName(image.name.clone())),
+                format!("../images/{}.yaml", image.name),
+                &mut inputs,
+            );
         }
         if wanted && image.is_none() || stack_map.len() < stacks.len() || policy_map.len() < policies.len() {
             return None;

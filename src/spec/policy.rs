@@ -101,7 +101,9 @@ impl Sensible {
     fn needs_a_tool(&self, key: &str, span: Span, out: &mut Diagnostics) {
         if self.0 == Some(AcceleratorKind::Pci) {
             let message = format!("`{key}` can never be met: for `pci` accelerators there is only sysfs, which does not say it");
-            out.push(Diagnostic::error(code::POLICY, message).at(span).hint("sysfs has presence, `links.pcie` and `counters.aer`"));
+            out.push(
+                Diagnostic::error(code::POLICY, message).at(span).hint("sysfs has presence, `links.pcie` and `counters.aer`"),
+            );
         }
     }
 }
@@ -133,7 +135,8 @@ fn applies(tree: &Tree, out: &mut Diagnostics) -> Option<AcceleratorKind> {
     let found = KINDS.iter().find(|(name, _)| *name == kind.value).map(|(_, k)| *k);
     if found.is_none() {
         let names = KINDS.map(|(name, _)| name);
-        let d = Diagnostic::error(code::BAD_VALUE, format!("applies.kind: `{}` is no family of accelerators", quote(&kind.value)));
+        let d =
+            Diagnostic::error(code::BAD_VALUE, format!("applies.kind: `{}` is no family of accelerators", quote(&kind.value)));
         let d = d.at(kind.span).hint(format!("known: {}", names.join(", ")));
         out.push(match nearest(&kind.value, names) {
             Some(word) => d.suggest(Some(word)),
@@ -176,7 +179,11 @@ fn identity(mut f: Fields<'_>, sensible: &Sensible, policy: &mut Policy, foreign
         let Some(items) = decode::list(tree, &what, out) else { continue };
         if items.is_empty() {
             let message = format!("{what}: an empty list allows nothing and is not taken");
-            out.push(Diagnostic::error(code::POLICY, message).at(tree.span).hint("leave the key out to allow any version that can be read"));
+            out.push(
+                Diagnostic::error(code::POLICY, message)
+                    .at(tree.span)
+                    .hint("leave the key out to allow any version that can be read"),
+            );
         }
         let versions = words::texts(items, &what, out);
         let list = if key == "driver_in" { &mut policy.driver_in } else { &mut policy.firmware_in };
@@ -199,7 +206,9 @@ fn counters(mut f: Fields<'_>, sensible: &Sensible, policy: &mut Policy, out: &m
         policy.aer = true;
         if aer.value != 0 {
             let message = "counters.aer: fatal and non-fatal errors are never accepted; only `max: 0` is taken";
-            out.push(Diagnostic::error(code::POLICY, message).at(aer.span).hint("for correctable ones there is `aer_correctable`"));
+            out.push(
+                Diagnostic::error(code::POLICY, message).at(aer.span).hint("for correctable ones there is `aer_correctable`"),
+            );
         }
     }
     policy.aer_correctable_max = max(&mut f, "aer_correctable", out).map(|m| m.value);
@@ -229,7 +238,8 @@ fn links(mut f: Fields<'_>, sensible: &Sensible, policy: &mut Policy, out: &mut 
     }
     if let Some(mut nvlink) = f.fields("nvlink", out) {
         sensible.nvidia_only("links.nvlink", nvlink.span, out);
-        policy.nvlinks = nvlink.need("links", out).and_then(|t| decode::number::<u8>(t, "links.nvlink.links", out)).map(|n| n.value);
+        policy.nvlinks =
+            nvlink.need("links", out).and_then(|t| decode::number::<u8>(t, "links.nvlink.links", out)).map(|n| n.value);
         nvlink.finish(out);
     }
     f.finish(out);

@@ -37,7 +37,15 @@ impl std::fmt::Display for Risk {
 pub fn is_per_node(field: &str) -> bool {
     matches!(
         field,
-        "serial" | "uuid" | "bmc.mac" | "boot.mac" | "bmc.address.ip" | "ssh.address.ip" | "boot.ip" | "bmc.trust" | "accelerator_serials"
+        "serial"
+            | "uuid"
+            | "bmc.mac"
+            | "boot.mac"
+            | "bmc.address.ip"
+            | "ssh.address.ip"
+            | "boot.ip"
+            | "bmc.trust"
+            | "accelerator_serials"
     ) || field == "ssh.host_keys"
 }
 

@@ -2,7 +2,6 @@
 //! with data: the decoders go straight from text to the model, so that each mistake keeps its place. A test holds the two together: it breaks
 //! every key of every shape in turn and wants the decoder to notice.
 
-
 use schemars::JsonSchema;
 
 macro_rules! text_type {

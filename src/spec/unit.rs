@@ -67,7 +67,8 @@ impl FromStr for Day {
     type Err = &'static str;
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         // jiff reads more forms (week dates, times behind the date); a review should see one.
-        let shaped = s.len() == 10 && s.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+        let shaped =
+            s.len() == 10 && s.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
         let day = s.parse().ok().filter(|_| shaped);
         day.map(Self).ok_or("a day is written `YYYY-MM-DD`, such as `2026-12-31`")
     }

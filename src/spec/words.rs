@@ -27,7 +27,11 @@ pub(super) fn argv(items: &[Tree], what: &str, out: &mut Diagnostics) -> Vec<Str
         let shellish = program.value.is_empty() || program.value.contains(char::is_whitespace);
         if shellish {
             let message = format!("{what}: `{}` is not a program", quote(&program.value));
-            out.push(Diagnostic::error(code::STACK, message).at(program.span).hint("write each word as an item: [dpkg, --install, FILE]"));
+            out.push(
+                Diagnostic::error(code::STACK, message)
+                    .at(program.span)
+                    .hint("write each word as an item: [dpkg, --install, FILE]"),
+            );
         }
         if let Some(word) = words.iter().find(|w| matches!(w.value.as_str(), "|" | ">" | ">>" | "&&" | "||" | ";" | "<")) {
             let message = format!("{what}: `{}` would reach the program as a plain word, since no shell reads this", word.value);
@@ -43,5 +47,7 @@ pub(super) fn no_secret(word: &Spanned<String>, what: &str, out: &mut Diagnostic
     let Some(option) = SECRETIVE.iter().find(|s| lower.contains(**s)) else { return };
     out.sources.conceal(word.span);
     let message = format!("{what}: an argument with `{option}` would show a secret to everybody on the node");
-    out.push(Diagnostic::error(code::PLAINTEXT_SECRET, message).at(word.span).hint("let the program read it from a file on the node"));
+    out.push(
+        Diagnostic::error(code::PLAINTEXT_SECRET, message).at(word.span).hint("let the program read it from a file on the node"),
+    );
 }

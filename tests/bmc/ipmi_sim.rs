@@ -48,7 +48,12 @@ async fn power_is_proven_and_told_once() {
     applied(bmc.set_power(PowerVerb::Graceful, LONG).await);
     assert_eq!(bmc.power().await.unwrap(), Reading::Known(PowerState::Off));
     applied(bmc.set_power(PowerVerb::Cycle, LONG).await);
-    assert_eq!((sim.times("set power 0"), sim.times("set power 1")), (1, 3), "a node that is off is powered up: {:?}", sim.told());
+    assert_eq!(
+        (sim.times("set power 0"), sim.times("set power 1")),
+        (1, 3),
+        "a node that is off is powered up: {:?}",
+        sim.told()
+    );
     bmc.close().await;
 }
 

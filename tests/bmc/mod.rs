@@ -1,7 +1,7 @@
 //! Tests of `bmc`.
 
+mod ipmi_rig;
+mod ipmi_sim;
 mod redfish_faults;
 mod redfish_model;
 mod redfish_server;
-mod ipmi_rig;
-mod ipmi_sim;

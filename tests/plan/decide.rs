@@ -21,7 +21,8 @@ pub fn plan(racks: u32, slots: u32, change: impl FnOnce(&mut bringup::model::Rol
             other => panic!("{other:?}"),
         }
     }
-    compose(Composition { inventory: &inventory, playbook: &playbook, inputs: BTreeMap::new(), lines, blocked: Vec::new() }).unwrap()
+    compose(Composition { inventory: &inventory, playbook: &playbook, inputs: BTreeMap::new(), lines, blocked: Vec::new() })
+        .unwrap()
 }
 
 /// Ends a node, well or badly, by the events that the engine would write.

@@ -14,8 +14,7 @@ pub fn digest(byte: u8) -> Digest {
 
 /// `racks` racks of `slots` nodes with eight accelerators each.
 pub fn inventory(racks: u32, slots: u32) -> Inventory {
-    let mut inventory =
-        Inventory { site: "test".to_owned(), racks: BTreeMap::new(), nodes: BTreeMap::new(), digest: digest(1) };
+    let mut inventory = Inventory { site: "test".to_owned(), racks: BTreeMap::new(), nodes: BTreeMap::new(), digest: digest(1) };
     for r in 1..=racks {
         let rack = RackId::new(format!("a{r:03}")).unwrap();
         let feed = Some(format!("f{}", (r - 1) / 2 + 1));

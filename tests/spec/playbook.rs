@@ -57,8 +57,12 @@ tolerate:
   - {check: aer, reason: riser on order, until: 2026-09-01}
 degraded: {min: 7}
 ";
-pub const FILES: [(&str, &str); 4] =
-    [("playbooks/p.yaml", PLAYBOOK), ("images/i.yaml", IMAGE), ("playbooks/stacks/s.yaml", STACK), ("playbooks/policies/v.yaml", POLICY)];
+pub const FILES: [(&str, &str); 4] = [
+    ("playbooks/p.yaml", PLAYBOOK),
+    ("images/i.yaml", IMAGE),
+    ("playbooks/stacks/s.yaml", STACK),
+    ("playbooks/policies/v.yaml", POLICY),
+];
 
 /// A project in a folder of its own.
 pub struct Project(tempfile::TempDir);
@@ -110,7 +114,10 @@ fn a_whole_project_loads_with_every_field() {
     assert_eq!(stack.install[0].artifact.as_ref().unwrap().path, project.path("playbooks/stacks/s/driver.run"));
     assert_eq!(stack.versions[0].want.as_str(), "580.95.05");
     let v = &p.policies["v"];
-    assert_eq!((v.version, v.pcie_gen, v.pcie_width, v.nvlinks, v.temperature_max_c), (7, Some(5), Some(16), Some(18), Some(83.5)));
+    assert_eq!(
+        (v.version, v.pcie_gen, v.pcie_width, v.nvlinks, v.temperature_max_c),
+        (7, Some(5), Some(16), Some(18), Some(83.5))
+    );
     assert_eq!((v.ecc, v.aer, v.aer_correctable_max, v.degraded_min), (true, true, Some(10), Some(7)));
     assert_eq!((v.remapped_uncorrectable_max, v.ecc_uncorrectable_max, v.serials_from_facts), (Some(8), Some(0), true));
     assert_eq!((v.driver_in.as_slice(), v.homogeneous.len()), (["580.95.05".to_owned()].as_slice(), 2));
@@ -126,57 +133,227 @@ fn a_whole_project_loads_with_every_field() {
 const MISTAKES: &[(&str, &str, &str, &str)] = &[
     // names and files
     ("playbooks/p.yaml", "image: i", "image: j", "E201 playbooks/p.yaml:2:19 there is no image `j` | did you mean `i`?"),
-    ("playbooks/p.yaml", "[v]", "[h100]", "E201 playbooks/p.yaml:4:12 there is no policy `h100` | looked for playbooks/policies/h100.yaml"),
-    ("playbooks/p.yaml", "stacks: [s]", "stacks: []", "E201 playbooks/p.yaml:2:29 baseline.stack: `s` is not listed under `stacks` | add it"),
+    (
+        "playbooks/p.yaml",
+        "[v]",
+        "[h100]",
+        "E201 playbooks/p.yaml:4:12 there is no policy `h100` | looked for playbooks/policies/h100.yaml",
+    ),
+    (
+        "playbooks/p.yaml",
+        "stacks: [s]",
+        "stacks: []",
+        "E201 playbooks/p.yaml:2:29 baseline.stack: `s` is not listed under `stacks` | add it",
+    ),
     ("playbooks/p.yaml", "stacks: [s]", "stacks: [s, s]", "E007 playbooks/p.yaml:3:13 stacks: `s` is listed twice"),
     ("playbooks/p.yaml", "image: i", "image: ../i", "E007 playbooks/p.yaml:2:19 baseline.image: a name is lower-case letters"),
     ("playbooks/p.yaml", "[v]", "[]", "E201 playbooks/p.yaml:4:11 a playbook without a policy admits nothing"),
-    ("playbooks/p.yaml", "playbook/v1", "playbook/v2", "E007 playbooks/p.yaml:1:13 apiVersion is `playbook/v2`, and this file is read as `playbook/v1`"),
-    ("playbooks/p.yaml", "canary_failures", "canary_failure", "E004 playbooks/p.yaml:11:3 unknown key `canary_failure` in rollout | did you mean `canary_failures`?"),
-    ("playbooks/p.yaml", "stacks: [s]", "stacks: [s]\nstacks: [s]", "E003 playbooks/p.yaml:4:1 the key `stacks` is written twice"),
+    (
+        "playbooks/p.yaml",
+        "playbook/v1",
+        "playbook/v2",
+        "E007 playbooks/p.yaml:1:13 apiVersion is `playbook/v2`, and this file is read as `playbook/v1`",
+    ),
+    (
+        "playbooks/p.yaml",
+        "canary_failures",
+        "canary_failure",
+        "E004 playbooks/p.yaml:11:3 unknown key `canary_failure` in rollout | did you mean `canary_failures`?",
+    ),
+    (
+        "playbooks/p.yaml",
+        "stacks: [s]",
+        "stacks: [s]\nstacks: [s]",
+        "E003 playbooks/p.yaml:4:1 the key `stacks` is written twice",
+    ),
     ("playbooks/p.yaml", "  waves: [1, 8, 64]\n", "", "E005 playbooks/p.yaml:6:3 rollout lacks the key `waves`"),
     // rollout
     ("playbooks/p.yaml", "[1, 8, 64]", "[]", "E207 playbooks/p.yaml:6:10 rollout.waves: without a wave nobody ever starts"),
     ("playbooks/p.yaml", "[1, 8, 64]", "[1, 0]", "E007 playbooks/p.yaml:6:14 rollout.waves[1]: 0 is not from 1 to 4294967295"),
-    ("playbooks/p.yaml", "[1, 8, 64]", "[1, 65]", "W101 playbooks/p.yaml:6:14 a wave of 65 never has more than `max_nodes: 64` under way"),
-    ("playbooks/p.yaml", "2%", "2", "E007 playbooks/p.yaml:12:19 rollout.total_failures: a share is a number from 0 to 100 with `%`"),
-    ("playbooks/p.yaml", "ring=canary", "canary", "E007 playbooks/p.yaml:7:11 rollout.canary: a label and its value are expected"),
+    (
+        "playbooks/p.yaml",
+        "[1, 8, 64]",
+        "[1, 65]",
+        "W101 playbooks/p.yaml:6:14 a wave of 65 never has more than `max_nodes: 64` under way",
+    ),
+    (
+        "playbooks/p.yaml",
+        "2%",
+        "2",
+        "E007 playbooks/p.yaml:12:19 rollout.total_failures: a share is a number from 0 to 100 with `%`",
+    ),
+    (
+        "playbooks/p.yaml",
+        "ring=canary",
+        "canary",
+        "E007 playbooks/p.yaml:7:11 rollout.canary: a label and its value are expected",
+    ),
     ("playbooks/p.yaml", "attempts: 3", "attempts: 99", "E007 playbooks/p.yaml:13:13 rollout.attempts: 99 is not from 1 to 10"),
     ("playbooks/p.yaml", "10m", "10", "E007 playbooks/p.yaml:2:47 baseline.boot_deadline: a time is a whole number with a unit"),
     // images
     ("images/i.yaml", "aaaa}", "aaaA}", "E007 images/i.yaml:3:35 kernel.sha256: `aaaaaaaa"),
     ("images/i.yaml", "i/vmlinuz", "i/", "E202 images/i.yaml:3:16 the path `i/` names a folder"),
-    ("images/i.yaml", "arch: x86_64", "arch: amd64", "E007 images/i.yaml:2:7 arch: `amd64` is not known | known: x86_64, aarch64"),
+    (
+        "images/i.yaml",
+        "arch: x86_64",
+        "arch: amd64",
+        "E007 images/i.yaml:2:7 arch: `amd64` is not known | known: x86_64, aarch64",
+    ),
     ("images/i.yaml", "quiet", "a b", "E007 images/i.yaml:6:26 cmdline: an argument is empty or holds blanks"),
     ("images/i.yaml", "quiet", "\"x=${net0/mac}\"", "E007 images/i.yaml:6:26 cmdline: `${` would be replaced by the boot loader"),
-    ("images/i.yaml", "quiet", "bringup.node=x", "E007 images/i.yaml:6:26 cmdline: arguments that start with `bringup.` are added by `bringup`"),
-    ("images/i.yaml", "quiet", "rd.password=hunter2", "E101 images/i.yaml:6:26 cmdline: an argument with `password=` would show a secret"),
+    (
+        "images/i.yaml",
+        "quiet",
+        "bringup.node=x",
+        "E007 images/i.yaml:6:26 cmdline: arguments that start with `bringup.` are added by `bringup`",
+    ),
+    (
+        "images/i.yaml",
+        "quiet",
+        "rd.password=hunter2",
+        "E101 images/i.yaml:6:26 cmdline: an argument with `password=` would show a secret",
+    ),
     ("images/i.yaml", "[SHA256:A", "[MD5:A", "E007 images/i.yaml:7:17 ssh_host_keys: `MD5:AAAA"),
     // stacks
-    ("playbooks/stacks/s.yaml", "s/driver.run", "../../../x.run", "E202 playbooks/stacks/s.yaml:4:22 the path `../../../x.run` leads out of the project"),
-    ("playbooks/stacks/s.yaml", "s/driver.run", "/opt/x.run", "E202 playbooks/stacks/s.yaml:4:22 the path `/opt/x.run` is absolute"),
-    ("playbooks/stacks/s.yaml", "    to: /run/bringup/driver.run\n", "", "E206 playbooks/stacks/s.yaml:3:5 install[0]: `artifact` needs `to`"),
-    ("playbooks/stacks/s.yaml", "to: /run/bringup/driver.run", "to: /run/../etc/passwd", "E206 playbooks/stacks/s.yaml:5:9 install[0]: `/run/../etc/passwd` is not the absolute path of a file"),
-    ("playbooks/stacks/s.yaml", "\"0755\"", "\"4755\"", "E206 playbooks/stacks/s.yaml:6:11 install[0]: `4755` is not a file mode"),
-    ("playbooks/stacks/s.yaml", "name: restart", "name: driver", "E206 playbooks/stacks/s.yaml:9:12 the installation step `driver` occurs twice"),
-    ("playbooks/stacks/s.yaml", ", run: [systemctl, restart, fabric]", "", "E206 playbooks/stacks/s.yaml:9:5 install[1]: it neither pushes a file nor runs a command"),
-    ("playbooks/stacks/s.yaml", "[systemctl, restart, fabric]", "[echo, x, \">\", /etc/x]", "E206 playbooks/stacks/s.yaml:9:36 install[1].run: `>` would reach the program as a plain word"),
-    ("playbooks/stacks/s.yaml", "[systemctl, restart, fabric]", "[systemctl restart fabric]", "E206 playbooks/stacks/s.yaml:9:27 install[1].run: `systemctl restart fabric` is not a program"),
-    ("playbooks/stacks/s.yaml", "[systemctl, restart, fabric]", "[curl, --token=hunter2]", "E101 playbooks/stacks/s.yaml:9:33 install[1].run: an argument with `token=`"),
-    ("playbooks/stacks/s.yaml", "[cat, /sys/module/nvidia/version]", "[]", "E206 playbooks/stacks/s.yaml:11:32 versions[0].probe: there is no command"),
-    ("playbooks/stacks/s.yaml", "\n  - {component: driver, probe: [cat, /sys/module/nvidia/version], want: 580.95.05}", " []", "E206 playbooks/stacks/s.yaml:10:11 a stack without a version probe could never be proven"),
+    (
+        "playbooks/stacks/s.yaml",
+        "s/driver.run",
+        "../../../x.run",
+        "E202 playbooks/stacks/s.yaml:4:22 the path `../../../x.run` leads out of the project",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "s/driver.run",
+        "/opt/x.run",
+        "E202 playbooks/stacks/s.yaml:4:22 the path `/opt/x.run` is absolute",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "    to: /run/bringup/driver.run\n",
+        "",
+        "E206 playbooks/stacks/s.yaml:3:5 install[0]: `artifact` needs `to`",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "to: /run/bringup/driver.run",
+        "to: /run/../etc/passwd",
+        "E206 playbooks/stacks/s.yaml:5:9 install[0]: `/run/../etc/passwd` is not the absolute path of a file",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "\"0755\"",
+        "\"4755\"",
+        "E206 playbooks/stacks/s.yaml:6:11 install[0]: `4755` is not a file mode",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "name: restart",
+        "name: driver",
+        "E206 playbooks/stacks/s.yaml:9:12 the installation step `driver` occurs twice",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        ", run: [systemctl, restart, fabric]",
+        "",
+        "E206 playbooks/stacks/s.yaml:9:5 install[1]: it neither pushes a file nor runs a command",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "[systemctl, restart, fabric]",
+        "[echo, x, \">\", /etc/x]",
+        "E206 playbooks/stacks/s.yaml:9:36 install[1].run: `>` would reach the program as a plain word",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "[systemctl, restart, fabric]",
+        "[systemctl restart fabric]",
+        "E206 playbooks/stacks/s.yaml:9:27 install[1].run: `systemctl restart fabric` is not a program",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "[systemctl, restart, fabric]",
+        "[curl, --token=hunter2]",
+        "E101 playbooks/stacks/s.yaml:9:33 install[1].run: an argument with `token=`",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "[cat, /sys/module/nvidia/version]",
+        "[]",
+        "E206 playbooks/stacks/s.yaml:11:32 versions[0].probe: there is no command",
+    ),
+    (
+        "playbooks/stacks/s.yaml",
+        "\n  - {component: driver, probe: [cat, /sys/module/nvidia/version], want: 580.95.05}",
+        " []",
+        "E206 playbooks/stacks/s.yaml:10:11 a stack without a version probe could never be proven",
+    ),
     // policies
-    ("playbooks/policies/v.yaml", "name: v,", "name: w,", "E007 playbooks/policies/v.yaml:3:18 metadata.name is `w` but the file is `v.yaml`"),
-    ("playbooks/policies/v.yaml", "until: 2026-09-01", "until: 2026-08-31", "E205 playbooks/policies/v.yaml:11:49 the tolerance for `aer` ended on 2026-08-31"),
-    ("playbooks/policies/v.yaml", "until: 2026-09-01", "until: tomorrow", "E007 playbooks/policies/v.yaml:11:49 tolerate[0].until: a day is written `YYYY-MM-DD`"),
-    ("playbooks/policies/v.yaml", "reason: riser on order, ", "", "E005 playbooks/policies/v.yaml:11:5 tolerate[0] lacks the key `reason`"),
-    ("playbooks/policies/v.yaml", "kind: nvidia", "kind: nvidea", "E007 playbooks/policies/v.yaml:4:17 applies.kind: `nvidea` is no family of accelerators | did you mean `nvidia`?"),
-    ("playbooks/policies/v.yaml", "aer: {max: 0}", "aer: {max: 3}", "E204 playbooks/policies/v.yaml:7:86 counters.aer: fatal and non-fatal errors are never accepted"),
-    ("playbooks/policies/v.yaml", "width: 16", "width: 12", "E204 playbooks/policies/v.yaml:8:31 links.pcie.width: no link has 12 lanes"),
-    ("playbooks/policies/v.yaml", "max_c: 83.5", "max_c: 1e9", "E007 playbooks/policies/v.yaml:9:18 thermal.max_c: `1e9` is not a temperature"),
-    ("playbooks/policies/v.yaml", "ecc: true", "ecc: yes", "E006 playbooks/policies/v.yaml:6:6 ecc must be `true` or `false` | YAML 1.2 knows only"),
-    ("playbooks/policies/v.yaml", "driver_in: [580.95.05]", "driver_in: []", "E204 playbooks/policies/v.yaml:5:76 identity.driver_in: an empty list allows nothing"),
-    ("playbooks/policies/v.yaml", "min: 7", "min: 0", "E007 playbooks/policies/v.yaml:12:17 degraded.min: 0 is not from 1 to 4294967295"),
+    (
+        "playbooks/policies/v.yaml",
+        "name: v,",
+        "name: w,",
+        "E007 playbooks/policies/v.yaml:3:18 metadata.name is `w` but the file is `v.yaml`",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "until: 2026-09-01",
+        "until: 2026-08-31",
+        "E205 playbooks/policies/v.yaml:11:49 the tolerance for `aer` ended on 2026-08-31",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "until: 2026-09-01",
+        "until: tomorrow",
+        "E007 playbooks/policies/v.yaml:11:49 tolerate[0].until: a day is written `YYYY-MM-DD`",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "reason: riser on order, ",
+        "",
+        "E005 playbooks/policies/v.yaml:11:5 tolerate[0] lacks the key `reason`",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "kind: nvidia",
+        "kind: nvidea",
+        "E007 playbooks/policies/v.yaml:4:17 applies.kind: `nvidea` is no family of accelerators | did you mean `nvidia`?",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "aer: {max: 0}",
+        "aer: {max: 3}",
+        "E204 playbooks/policies/v.yaml:7:86 counters.aer: fatal and non-fatal errors are never accepted",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "width: 16",
+        "width: 12",
+        "E204 playbooks/policies/v.yaml:8:31 links.pcie.width: no link has 12 lanes",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "max_c: 83.5",
+        "max_c: 1e9",
+        "E007 playbooks/policies/v.yaml:9:18 thermal.max_c: `1e9` is not a temperature",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "ecc: true",
+        "ecc: yes",
+        "E006 playbooks/policies/v.yaml:6:6 ecc must be `true` or `false` | YAML 1.2 knows only",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "driver_in: [580.95.05]",
+        "driver_in: []",
+        "E204 playbooks/policies/v.yaml:5:76 identity.driver_in: an empty list allows nothing",
+    ),
+    (
+        "playbooks/policies/v.yaml",
+        "min: 7",
+        "min: 0",
+        "E007 playbooks/policies/v.yaml:12:17 degraded.min: 0 is not from 1 to 4294967295",
+    ),
 ];
 
 #[test]

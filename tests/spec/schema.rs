@@ -57,7 +57,8 @@ pub fn disturb(document: &mut Value, way: &[Step]) {
         [] => document[STRANGER] = json!("x"),
         [Step::Key(key), rest @ ..] => {
             // A map with free keys: any entry of it will do.
-            let key = if key == "any" { document.as_object().and_then(|m| m.keys().next().cloned()).unwrap() } else { key.clone() };
+            let key =
+                if key == "any" { document.as_object().and_then(|m| m.keys().next().cloned()).unwrap() } else { key.clone() };
             if document.get(&key).is_none() {
                 document[key.as_str()] = if matches!(rest, [Step::First, ..]) { json!([]) } else { json!({}) };
             }
@@ -76,7 +77,8 @@ pub fn disturb(document: &mut Value, way: &[Step]) {
 /// The keys that a mistake about the stranger lists as known.
 pub fn known(found: &bringup::spec::Diagnostics, context: &str) -> BTreeSet<String> {
     let list = found.sorted();
-    let about = list.iter().find(|d| d.message.contains(STRANGER)).unwrap_or_else(|| panic!("{context}: {}", found.render(false)));
+    let about =
+        list.iter().find(|d| d.message.contains(STRANGER)).unwrap_or_else(|| panic!("{context}: {}", found.render(false)));
     let hint = about.hint.as_deref().unwrap_or_default();
     let keys = hint.strip_prefix("known keys: ").unwrap_or_else(|| panic!("{context}: {hint}"));
     keys.split(", ").map(str::to_owned).collect()

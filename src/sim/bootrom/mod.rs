@@ -9,6 +9,7 @@ pub mod script;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::fetch::fetch;
 use self::script::{Script, Todo, uri_escape};
@@ -24,11 +25,28 @@ const CHAINS: usize = 8;
 /// RAM disks that one kernel gets at most.
 const INITRDS: usize = 16;
 
+/// Where the site's DHCP chains to; shared by a farm, since the boot server's port may be known only after the machines are there.
+#[derive(Debug, Clone, Default)]
+pub struct ChainUrl(Arc<Mutex<Option<String>>>);
+
+impl ChainUrl {
+    /// Sets it, such as `http://127.0.0.1:8088/boot.ipxe`.
+    pub fn set(&self, url: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = url;
+    }
+
+    /// The URL, if there is one.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What a ROM knows of the site.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// Where the site's DHCP chains to.
-    pub chain_url: Option<String>,
+    pub chain_url: ChainUrl,
     /// The node's own address.
     pub address: IpAddr,
 }
@@ -103,7 +121,7 @@ fn read(text: &(super::system::Blob, Vec<u8>), vars: BTreeMap<String, String>) -
 }
 
 fn chained(identity: &Identity, site: &Site) -> Result<String, String> {
-    let base = site.chain_url.as_deref().ok_or("no DHCP server answered")?;
+    let base = site.chain_url.get().ok_or("no DHCP server answered")?;
     let joint = if base.contains('?') { '&' } else { '?' };
     let mac = identity.boot_mac.to_string().replace(':', "-");
     let serial = uri_escape(&identity.serial);
