@@ -1,5 +1,6 @@
 //! The command line: wires the rooms. The only room that prints or exits.
 
+pub mod diff;
 pub mod failure;
 pub mod global;
 pub mod init;
@@ -36,12 +37,14 @@ enum Verb {
     // verbs: add one line each, in the order of contract.md
     Init(init::Args),
     Schema(schema::Args),
+    Diff(diff::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
     match verb {
         Verb::Init(args) => init::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
+        Verb::Diff(args) => diff::run(args, global).await,
     }
 }
 

@@ -1,10 +1,12 @@
 //! The difference of two expanded inventories, grouped by cause: a thousand equal edits are one line. Pure; compares words, asks no machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::flat::{self, Values};
+use super::inventory::LoadedInventory;
 use super::risk::{self, Risk};
 use crate::model::{AcceleratorKind, Inventory, NodeId};
 
@@ -27,6 +29,24 @@ pub struct Board {
     pub to: String,
     /// Node that held the present serial before, if any did.
     pub came_from: Option<NodeId>,
+}
+
+/// Where the fields of an inventory were set, as `LABEL/site.yaml:12`; `root` is the folder that it was loaded from.
+pub fn causes<'l>(loaded: &'l LoadedInventory, root: &'l Path, label: &'l str) -> impl Fn(&NodeId, &str) -> Option<String> + 'l {
+    move |node, field| {
+        // Addresses are compared in halves; a rack's own fields stand on the line of its block.
+        let written: &[&str] = match field {
+            "bmc.address.port" => &["bmc.port", "bmc.address", "bmc.driver"],
+            "ssh.address.port" => &["ssh.port", "ssh.address"],
+            "bmc.address.ip" => &["bmc.address"],
+            "ssh.address.ip" | "boot.ip" => &["boot.ip", "ssh.address"],
+            "id" | "rack.feed" | "rack.limit_w" => &["rack"],
+            other => &[other],
+        };
+        let place = written.iter().find_map(|field| loaded.why(node, field).into_iter().rfind(|p| p.decides))?;
+        let file = Path::new(&place.file).strip_prefix(root).unwrap_or(Path::new(&place.file)).display().to_string();
+        Some(format!("{label}{file}:{}", place.line))
+    }
 }
 
 /// What happened to the nodes of a group.
@@ -154,7 +174,7 @@ fn board_groups(boards: impl Iterator<Item = Board>, b: &Side<'_>) -> Vec<Group>
 
 /// Facts have one line a node: grouped by file, or every row would be a group of its own.
 fn file_of(cause: Option<String>) -> Option<String> {
-    cause.map(|place| place.split_once(':').map_or(place.clone(), |(file, _)| file.to_owned()))
+    cause.map(|place| place.rsplit_once(':').map_or(place.clone(), |(file, _)| file.to_owned()))
 }
 
 fn fields(a: &Side<'_>, b: &Side<'_>, boards: &BTreeMap<NodeId, Board>) -> Vec<Group> {
@@ -170,8 +190,8 @@ fn fields(a: &Side<'_>, b: &Side<'_>, boards: &BTreeMap<NodeId, Board>) -> Vec<G
             if boards.contains_key(id) && risk::travels_with_board(&field) {
                 continue;
             }
-            let side = if to.is_some() { b } else { a };
-            let cause = (side.cause)(id, &field);
+            // A field that fell back to a default was changed by the line that is gone.
+            let cause = (b.cause)(id, &field).filter(|_| to.is_some()).or_else(|| (a.cause)(id, &field));
             let (risk, why) = risk::of_field(&field, now.accelerator.kind);
             if risk::is_per_node(&field) {
                 each.entry((field, file_of(cause), risk, why)).or_default().push((id.clone(), from, to));

@@ -5,3 +5,5 @@ mod ipmi_sim;
 mod redfish_faults;
 mod redfish_model;
 mod redfish_server;
+mod redfish_sushy;
+mod redfish_trees;

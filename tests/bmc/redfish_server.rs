@@ -21,8 +21,6 @@ pub struct Seen {
     pub body: String,
     /// How many requests with the same method and path came before.
     pub before: usize,
-    /// Which connection it came on.
-    pub connection: usize,
 }
 
 impl Seen {
@@ -105,18 +103,14 @@ impl Server {
         tokio::spawn(async move {
             loop {
                 let Ok((tcp, _)) = listener.accept().await else { return };
-                let number = {
-                    let mut count = connections.lock().unwrap();
-                    *count += 1;
-                    *count
-                };
+                *connections.lock().unwrap() += 1;
                 let (handler, log, bytes, acceptor) = (handler.clone(), log.clone(), bytes.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     match acceptor {
-                        None => serve(tcp, &*handler, &log, &bytes, number).await,
+                        None => serve(tcp, &*handler, &log, &bytes).await,
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(tcp).await {
-                                serve(stream, &*handler, &log, &bytes, number).await;
+                                serve(stream, &*handler, &log, &bytes).await;
                             }
                         }
                     }
@@ -188,7 +182,6 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     handler: &Handler,
     log: &Mutex<Vec<Seen>>,
     bytes: &Mutex<usize>,
-    connection: usize,
 ) {
     let mut buffer = Vec::new();
     loop {
@@ -226,7 +219,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let seen = {
             let mut log = log.lock().unwrap();
             let before = log.iter().filter(|s| s.method == method && s.path == path).count();
-            let seen = Seen { method, path, headers, body, before, connection };
+            let seen = Seen { method, path, headers, body, before };
             log.push(seen.clone());
             seen
         };

@@ -2,6 +2,7 @@
 
 use bringup::model::{Class, Event, EvidenceNote, NodeId, Phase, PowerVerb, RunState, StepId, Touch, Verdict};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 fn node(n: u8) -> NodeId {
     NodeId::new(format!("n{n}")).unwrap()

@@ -108,10 +108,8 @@ async fn a_newer_journal_and_a_file_that_is_none_are_refused_by_name() {
     assert!(matches!(Journal::open(&none), Err(JournalError::Open { .. })));
     // Half a journal: the file ends in the middle of its first page.
     let half = dir.path().join("half.db");
-    filled(&dir.path().join("whole.db")).await;
-    let db = rusqlite::Connection::open(dir.path().join("whole.db")).unwrap();
-    db.pragma_update(None, "journal_mode", "DELETE").unwrap();
-    drop(db);
+    filled(&dir.path().join("live.db")).await;
+    rusqlite_copy(&dir.path().join("live.db"), &dir.path().join("whole.db"), 1000);
     let bytes = std::fs::read(dir.path().join("whole.db")).unwrap();
     std::fs::write(&half, &bytes[..bytes.len() / 2]).unwrap();
     assert!(Journal::load(&half, &run_id()).is_err());

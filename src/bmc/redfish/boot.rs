@@ -1,8 +1,6 @@
 //! Boot override: read, write the full set, read back. A 200 proves nothing here: BMCs keep the target and drop the rest, or the reverse
 //! (bmclib PR #459), so that the text always says what the read-back showed.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -13,8 +11,8 @@ use super::write::Sent;
 use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::{BootMode, BootOverride, BootTarget, Reading};
 
-/// Pauses between looks at an override that does not show yet, 7.5 s in all.
-const LOOKS: [Duration; 4] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// How often an override that does not show at once is looked for again; the pause doubles, 7.5 s in all with the usual limits.
+const LOOKS: u32 = 4;
 
 /// The word of Redfish for a target (`ComputerSystem.BootSource`).
 fn target_word(target: BootTarget) -> &'static str {
@@ -169,8 +167,10 @@ impl Client {
 
     async fn read_back(&self, at: &str, want: &BootOverride, words: &str) -> Written {
         let mut last = None;
-        for pause in [Duration::ZERO].into_iter().chain(LOOKS) {
-            sleep(pause).await;
+        for look in 0..=LOOKS {
+            if let Some(before) = look.checked_sub(1) {
+                sleep(self.limits.poll.0 * 2_u32.pow(before)).await;
+            }
             last = Some(self.get(at).await);
             match &last {
                 Some(Ok(now)) => match compare(want, &view(now)) {

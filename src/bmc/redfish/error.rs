@@ -37,6 +37,8 @@ pub(super) struct Said {
     pub(super) messages: Vec<String>,
     /// Message ids without their registry prefix, such as `PasswordChangeRequired`.
     pub(super) ids: Vec<String>,
+    /// True when a message had words, not an id alone.
+    worded: bool,
 }
 
 impl Said {
@@ -59,7 +61,7 @@ pub(super) fn hear(body: &[u8]) -> Said {
         Err(_) if body.iter().all(u8::is_ascii_whitespace) => Said::default(),
         Err(_) => {
             let lossy = String::from_utf8_lossy(body.get(..body.len().min(2 * KEPT)).unwrap_or_default());
-            Said { messages: vec![safe(&lossy, KEPT)], ids: Vec::new() }
+            Said { messages: vec![safe(&lossy, KEPT)], ids: Vec::new(), worded: true }
         }
     }
 }
@@ -74,7 +76,8 @@ fn hear_json(value: &Value) -> Said {
             }
         }
     }
-    if said.messages.is_empty()
+    // Some put the words beside the list, and only ids into it.
+    if !said.worded
         && let Some(error) = value.get("error")
     {
         let code = json::text(error, "code").map(|code| safe(&code, 128));
@@ -94,6 +97,7 @@ fn hear_message(info: &Value, said: &mut Said) {
         json::list(info, "MessageArgs").iter().take(8).filter_map(Value::as_str).map(|arg| safe(arg, 128)).collect();
     let words = json::text(info, "Message").map(|text| safe(&text, 512));
     let resolution = json::text(info, "Resolution").map(|text| safe(&text, 256));
+    said.worded |= words.is_some();
     let mut line = match (id, words) {
         (Some(id), Some(words)) => format!("{id}: {words}"),
         (Some(id), None) if args.is_empty() => id,
@@ -119,7 +123,8 @@ pub(super) fn trouble(status: StatusCode, said: &Said) -> BmcTrouble {
         401 => BmcTrouble::Credentials,
         404 | 405 | 410 | 501 => BmcTrouble::Unsupported,
         408 | 429 | 502..=504 => BmcTrouble::Busy,
-        300..=599 => BmcTrouble::Refused,
+        // RC-30: a 2xx that says an error is an error.
+        200..=599 => BmcTrouble::Refused,
         _ => BmcTrouble::Malformed,
     }
 }

@@ -60,6 +60,7 @@ impl Client {
                 inventory.components.insert(component, agreed);
             }
         }
+        self.transport.trim(1);
         Ok(Reading::Known(inventory))
     }
 

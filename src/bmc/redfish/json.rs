@@ -123,6 +123,9 @@ pub(super) fn link(value: &Value, key: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+pub(super) use tests::any_json;
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -226,5 +229,3 @@ mod tests {
         }
     }
 }
-#[cfg(test)]
-pub(super) use tests::any_json;

@@ -239,6 +239,6 @@ impl Client {
             }
         }
         drop(alone);
-        self.transport.hang_up();
+        self.transport.trim(0);
     }
 }

@@ -158,12 +158,14 @@ impl Client {
         Err(refuse(&format!("check the node behind {}", safe(&system.path, 256)), seen))
     }
 
-    /// The chassis that hold the system; those that cannot be read are left out.
+    /// The chassis that hold this system and no other; those that cannot be read are left out. A chassis of several nodes says nothing of one.
     async fn chassis(&self, system: &Resource) -> Vec<Resource> {
         let mut found = Vec::new();
         let Some(links) = system.value.get("Links") else { return found };
         for at in json::list(links, "Chassis").iter().filter_map(json::href).take(4) {
-            found.extend(self.get(&at).await.ok());
+            let chassis = self.get(&at).await.ok();
+            let alone = |c: &Resource| c.value.get("Links").is_none_or(|links| json::list(links, "ComputerSystems").len() < 2);
+            found.extend(chassis.filter(alone));
         }
         found
     }

@@ -87,6 +87,9 @@ pub(super) struct Terms {
     pub(super) reuse_within: Duration,
 }
 
+/// Most connections that wait. One waits as a rule; a second while two reads go on at once.
+const KEPT: usize = 2;
+
 struct Kept {
     pipe: Pipe,
     since: Instant,
@@ -98,20 +101,24 @@ pub(super) struct Transport {
     trust: Trust,
     tls: Option<tokio_rustls::TlsConnector>,
     limits: Limits,
-    /// At most one connection waits; the client's permits bound those in use.
-    kept: Mutex<Option<Kept>>,
+    /// Connections that wait for the next request; the client's permits bound those in use.
+    kept: Mutex<Vec<Kept>>,
 }
 
 impl Transport {
     /// A transport that has not connected yet.
     pub(super) fn new(address: SocketAddr, trust: Trust, limits: Limits) -> Result<Self, rustls::Error> {
         let tls = if trust.tls() { Some(Arc::new(trust.client_config()?).into()) } else { None };
-        Ok(Self { address, trust, tls, limits, kept: Mutex::new(None) })
+        Ok(Self { address, trust, tls, limits, kept: Mutex::default() })
     }
 
-    /// Closes the waiting connection.
-    pub(super) fn hang_up(&self) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// Keeps at most `most` waiting connections and closes the others.
+    pub(super) fn trim(&self, most: usize) {
+        self.waiting(|kept| kept.truncate(most));
+    }
+
+    fn waiting<T>(&self, f: impl FnOnce(&mut Vec<Kept>) -> T) -> T {
+        f(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One request, one answer. The request is sent at most once.
@@ -124,7 +131,12 @@ impl Transport {
             .await
             .map_err(|_| Broken::new(Broke::TimedOut, true, "no whole answer before the deadline"))?;
         if let Some(pipe) = pipe {
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Kept { pipe, since: Instant::now() });
+            self.waiting(|kept| {
+                kept.push(Kept { pipe, since: Instant::now() });
+                // The newest are the likeliest to be alive.
+                let surplus = kept.len().saturating_sub(KEPT);
+                kept.drain(..surplus);
+            });
         }
         answer
     }
@@ -132,7 +144,7 @@ impl Transport {
     /// The waiting connection, if it is fresh and silent. One that has been closed or has said something unasked is dropped, so that no
     /// request is written to a dead connection.
     async fn take_kept(&self, within: Duration) -> Option<Pipe> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let kept = self.waiting(Vec::pop)?;
         if kept.since.elapsed() > within {
             return None;
         }
