@@ -7,6 +7,7 @@ pub mod init;
 pub mod output;
 pub mod revision;
 pub mod schema;
+pub mod sim;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ enum Verb {
     Init(init::Args),
     Schema(schema::Args),
     Diff(diff::Args),
+    Sim(sim::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
@@ -45,6 +47,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Init(args) => init::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
+        Verb::Sim(args) => sim::run(args, global).await,
     }
 }
 

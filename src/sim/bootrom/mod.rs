@@ -2,7 +2,8 @@
 //! get completely, and executes nothing at all.
 //!
 //! PXE has no DHCP here: "the site's own DHCP chains to the boot server" is the farm's chain URL, to which the ROM appends what iPXE would say
-//! of itself. UEFI HTTP boot fetches the URI that the BMC holds; when that is an EFI program (`MZ`) it is taken for iPXE and chains likewise.
+//! of itself. UEFI HTTP boot fetches the URI that the BMC holds; an EFI program (`MZ`) is taken for iPXE, which looks for `autoexec.ipxe`
+//! beside itself (ipxe.org/appnote/uefihttp) and chains as above when there is none. URLs are relative to the script that holds them.
 
 pub mod fetch;
 pub mod script;
@@ -71,20 +72,24 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
     };
     let mut text = fetch(&first, site.address, SCRIPT).await?;
     if text.1.starts_with(b"MZ") {
-        text = fetch(&chained(identity, site)?, site.address, SCRIPT).await?;
+        text = match fetch(&resolve(&first, "autoexec.ipxe"), site.address, SCRIPT).await {
+            Ok(text) => text,
+            Err(_) => fetch(&chained(identity, site)?, site.address, SCRIPT).await?,
+        };
     }
+    let mut base = text.0.url.clone();
     let mut script = read(&text, variables(identity, site))?;
     let (mut kernel, mut initrd, mut chains, mut good) = (None, Vec::new(), 0, true);
     loop {
         good = match script.next(good) {
-            Todo::Kernel { url, args } => match fetch(&url, site.address, 0).await {
+            Todo::Kernel { url, args } => match fetch(&resolve(&base, &url), site.address, 0).await {
                 Ok((blob, _)) => {
                     kernel = Some((blob, args));
                     true
                 }
                 Err(_) => false,
             },
-            Todo::Initrd { url } => match fetch(&url, site.address, 0).await {
+            Todo::Initrd { url } => match fetch(&resolve(&base, &url), site.address, 0).await {
                 Ok((blob, _)) if initrd.len() < INITRDS => {
                     initrd.push(blob);
                     true
@@ -93,9 +98,10 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
             },
             Todo::Chain { url } => {
                 chains += 1;
+                let url = resolve(&base, &url);
                 match fetch(&url, site.address, SCRIPT).await.and_then(|t| read(&t, script.vars().clone())) {
                     Ok(next) if chains <= CHAINS => {
-                        script = next;
+                        (script, base) = (next, url);
                         true
                     }
                     _ => false,
@@ -128,6 +134,22 @@ fn chained(identity: &Identity, site: &Site) -> Result<String, String> {
     Ok(format!("{base}{joint}mac={mac}&uuid={}&serial={serial}&arch=x86_64", identity.uuid))
 }
 
+/// A URL against the script that holds it: whole, from the root, or beside (RFC 3986 §5, without `..`).
+fn resolve(base: &str, url: &str) -> String {
+    if url.contains("://") {
+        return url.to_owned();
+    }
+    let path_at = base.find("://").map_or(0, |at| at + 3);
+    let (head, tail) = base.split_at(path_at);
+    let (authority, path) = tail.split_at(tail.find('/').unwrap_or(tail.len()));
+    if url.starts_with('/') {
+        return format!("{head}{authority}{url}");
+    }
+    let path = path.split('?').next().unwrap_or_default();
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{head}{authority}{folder}/{url}")
+}
+
 fn variables(identity: &Identity, site: &Site) -> BTreeMap<String, String> {
     let mac = identity.boot_mac.to_string();
     let ip = site.address.to_string();
@@ -146,4 +168,18 @@ fn variables(identity: &Identity, site: &Site) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn urls_are_relative_to_their_script() {
+        let base = "http://127.0.0.1:80/g/t/boot.ipxe?mac=1/2";
+        assert_eq!(resolve(base, "http://x/y"), "http://x/y");
+        assert_eq!(resolve(base, "/k?a=b"), "http://127.0.0.1:80/k?a=b");
+        assert_eq!(resolve(base, "autoexec.ipxe"), "http://127.0.0.1:80/g/t/autoexec.ipxe");
+        assert_eq!(resolve("http://h", "k"), "http://h/k");
+    }
 }

@@ -1,15 +1,9 @@
 //! Which machines a farm has: racks of mixed accelerators dealt out by rule, so that the same numbers give the same farm. Starts nothing.
 
-use std::future::Future;
-use std::pin::Pin;
-
-use tokio::net::UdpSocket;
-
 use super::FarmError;
 use crate::model::{AcceleratorKind, BmcProtocol, NodeId, RackId};
 use crate::sim::accelerator::MAX_CARDS;
 use crate::sim::fault::Fault;
-use crate::sim::handle::MachineHandle;
 use crate::sim::identity::Fitted;
 use crate::sim::machine::Durations;
 use crate::sim::profile::{self, VendorProfile};
@@ -19,9 +13,6 @@ use crate::sim::seed::Seed;
 pub const MAX_RACKS: u32 = 200;
 /// Nodes of one rack: they become the third octet.
 pub const MAX_SLOTS: u32 = 250;
-
-/// Serves a BMC over RMCP+ until dropped.
-pub type IpmiServer = fn(MachineHandle, UdpSocket) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One machine to be.
 #[derive(Debug, Clone)]
@@ -61,8 +52,6 @@ pub struct FarmSpec {
     pub chain_url: Option<String>,
     /// Redfish without TLS, for clients that cannot pin a certificate.
     pub plain_http: bool,
-    /// Serves the machines whose protocol is IPMI.
-    pub ipmi: Option<IpmiServer>,
 }
 
 /// Model of each family as an inventory writes it.
@@ -81,7 +70,7 @@ impl FarmSpec {
     ///
     /// # Errors
     /// [`FarmError::Shape`] when there are too many of either, or none.
-    pub fn racks(racks: u32, nodes: u32, seed: Seed, ipmi: Option<IpmiServer>) -> Result<Self, FarmError> {
+    pub fn racks(racks: u32, nodes: u32, seed: Seed, ipmi: bool) -> Result<Self, FarmError> {
         if !(1..=MAX_RACKS).contains(&racks) || !(1..=MAX_SLOTS).contains(&nodes) {
             return Err(FarmError::Shape(format!("1 to {MAX_RACKS} racks of 1 to {MAX_SLOTS} nodes are possible")));
         }
@@ -106,13 +95,13 @@ impl FarmSpec {
                     slot,
                     fitted: Fitted { kind, model: model(kind), count: 8.min(MAX_CARDS) },
                     profile,
-                    protocol: if ipmi.is_some() && slot == nodes { BmcProtocol::Ipmi } else { BmcProtocol::Redfish },
+                    protocol: if ipmi && slot == nodes { BmcProtocol::Ipmi } else { BmcProtocol::Redfish },
                     faults: Vec::new(),
                     running: false,
                 });
             }
         }
-        Ok(Self { nodes: list, seed, speed: 60, durations: Durations::default(), chain_url: None, plain_http: false, ipmi })
+        Ok(Self { nodes: list, seed, speed: 60, durations: Durations::default(), chain_url: None, plain_http: false })
     }
 
     /// Gives a node a fault.

@@ -16,7 +16,7 @@ use russh::keys::PrivateKey;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
-pub use self::layout::{FarmSpec, IpmiServer, MAX_RACKS, MAX_SLOTS, NodeSpec};
+pub use self::layout::{FarmSpec, MAX_RACKS, MAX_SLOTS, NodeSpec};
 pub use self::site::WrittenSite;
 use super::bootrom::{self, ChainUrl};
 use super::clock::Clock;
@@ -26,7 +26,7 @@ use super::identity::Identity;
 use super::seed::Seed;
 use super::ssh::keys;
 use super::tls::{Certified, TlsError};
-use super::{redfish, ssh};
+use super::{redfish, rmcp, ssh};
 use crate::model::{BmcProtocol, Digest};
 
 /// Account of every simulated BMC.
@@ -41,9 +41,6 @@ pub enum FarmError {
     /// A fault for a node that is not there.
     #[error("there is no simulated node `{0}`")]
     NoNode(String),
-    /// No server for IPMI nodes was given.
-    #[error("the simulated node `{0}` speaks IPMI, and no IPMI server was given")]
-    NoIpmi(String),
     /// No port could be had.
     #[error("listening on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -156,10 +153,9 @@ impl Farm {
                 }
             }
             BmcProtocol::Ipmi => {
-                let serve = spec.ipmi.ok_or_else(|| FarmError::NoIpmi(node.id.to_string()))?;
                 if !machine.has(&Fault::DeadBmc) {
                     let socket = UdpSocket::bind(bmc).await.map_err(|e| FarmError::Listen(bmc, e))?;
-                    self.spawn(serve(machine.clone(), socket));
+                    self.spawn(rmcp::serve(machine.clone(), socket));
                 }
             }
         }

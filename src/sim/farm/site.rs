@@ -22,7 +22,12 @@ pub struct WrittenSite {
     pub ssh_key: PathBuf,
     /// File with the BMC password.
     pub bmc_password: PathBuf,
+    /// Folder with a stand-in for `ipxe.efi`, for a boot server on a machine that has none. Simulated ROMs take it; real ones cannot.
+    pub loaders: PathBuf,
 }
+
+/// Begins as every EFI program does, and says what it is.
+const LOADER: &[u8] = b"MZ\nnot a program: what a simulated boot ROM takes for iPXE\n";
 
 pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), FarmError> {
     let failed = |e| FarmError::Write(path.to_owned(), e);
@@ -75,12 +80,15 @@ impl Farm {
             playbook: dir.join("playbooks/sim.yaml"),
             ssh_key: dir.join("secrets/ssh_key"),
             bmc_password: dir.join("secrets/bmc_password"),
+            loaders: dir.join("loaders"),
         };
         let key = self.fleet.to_openssh(russh::keys::ssh_key::LineEnding::LF)?;
         write(&written.ssh_key, key.as_bytes(), 0o600)?;
         write(&written.bmc_password, format!("{}\n", self.password).as_bytes(), 0o600)?;
         write(&written.inventory.join("site.yaml"), self.site_yaml(&written, boot_server).as_bytes(), 0o644)?;
         write(&written.inventory.join("facts/nodes.csv"), self.facts_csv().as_bytes(), 0o644)?;
+        write(&written.loaders.join("ipxe.efi"), LOADER, 0o644)?;
+        write(&written.loaders.join("snponly.efi"), LOADER, 0o644)?;
         playbook::write_all(self, &dir)?;
         Ok(written)
     }
