@@ -23,6 +23,7 @@ pub mod secret;
 pub mod site;
 pub mod states;
 pub mod summary;
+pub mod sim;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +63,7 @@ enum Verb {
     Status(account::StatusArgs),
     History(account::HistoryArgs),
     Report(account::ReportArgs),
+    Sim(sim::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
@@ -77,6 +79,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
         Verb::Report(args) => account::report(&args, global),
+        Verb::Sim(args) => sim::run(args, global).await,
     }
 }
 
