@@ -2,6 +2,7 @@
 
 pub mod ipmi;
 pub mod password;
+pub mod redfish;
 
 use std::collections::BTreeMap;
 

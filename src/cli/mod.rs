@@ -1,8 +1,12 @@
 //! The command line: wires the rooms. The only room that prints or exits.
 
+pub mod diff;
 pub mod failure;
 pub mod global;
+pub mod init;
 pub mod output;
+pub mod revision;
+pub mod schema;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -31,11 +35,17 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     // verbs: add one line each, in the order of contract.md
+    Init(init::Args),
+    Schema(schema::Args),
+    Diff(diff::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
-    let _ = global;
-    match verb {}
+    match verb {
+        Verb::Init(args) => init::run(args, global).await,
+        Verb::Schema(args) => schema::run(args, global).await,
+        Verb::Diff(args) => diff::run(args, global).await,
+    }
 }
 
 /// Reads the arguments, runs the verb, prints its failure, returns its exit code.

@@ -118,7 +118,7 @@ name_type!(
     RunId, "run id", check_name
 );
 name_type!(
-    /// The name of a plan: `plan-` and the first 16 hex digits of the SHA-256 of its content.
+    /// The name of a plan: `plan-` and the first 12 hex digits of the SHA-256 of its content.
     PlanId, "plan id", check_name
 );
 name_type!(

@@ -1,9 +1,15 @@
 //! Where admitted nodes work. The only way in is an [`Admission`].
 
+mod capacity;
+mod ledger;
+
 use async_trait::async_trait;
 
 use crate::model::{DeviceVerdict, NodeId};
 use crate::verify::Admission;
+
+pub use capacity::{Capacity, Causes, Idle, capacity};
+pub use ledger::Ledger;
 
 /// Why the pool did not do it.
 #[derive(Debug, thiserror::Error)]

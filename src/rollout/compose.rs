@@ -48,10 +48,19 @@ pub fn compose(mut parts: Composition<'_>) -> Result<Plan, serde_json::Error> {
         nodes: parts.lines,
         blocked: parts.blocked,
     };
-    let bytes = serde_json::to_vec(&plan)?;
-    let digest = Digest::from_bytes(&Sha256::digest(&bytes).into());
-    plan.id = PlanId::new(format!("plan-{}", &digest.as_str()[..16])).map_err(serde::ser::Error::custom)?;
+    plan.id = name(&plan)?;
     Ok(plan)
+}
+
+/// The name that a plan's content gives it; a plan whose `id` is another one was changed after it was made.
+///
+/// # Errors
+/// As [`compose`].
+pub fn name(plan: &Plan) -> Result<PlanId, serde_json::Error> {
+    let mut plan = plan.clone();
+    plan.id = PlanId::new("plan-0000000000000000").map_err(serde::ser::Error::custom)?;
+    let digest = Digest::from_bytes(&Sha256::digest(serde_json::to_vec(&plan)?).into());
+    PlanId::new(format!("plan-{}", digest.short())).map_err(serde::ser::Error::custom)
 }
 
 fn waves(parts: &Composition<'_>) -> Vec<Wave> {

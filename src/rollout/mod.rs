@@ -3,5 +3,5 @@
 mod compose;
 mod decide;
 
-pub use compose::{Composition, compose};
+pub use compose::{Composition, compose, name};
 pub use decide::{Decision, decide};

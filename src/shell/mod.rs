@@ -1,10 +1,26 @@
 //! The in-band hand: SSH. It runs argument vectors and pushes files by digest; it never decides and never trusts an unknown host key.
 
+mod connect;
+mod escape;
+mod key;
+mod local;
+mod push;
+mod quote;
+mod run;
+mod ssh;
+mod stop;
+mod trust;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::model::{Answer, Artifact, Class, NodeId, Probe};
+
+pub use key::{KeyError, PrivateKeyText};
+pub use quote::{QuoteError, quote};
+pub use ssh::{SshOptions, SshShell};
+pub use trust::FirstContact;
 
 /// Why a node's system was not reached or did not obey.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +58,17 @@ pub enum ShellTrouble {
 }
 
 impl ShellError {
+    /// Trouble without an error beneath.
+    pub(crate) fn new(doing: impl Into<String>, kind: ShellTrouble, seen: impl Into<String>) -> Self {
+        Self { doing: doing.into(), seen: seen.into(), kind, source: None }
+    }
+
+    /// No connection, or none any more.
+    pub(crate) fn lost(doing: impl Into<String>, seen: &str, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let kind = ShellTrouble::Unreachable;
+        Self { doing: doing.into(), seen: seen.into(), kind, source: Some(Box::new(error)) }
+    }
+
     /// What may be tried next.
     #[must_use]
     pub fn class(&self) -> Class {

@@ -43,6 +43,14 @@ pub enum Fault {
     Http503(u32),
     /// Every session slot is taken (RC-18).
     SessionFull,
+    /// This many of a hundred datagrams are lost, in each direction (IP-01).
+    UdpLoss(u32),
+    /// Every answer of the IPMI service comes twice (IP-01).
+    UdpDup,
+    /// RAKP 2 carries a wrong authentication code (IP-06).
+    RakpBadHmac,
+    /// The IPMI service knows no cipher suite 17 (IP-04).
+    NoSuite17,
     /// The BMC shows another certificate than the facts record (RC-01).
     WrongCert,
     /// The SSH host key is another one than the facts record.
@@ -54,7 +62,8 @@ pub enum Fault {
 #[error(
     "unknown fault `{0}`; known are: dead-bmc, bmc-dead-after(N), boot.ignore, boot.lost, power.lag(S), power.soft-ignored, \
          gpu.remap-pending(I), gpu.remap-failure(I), gpu.ecc(I), gpu.missing(I), npu.missing(I), accelerator.hot(I,C), \
-         accelerator.swapped(I), link.width(I,W), wrong-serial, ssh.never, ssh.wrong-key, http.503(N), session.full, wrong-cert"
+         accelerator.swapped(I), link.width(I,W), wrong-serial, ssh.never, ssh.wrong-key, http.503(N), session.full, wrong-cert, \
+         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17"
 )]
 pub struct FaultError(pub String);
 
@@ -91,6 +100,10 @@ impl FromStr for Fault {
             ("http.503", [n]) => Self::Http503(*n),
             ("session.full", []) => Self::SessionFull,
             ("wrong-cert", []) => Self::WrongCert,
+            ("udp.loss", [p]) if *p <= 100 => Self::UdpLoss(*p),
+            ("udp.dup", []) => Self::UdpDup,
+            ("rakp.bad-hmac", []) => Self::RakpBadHmac,
+            ("ipmi.no-suite-17", []) => Self::NoSuite17,
             _ => return Err(bad()),
         })
     }
@@ -118,6 +131,10 @@ impl fmt::Display for Fault {
             Self::Http503(n) => write!(f, "http.503({n})"),
             Self::SessionFull => write!(f, "session.full"),
             Self::WrongCert => write!(f, "wrong-cert"),
+            Self::UdpLoss(p) => write!(f, "udp.loss({p})"),
+            Self::UdpDup => write!(f, "udp.dup"),
+            Self::RakpBadHmac => write!(f, "rakp.bad-hmac"),
+            Self::NoSuite17 => write!(f, "ipmi.no-suite-17"),
         }
     }
 }
@@ -175,6 +192,10 @@ mod tests {
             "http.503(2)",
             "session.full",
             "wrong-cert",
+            "udp.loss(30)",
+            "udp.dup",
+            "rakp.bad-hmac",
+            "ipmi.no-suite-17",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }

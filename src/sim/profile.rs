@@ -36,6 +36,8 @@ pub struct VendorProfile {
     pub reset_types: &'static [&'static str],
     /// Status of an accepted reset: 200, 202 or 204 (RC-31).
     pub reset_status: u16,
+    /// Refuses a reset that the power state forbids with 409 (RC-32); others shrug.
+    pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
     /// Session slots (RC-18).
@@ -65,6 +67,7 @@ pub const DELL: VendorProfile = VendorProfile {
         "PowerCycle",
     ],
     reset_status: 204,
+    conflict_409: true,
     http_boot: true,
     sessions: 8,
 };
@@ -83,6 +86,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     etag: EtagRule::Optional,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "ForceOn"],
     reset_status: 200,
+    conflict_409: false,
     http_boot: true,
     sessions: 16,
 };
@@ -101,6 +105,7 @@ pub const AMI: VendorProfile = VendorProfile {
     etag: EtagRule::Required,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle"],
     reset_status: 202,
+    conflict_409: false,
     http_boot: true,
     sessions: 12,
 };

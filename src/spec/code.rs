@@ -47,5 +47,22 @@ pub const BAD_NAME: &str = "E113";
 /// Something that every node needs was written nowhere.
 pub const INCOMPLETE: &str = "E114";
 
+/// A name of an image, stack or policy behind which there is no file, or that the playbook does not list.
+pub const UNRESOLVED: &str = "E201";
+/// A path that is not taken: absolute, outside the project, or none.
+pub const BAD_PATH: &str = "E202";
+/// A file that is missing or does not have the digest that its manifest names.
+pub const ARTIFACT: &str = "E203";
+/// A policy that could never be met by the accelerators that it is for.
+pub const POLICY: &str = "E204";
+/// A tolerance whose `until` has passed.
+pub const TOLERANCE: &str = "E205";
+/// An installation step or version probe that cannot work.
+pub const STACK: &str = "E206";
+/// A rollout that could never start or end.
+pub const ROLLOUT: &str = "E207";
+/// Inventory and playbook contradict each other.
+pub const DISAGREE: &str = "E208";
+
 /// A file or key that has no effect.
 pub const NO_EFFECT: &str = "W101";

@@ -15,34 +15,60 @@
 //! | `blueprint`, `expand`, `identity` | layers added up, nodes made, duplicates found |
 //! | [`inventory`], [`why`] | the way in; which line set which field |
 //! | [`select`] | `rack=a017 & accel=nvidia - label:hold` |
+//! | `playbook`, `rollout`, `image`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
+//! | `unit`, `words` | `10m`, `2%`, argument vectors |
+//! | [`library`] | playbooks with all that they name, each file read once |
+//! | [`agree`] | playbook against inventory, and both against the gate's words |
+//! | [`diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
+//! | [`shape`], [`shape_site`], [`schema`] | the same files as JSON Schema |
+//! | [`starter`] | what `init` writes |
 
 pub mod address;
+pub mod agree;
+mod artifact;
+mod blueprint;
 pub mod code;
 mod conceal;
 pub mod csv;
 pub mod decode;
 pub mod diagnostic;
+pub mod diff;
+mod expand;
 pub mod expression;
 pub mod facts;
-pub mod inventory;
-pub mod range;
-pub mod render;
-pub mod select;
-pub mod setting;
-pub mod source;
-pub mod suggest;
-pub mod why;
-pub mod yaml;
-
-mod blueprint;
-mod expand;
+mod flat;
 mod grouped;
 mod identity;
+mod image;
+pub mod inventory;
+mod library;
+pub mod library;
+mod playbook;
+mod policy;
+pub mod range;
+pub mod render;
+pub mod risk;
+mod rollout;
+pub mod schema;
+pub mod select;
+pub mod setting;
+pub mod shape;
+pub mod shape_site;
 mod site;
+pub mod source;
+mod stack;
+pub mod starter;
+pub mod suggest;
+mod unit;
+pub mod why;
+mod words;
 
+pub use agree::{Gate, validate_words};
+pub use artifact::{ArtifactError, check as check_artifact};
 pub use decode::{Fields, Spanned};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inventory::{LoadedInventory, load_inventory};
+pub use library::{LoadedPlaybook, load_playbook};
 pub use range::fold;
 pub use select::{SelectError, select};
 pub use source::{FileId, Place, Sources, Span};

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::check::{finding, unheard};
 use super::pci::{Bdf, PciDevice};
-use super::read::{self, number, shown, word};
+use super::read::{self, number, shown, version, word};
 use super::vendor::{Heard, Seen, Vendor, Versions};
 use super::{Answers, json};
 use crate::model::{Probe, Reading, Suite, Verdict};
@@ -51,7 +51,7 @@ impl Vendor for Furiosa {
 
     fn hear(&self, _: &Suite, answers: &Answers, _: Option<&[PciDevice]>) -> Heard {
         let driver = match read::output("the module version", answers.get(MODULE)) {
-            Ok(text) => word("/sys/module/furiosa_rngd/version", text.lines().next()),
+            Ok(text) => version("/sys/module/furiosa_rngd/version", text.lines().next()),
             Err(why) => Reading::unknown(why),
         };
         match read::output("furiosa-smi", answers.get(PROBE)).and_then(rows) {
@@ -126,7 +126,7 @@ fn device(index: usize, row: &Row, driver: &Reading<String>) -> Seen {
         pci: get(&["pci_bdf", "pci-bdf", "bdf"]).and_then(Bdf::parse).into_iter().collect(),
         model: word("arch", get(&["arch", "product"])),
         driver: driver.clone(),
-        firmware: word("firmware", get(&["firmware", "firmware_version"])),
+        firmware: version("firmware", get(&["firmware", "firmware_version"])),
         temperature_c: number("temperature", get(&["temperature", "temp."])),
         link: None,
         findings: Vec::new(),

@@ -4,7 +4,7 @@ use super::check::{finding, need, unheard};
 use super::link::Link;
 use super::nvidia_xml::{self, Log, Values};
 use super::pci::{Bdf, PciDevice};
-use super::read::{self, number, shown, whole, word, yes};
+use super::read::{self, number, shown, version, whole, word, yes};
 use super::vendor::{Heard, Seen, Vendor, Versions, words_within};
 use super::{Answers, nvidia_memory, nvlink};
 use crate::model::{Answer, Finding, Policy, Probe, Reading, Suite, Verdict};
@@ -81,7 +81,7 @@ fn heard(suite: &Suite, answers: &Answers, log: &Log) -> Heard {
         let said = log.top.get("attached_gpus").map_or_else(|| "nothing".to_owned(), shown);
         findings.push(unheard("count", &format!("nvidia-smi says {said} attached GPUs but lists {}", log.gpus.len())));
     }
-    let driver = word("driver_version", log.top.get("driver_version"));
+    let driver = version("driver_version", log.top.get("driver_version"));
     let links = suite.policy.nvlinks.map(|wanted| (wanted, nvlink::parse(answers)));
     let devices = log.gpus.iter().enumerate().map(|(index, (id, gpu))| {
         let mut seen = device(&suite.policy, index, id, gpu, &driver);
@@ -101,7 +101,7 @@ fn device(policy: &Policy, index: usize, id: &str, gpu: &Values, driver: &Readin
         pci: Bdf::parse(bus).into_iter().collect(),
         model: word("product_name", gpu.get("product_name")),
         driver: driver.clone(),
-        firmware: word("vbios_version", gpu.get("vbios_version")),
+        firmware: version("vbios_version", gpu.get("vbios_version")),
         temperature_c: number("gpu_temp", gpu.get("temperature/gpu_temp")),
         link: Some(link(gpu)),
         findings: facts(policy, gpu, None),

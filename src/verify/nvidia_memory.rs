@@ -121,6 +121,8 @@ fn sram(source: &Source<'_>, max: u64) -> Finding {
     let sum = match (&parity, &secded, source.count("ecc_errors/volatile/sram_uncorrectable")) {
         (Reading::Known(a), Reading::Known(b), _) => Reading::Known(a.saturating_add(*b)),
         (_, _, Reading::Known(all)) => Reading::Known(all),
+        // Half a sum is no sum.
+        (Reading::Known(_), _, _) => secded,
         _ => parity,
     };
     need(CHECK, &sum, |n| limit("uncorrectable SRAM errors", *n, max))

@@ -90,3 +90,13 @@ pub(super) fn yes(name: &str, text: Option<&str>) -> Reading<bool> {
         Reading::Unknown { why } => Reading::Unknown { why },
     }
 }
+
+/// A version: a word with a digit in it and nothing that had to be escaped.
+pub(super) fn version(name: &str, text: Option<&str>) -> Reading<String> {
+    match word(name, text) {
+        Reading::Known(text) if !text.contains(|c: char| c.is_ascii_digit()) || text.contains('\\') => {
+            Reading::unknown(format!("`{name}` reads `{text}`, which is no version"))
+        }
+        reading => reading,
+    }
+}

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::check::{finding, unheard};
 use super::link::{Link, generation};
 use super::pci::{Bdf, PciDevice};
-use super::read::{self, number, shown, whole, word};
+use super::read::{self, number, shown, version, whole, word};
 use super::vendor::{Heard, Seen, Vendor, Versions};
 use super::{Answers, json};
 use crate::model::{Finding, Probe, Reading, Suite, Verdict};
@@ -56,7 +56,7 @@ impl Vendor for Rebellions {
 
     fn hear(&self, suite: &Suite, answers: &Answers, _: Option<&[PciDevice]>) -> Heard {
         let module = match read::output("the module version", answers.get(MODULE)) {
-            Ok(text) => word("/sys/module/rebellions/version", text.lines().next()),
+            Ok(text) => version("/sys/module/rebellions/version", text.lines().next()),
             Err(why) => Reading::unknown(why),
         };
         let value = match read::output("rbln-smi", answers.get(PROBE)).and_then(|text| json::parse("rbln-smi", text)) {
@@ -92,7 +92,7 @@ fn parts(model: &str) -> u32 {
 /// The tool's KMD version and the module's own must agree; one of them is enough, but it is noted.
 fn driver(value: &Value, module: Reading<String>, findings: &mut Vec<Finding>) -> Reading<String> {
     let said = value.get("KMD_version").or_else(|| value.get("kmd_version")).and_then(json::scalar);
-    let tool = word("KMD_version", said.as_deref());
+    let tool = version("KMD_version", said.as_deref());
     match (tool, module) {
         (Reading::Known(tool), Reading::Known(module)) if tool != module => {
             let why = format!("rbln-smi speaks of driver {tool}, the loaded module of {module}");
@@ -156,7 +156,7 @@ fn seen(suite: &Suite, index: usize, card: &[&Value], driver: &Reading<String>) 
         pci: card.iter().filter_map(|device| bdf(device)).collect(),
         model,
         driver: driver.clone(),
-        firmware: one("fw_ver"),
+        firmware: same("fw_ver", card.iter().map(|device| version("fw_ver", text(device, "fw_ver").as_deref()))),
         temperature_c: hottest(card),
         link: Some(narrowest(card)),
         findings,

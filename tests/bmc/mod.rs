@@ -1,1 +1,9 @@
 //! Tests of `bmc`.
+
+mod ipmi_rig;
+mod ipmi_sim;
+mod redfish_faults;
+mod redfish_model;
+mod redfish_server;
+mod redfish_sushy;
+mod redfish_trees;

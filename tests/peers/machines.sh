@@ -1,6 +1,7 @@
 #!/bin/bash
 # The machines: libvirtd inside the namespace, and one defined, powered-off QEMU machine for each number, with UEFI, serial, UUID and MAC.
-# Each has two virtio-rng devices (PCI 1af4:1044) that stand for accelerators: real PCI Express functions which sysfs shows in full.
+# Each has two virtio-rng devices (PCI 1af4:1044) that stand for accelerators: real PCI Express functions which sysfs shows in
+# full, with link and error counters (AER).
 # Software emulation (TCG) always: where /dev/kvm exists it may accept a machine and never run it.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -41,7 +42,7 @@ wait_for 60 "libvirtd" virsh -c "$URI" version
 for i in $(machines); do
   qemu-img create -q -f qcow2 -F raw -b "$BUILT/disk.img" "$dir/disks/node$i.qcow2"
   cat >"$dir/node$i.xml" <<X
-<domain type='qemu'>
+<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>node$i</name>
   <uuid>$(uuid_of "$i")</uuid>
   <memory unit='MiB'>512</memory>
@@ -85,6 +86,10 @@ for i in $(machines); do
     <memballoon model='none'/>
     <controller type='usb' model='none'/>
   </devices>
+  <qemu:override>
+    <qemu:device alias='rng0'><qemu:frontend><qemu:property name='aer' type='bool' value='true'/></qemu:frontend></qemu:device>
+    <qemu:device alias='rng1'><qemu:frontend><qemu:property name='aer' type='bool' value='true'/></qemu:frontend></qemu:device>
+  </qemu:override>
 </domain>
 X
   virsh -q -c "$URI" define "$dir/node$i.xml" >/dev/null

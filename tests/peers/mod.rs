@@ -1,1 +1,8 @@
-//! Tests of `peers`.
+//! The binary against machines, BMCs, DHCP and SSH servers that other people wrote; see README.md in this folder. These tests need root
+//! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
+
+mod boots;
+mod faults;
+mod lab;
+mod verbs;
+mod words;

@@ -24,21 +24,28 @@ mapfile -t want_stable < <(missing "${FROM_STABLE[@]}")
 
 PARTS=$CACHE/apt/sources.list.d
 APT=(-o "Dir::Etc::sourceparts=$PARTS" -o "Dir::State::Lists=$CACHE/apt/lists" -o "Dir::Cache=$CACHE/apt/cache"
-  -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o APT::Sandbox::User=root)
+  -o "Dir::Etc::preferencesparts=$CACHE/apt/preferences.d" -o DPkg::Lock::Timeout=600 -o Acquire::Retries=3 -o APT::Sandbox::User=root)
 export DEBIAN_FRONTEND=noninteractive
 
 sources() { # the machine's own sources, by links, and the backports suite of the same mirror
-  local suite mirror list
+  local suite mirror list suites
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   [ "$suite" = bookworm ] || { echo "packages: made for Debian 12 (bookworm); this is ${suite:-unknown}" >&2; exit 3; }
   rm -rf "$PARTS"
-  mkdir -p "$PARTS" "$CACHE/apt/lists/partial" "$CACHE/apt/cache/archives/partial"
+  mkdir -p "$PARTS" "$CACHE/apt/preferences.d" "$CACHE/apt/lists/partial" "$CACHE/apt/cache/archives/partial"
   for list in /etc/apt/sources.list.d/*; do [ -e "$list" ] && ln -s "$list" "$PARTS/"; done
-  if ! apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' | grep -qx bookworm-backports; then
-    mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "bookworm" { print $2; exit }')
-    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$PARTS/backports.list"
-  fi
+  # Only these sources come from backports; with `-t` apt would raise systemd and libcurl too.
+  printf 'Package: src:qemu:any src:libvirt:any src:seabios:any\nPin: release n=bookworm-backports\nPin-Priority: 990\n' \
+    >"$CACHE/apt/preferences.d/backports"
+  # What apt can tell about its sources it tells only once their lists have been read.
   apt-get "${APT[@]}" -qq update
+  suites=$(apt-get "${APT[@]}" indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages')
+  if ! grep -q '^bookworm-backports ' <<<"$suites"; then
+    mirror=$(awk '$1 == "bookworm" { print $2; exit }' <<<"$suites")
+    [ -n "$mirror" ] || { echo "packages: apt has no source for bookworm" >&2; exit 3; }
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm-backports main" >"$PARTS/backports.list"
+    apt-get "${APT[@]}" -qq update
+  fi
 }
 
 case ${1:-install} in
@@ -51,9 +58,7 @@ install)
   fi
   echo "packages: installing ${want_backports[*]} ${want_stable[*]}"
   sources
-  ((${#want_backports[@]} == 0)) ||
-    apt-get "${APT[@]}" -qq -t bookworm-backports install -y --no-install-recommends "${want_backports[@]}" >/dev/null
-  ((${#want_stable[@]} == 0)) || apt-get "${APT[@]}" -qq install -y --no-install-recommends "${want_stable[@]}" >/dev/null
+  apt-get "${APT[@]}" -qq install -y --no-install-recommends "${want_backports[@]}" "${want_stable[@]}" >/dev/null
   ;;
 fetch) # fetch PACKAGE DIR: downloads the .deb of a package, or of what a metapackage stands for, without installing it
   name=$2

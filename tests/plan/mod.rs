@@ -1,1 +1,7 @@
-//! Tests of `plan`.
+//! Tests of the thought rooms: planner, rollout, the fold, and the journal that keeps it.
+
+mod decide;
+mod fold;
+mod journal;
+mod line;
+pub mod written;

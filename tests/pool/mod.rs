@@ -1,1 +1,4 @@
 //! Tests of `pool`.
+
+mod capacity;
+mod ledger;

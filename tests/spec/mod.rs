@@ -5,3 +5,7 @@ mod fixture;
 mod mistakes;
 mod properties;
 mod selecting;
+//! Tests of `spec`.
+
+mod playbook;
+mod schema;

@@ -1,1 +1,9 @@
 //! Tests of `verify`.
+
+mod captures;
+mod faults;
+mod fuzz;
+mod partial;
+mod pci_script;
+mod silence;
+pub mod world;

@@ -1,0 +1,282 @@
+//! The end "the node runs this image, booted by this plan, and lets us in". It borrows a boot grant and the boot override, and gives
+//! both back. It never takes a system's word without its serial, and never cycles a node that is on its way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::system::{Heard, hear};
+use super::target::NetbootTarget;
+use super::{Action, ActionError, OpenTouch, Scribe, Standing};
+use crate::bmc::{Bmc, BmcError, Written};
+use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
+use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
+use crate::shell::Shell;
+
+/// Longest wait for the power to be seen changed. Redfish services lag (sushy's fake driver up to 11 s; iDRAC10 refuses `On` for 60 s
+/// after off, firmware.md §1.2).
+const POWER: Duration = Duration::from_secs(180);
+/// How long an old system may still answer after its power was cut and seen cut, before the cycle counts as lost, in seconds.
+const OLD_SYSTEM_GRACE_S: i64 = 30;
+
+/// Netboots one node.
+pub struct Netboot {
+    /// What is wanted.
+    pub target: NetbootTarget,
+    /// The out-of-band hand.
+    pub bmc: Arc<dyn Bmc>,
+    /// The in-band hand.
+    pub shell: Arc<dyn Shell>,
+    /// Where grants are kept.
+    pub grants: Grants,
+}
+
+#[async_trait]
+impl Action for Netboot {
+    async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError> {
+        let grant = self.open_grant().await?;
+        let heard = hear(self.shell.as_ref()).await?;
+        let seen = match &heard {
+            Heard::System(system) => {
+                let mark = system.cmdline.known().map(|c| BootMark::of(c));
+                let ours = mark.as_ref().is_some_and(|m| {
+                    m.image.as_ref() == Some(&self.target.image_digest) && m.plan.as_ref() == Some(&self.target.plan)
+                });
+                match self.identity(&system.serial) {
+                    Err(why) => return Ok(Standing::Refused { why }),
+                    Ok(()) if ours && self.target.old_boot_id.as_deref() == Some(system.boot_id.as_str()) => {
+                        "the system that ran when the plan was made still runs".to_owned()
+                    }
+                    Ok(()) if ours => {
+                        return Ok(Standing::Done(format!(
+                            "boot id {}, serial {}, image {}",
+                            system.boot_id,
+                            self.target.serial,
+                            self.target.image_digest.short()
+                        )));
+                    }
+                    Ok(()) if self.target.old_boot_id.as_deref() == Some(system.boot_id.as_str()) => {
+                        "the system that ran when the plan was made still runs".to_owned()
+                    }
+                    Ok(()) => match mark.and_then(|m| m.plan) {
+                        Some(plan) => format!("a system answers that {plan} booted, boot id {}", system.boot_id),
+                        None => format!(
+                            "a system answers that does not carry the plan's mark (from its disk?), boot id {}",
+                            system.boot_id
+                        ),
+                    },
+                }
+            }
+            Heard::Stranger(why) => format!("a system answers that lets nobody in: {why}"),
+            Heard::Nothing(why) => format!("no system answers: {why}"),
+        };
+        let Some(grant) = grant else { return Ok(Standing::Ready { seen }) };
+        self.on_its_way(&grant, &heard, seen, open).await
+    }
+
+    async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        self.same_machine().await?;
+        let issued = self.grant(scribe).await?;
+        self.override_boot(&issued, scribe).await?;
+        self.power(scribe).await
+    }
+
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
+        let mut given_back = Vec::new();
+        if let Some(grant) = self.open_grant().await? {
+            self.grants.release(&grant.spec.id).await.map_err(|e| self.store("give back the grant", &e))?;
+            given_back.push(format!("grant {}", grant.spec.id));
+        }
+        // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
+        let held = self.bmc.boot().await.map_err(|e| from_bmc("read the boot override", e))?;
+        if let Reading::Known(held) = held
+            && held.target == self.target.method
+        {
+            let none = BootOverride::none();
+            let touch = Touch::SetBoot(none.clone());
+            scribe.before(&touch).await?;
+            match self.bmc.set_boot(&none).await {
+                Written::Applied(seen) => {
+                    scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
+                    given_back.push(format!("boot override {}", held.target));
+                }
+                Written::Ambiguous(seen) => scribe.after(&touch, EvidenceNote::Ambiguous(seen)).await?,
+                Written::NotApplied(error) => {
+                    scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
+                    return Err(from_bmc("give back the boot override", error));
+                }
+            }
+        }
+        Ok(given_back)
+    }
+
+    fn deadline_s(&self) -> u64 {
+        u64::from(self.target.deadline_s) + POWER.as_secs()
+    }
+}
+
+impl Netboot {
+    /// A system with another serial, or with none that can be read, is not the node.
+    fn identity(&self, serial: &Reading<String>) -> Result<(), String> {
+        let want = &self.target.serial;
+        match serial {
+            Reading::Known(seen) if seen.trim().eq_ignore_ascii_case(want) => Ok(()),
+            Reading::Known(seen) => Err(format!(
+                "wrong machine behind its SSH address: the facts say serial {want}, it says {}",
+                seen.trim().escape_debug()
+            )),
+            Reading::Absent => Err(format!("the system at its SSH address names no serial, the facts say {want}")),
+            Reading::Unknown { why } => Err(format!("the serial of the system at its SSH address is unknown: {why}")),
+        }
+    }
+
+    /// A grant is open: the node may be on its way. Says whether to wait for it or to act (again).
+    async fn on_its_way(
+        &self,
+        grant: &GrantStatus,
+        heard: &Heard,
+        seen: String,
+        open: Option<&OpenTouch>,
+    ) -> Result<Standing, ActionError> {
+        let age_s = (now_ms() - grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms)) / 1000;
+        let stage = furthest(grant);
+        // The life of the run that issued the grant ended before it touched the power: nothing is on its way.
+        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_), .. }));
+        if power_not_announced && stage == Stage::Issued {
+            return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
+        }
+        let off = matches!(self.bmc.power().await.map_err(|e| from_bmc("read the power", e))?, Reading::Known(PowerState::Off));
+        if off && stage == Stage::Issued {
+            return Ok(Standing::Ready { seen: format!("the node is off; {seen}") });
+        }
+        let answers = matches!(heard, Heard::System(_));
+        if answers && (stage > Stage::Issued || age_s > OLD_SYSTEM_GRACE_S) {
+            return Ok(Standing::Ready { seen: format!("{seen}; the boot server saw it reach: {stage}") });
+        }
+        let with = format!("booting for {age_s} s, reached: {stage}");
+        Ok(Standing::Busy { with })
+    }
+
+    async fn open_grant(&self) -> Result<Option<GrantStatus>, ActionError> {
+        self.grants.find_open(&self.target.plan, &self.target.node).await.map_err(|e| self.store("look for an open grant", &e))
+    }
+
+    /// Asks the BMC once more who it is, just before the first write: cables are swapped between a plan and its wave.
+    async fn same_machine(&self) -> Result<(), ActionError> {
+        let facts = self.bmc.identity().await.map_err(|e| from_bmc("ask the BMC who it is", e))?;
+        match &facts.serial {
+            Reading::Known(seen) if !seen.trim().eq_ignore_ascii_case(&self.target.serial) => Err(ActionError {
+                doing: "check the machine behind the BMC's address".to_owned(),
+                seen: format!("the facts say serial {}, the BMC says {}", self.target.serial, seen.trim().escape_debug()),
+                class: Class::Refused,
+                source: None,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn grant(&self, scribe: &dyn Scribe) -> Result<Issued, ActionError> {
+        let target = &self.target;
+        let id = new_grant_id();
+        let touch = Touch::IssueGrant { grant: id.clone() };
+        scribe.before(&touch).await?;
+        let spec = GrantSpec {
+            id,
+            node: target.node.clone(),
+            plan: target.plan.clone(),
+            run: target.run.clone(),
+            mac: Some(target.mac),
+            uuid: target.uuid.clone(),
+            serial: Some(target.serial.clone()),
+            image: target.image_digest.clone(),
+            kernel: target.kernel.clone(),
+            initrd: target.initrd.clone(),
+            root: target.root.clone(),
+            cmdline: target.cmdline.clone(),
+            expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
+        };
+        match self.grants.issue(spec).await {
+            Ok(issued) => {
+                scribe.after(&touch, EvidenceNote::Applied(format!("open for {} s", target.deadline_s))).await?;
+                Ok(issued)
+            }
+            Err(error) => {
+                let error = self.store("issue a boot grant", &error);
+                scribe.after(&touch, EvidenceNote::NotApplied(error.seen.clone())).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn override_boot(&self, issued: &Issued, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        let target = &self.target;
+        let uri = |path: &str| (target.method == BootTarget::UefiHttp).then(|| format!("{}{path}", target.server));
+        let want =
+            BootOverride { target: target.method, once: true, mode: Some(target.mode), http_uri: uri(&issued.loader_path()) };
+        // The journal gets the address without the grant's secret.
+        let touch = Touch::SetBoot(BootOverride { http_uri: uri(&format!("/g/({})", issued.public_id)), ..want.clone() });
+        scribe.before(&touch).await?;
+        scribe.progress(&format!("boot override {}", want.target));
+        match self.bmc.set_boot(&want).await {
+            Written::Applied(seen) => scribe.after(&touch, EvidenceNote::Applied(hide(&seen, issued))).await,
+            // Some BMCs cannot show what they hold (ipmi_sim reads back "invalid"): the boot itself is the proof.
+            Written::Ambiguous(seen) => scribe.after(&touch, EvidenceNote::Ambiguous(hide(&seen, issued))).await,
+            Written::NotApplied(error) => {
+                let mut error = from_bmc("set the boot override", error);
+                error.seen = hide(&error.seen, issued);
+                scribe.after(&touch, EvidenceNote::NotApplied(error.seen.clone())).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn power(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        let now = self.bmc.power().await.map_err(|e| from_bmc("read the power", e))?;
+        let verb = match now {
+            Reading::Known(PowerState::Off) => PowerVerb::On,
+            _ => PowerVerb::Cycle,
+        };
+        let touch = Touch::Power(verb);
+        scribe.before(&touch).await?;
+        scribe.progress(&format!("power {verb}"));
+        // The connection to the old system dies with it.
+        self.shell.close().await;
+        match self.bmc.set_power(verb, POWER).await {
+            Written::Applied(seen) => scribe.after(&touch, EvidenceNote::Applied(seen)).await,
+            Written::Ambiguous(seen) => {
+                scribe.after(&touch, EvidenceNote::Ambiguous(seen.clone())).await?;
+                Err(ActionError { doing: format!("power {verb}"), seen, class: Class::Ambiguous, source: None })
+            }
+            Written::NotApplied(error) => {
+                scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
+                Err(from_bmc(&format!("power {verb}"), error))
+            }
+        }
+    }
+
+    fn store(&self, doing: &str, error: &dyn std::error::Error) -> ActionError {
+        let mut seen = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            seen.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        ActionError { doing: doing.to_owned(), seen, class: Class::Refused, source: None }
+    }
+}
+
+/// The furthest stage that the boot server saw.
+fn furthest(grant: &GrantStatus) -> Stage {
+    grant.stages.keys().copied().filter(|s| *s <= Stage::Root).max().unwrap_or(Stage::Issued)
+}
+
+/// Takes the grant's secret out of what a BMC repeated.
+fn hide(text: &str, issued: &Issued) -> String {
+    text.replace(issued.token.expose(), &format!("({})", issued.public_id))
+}
+
+fn from_bmc(doing: &str, error: BmcError) -> ActionError {
+    let class = error.class();
+    ActionError { doing: doing.to_owned(), seen: error.to_string(), class, source: error.source }
+}

@@ -1,0 +1,84 @@
+//! How long to wait before a question is asked again: adapts to each BMC (RFC 6298), so that a fast one loses no time and a slow one is not flooded.
+
+use std::time::Duration;
+
+/// Before anything was heard. Real BMCs answer in 5–60 ms, RAKP on old ones in 200 ms.
+const FIRST: Duration = Duration::from_millis(400);
+/// Never asked again sooner, whatever was measured: a BMC under load has pauses.
+const LEAST: Duration = Duration::from_millis(100);
+/// Never waited longer for one answer.
+const MOST: Duration = Duration::from_secs(4);
+
+/// Measured round trips of one BMC.
+#[derive(Debug, Clone, Copy)]
+pub struct Rtt {
+    smooth: Option<Duration>,
+    spread: Duration,
+    backoff: u32,
+}
+
+impl Default for Rtt {
+    fn default() -> Self {
+        Self { smooth: None, spread: Duration::ZERO, backoff: 0 }
+    }
+}
+
+impl Rtt {
+    /// How long to wait for the next answer.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let base = self.smooth.map_or(FIRST, |smooth| smooth + 4 * self.spread).max(LEAST);
+        // Half as long again each time: gentle, since loss on a management network is mostly a single dropped packet.
+        (0..self.backoff).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
+    }
+
+    /// An answer came to a question that was asked once (Karn's rule: otherwise it is not known which asking it answers).
+    pub fn heard(&mut self, took: Duration) {
+        self.backoff = 0;
+        match self.smooth {
+            None => {
+                self.smooth = Some(took);
+                self.spread = took / 2;
+            }
+            Some(smooth) => {
+                self.spread = (3 * self.spread + smooth.abs_diff(took)) / 4;
+                self.smooth = Some((7 * smooth + took) / 8);
+            }
+        }
+    }
+
+    /// An answer came after asking again.
+    pub fn heard_late(&mut self) {
+        self.backoff = self.backoff.saturating_sub(1);
+    }
+
+    /// No answer in time.
+    pub fn missed(&mut self) {
+        self.backoff = (self.backoff + 1).min(12);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FIRST, LEAST, MOST, Rtt};
+    use std::time::Duration;
+
+    #[test]
+    fn patience_follows_the_bmc_and_backs_off() {
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.patience(), FIRST);
+        rtt.heard(Duration::from_millis(1));
+        assert_eq!(rtt.patience(), LEAST);
+        for _ in 0..50 {
+            rtt.heard(Duration::from_millis(300));
+        }
+        assert!(rtt.patience() > Duration::from_millis(300) && rtt.patience() < Duration::from_millis(500));
+        let before = rtt.patience();
+        rtt.missed();
+        assert!(rtt.patience() > before);
+        for _ in 0..100 {
+            rtt.missed();
+        }
+        assert_eq!(rtt.patience(), MOST);
+    }
+}

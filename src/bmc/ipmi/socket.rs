@@ -1,0 +1,261 @@
+//! One UDP socket per address family for all BMCs. A reader task sorts what comes in by (source address, our session id) into small mailboxes. It
+//! opens no packet and answers none.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::AbortHandle;
+
+use super::packet::{self, MAX_PACKET, Payload};
+
+/// What the kernel is asked to hold for us; it gives at most `net.core.rmem_max`.
+const RECEIVE_BUFFER: usize = 4 << 20;
+/// Packets that one session may have waiting. It has one request out, so more than two are duplicates.
+const MAILBOX: usize = 16;
+/// Requests that may be on their way at once, so that the answers fit the receive buffer even where `rmem_max` is Debian's 208 KiB (a small datagram
+/// is charged about 768 bytes).
+const IN_FLIGHT: usize = 256;
+
+/// Packets that were not let through, by reason.
+#[derive(Debug, Default)]
+pub struct Dropped {
+    /// From nobody that we wait for, or not RMCP+.
+    pub strangers: AtomicU64,
+    /// The mailbox was full.
+    pub overflow: AtomicU64,
+    /// Forged, replayed, garbled or for another session.
+    pub refused: AtomicU64,
+    /// Genuine answers to a question that is no longer open.
+    pub late: AtomicU64,
+}
+
+/// The way out to all IPMI BMCs.
+pub struct Lan {
+    v4: OnceLock<Half>,
+    v6: OnceLock<Half>,
+    opening: Mutex<()>,
+    table: Arc<Table>,
+    window: Semaphore,
+}
+
+struct Half {
+    socket: Arc<UdpSocket>,
+    reader: AbortHandle,
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    lines: Mutex<HashMap<Key, Weak<Mailbox>>>,
+    dropped: Dropped,
+}
+
+/// The tag finds refusals in which a BMC left our session id 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Session(SocketAddr, u32),
+    Tag(SocketAddr, u8),
+}
+
+#[derive(Default)]
+struct Mailbox {
+    queue: Mutex<VecDeque<Box<[u8]>>>,
+    arrived: Notify,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lan {
+    /// A way out that opens its sockets when first needed.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            v4: OnceLock::new(),
+            v6: OnceLock::new(),
+            opening: Mutex::new(()),
+            table: Arc::default(),
+            window: Semaphore::new(IN_FLIGHT),
+        })
+    }
+
+    /// What was turned away so far.
+    #[must_use]
+    pub fn dropped(&self) -> &Dropped {
+        &self.table.dropped
+    }
+
+    fn half(&self, to: SocketAddr) -> io::Result<&Half> {
+        let cell = if to.is_ipv4() { &self.v4 } else { &self.v6 };
+        if let Some(half) = cell.get() {
+            return Ok(half);
+        }
+        let _one_at_a_time = lock(&self.opening);
+        if let Some(half) = cell.get() {
+            return Ok(half);
+        }
+        let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+        let socket = std::net::UdpSocket::bind(any)?;
+        socket.set_nonblocking(true)?;
+        // A smaller buffer than asked for costs retransmits, nothing else.
+        let _granted = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+        let socket = Arc::new(UdpSocket::from_std(socket)?);
+        let reader = tokio::spawn(read(Arc::clone(&socket), Arc::clone(&self.table))).abort_handle();
+        Ok(cell.get_or_init(|| Half { socket, reader }))
+    }
+
+    /// A line to one BMC for one handshake attempt and the session that comes of it. Draws an id and a tag that nobody else at this address uses.
+    pub(super) fn line(self: &Arc<Self>, to: SocketAddr) -> Line {
+        let mailbox = Arc::new(Mailbox::default());
+        let mut lines = lock(&self.table.lines);
+        let (session, tag) = loop {
+            let (session, tag): (u32, u8) = (rand::random(), rand::random());
+            let free = |key| lines.get(&key).is_none_or(|line: &Weak<Mailbox>| line.strong_count() == 0);
+            if session != 0 && free(Key::Session(to, session)) && free(Key::Tag(to, tag)) {
+                break (session, tag);
+            }
+        };
+        lines.insert(Key::Session(to, session), Arc::downgrade(&mailbox));
+        lines.insert(Key::Tag(to, tag), Arc::downgrade(&mailbox));
+        drop(lines);
+        Line { lan: Arc::clone(self), to, session, tag: Some(tag), mailbox }
+    }
+}
+
+async fn read(socket: Arc<UdpSocket>, table: Arc<Table>) {
+    let mut buffer = [0u8; MAX_PACKET + 1];
+    loop {
+        match socket.recv_from(&mut buffer).await {
+            Ok((len, from)) => table.deliver(from, buffer.get(..len).unwrap_or_default()),
+            // An ICMP error of some earlier packet (Linux reports those on the socket); the next call clears it.
+            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+impl Table {
+    fn deliver(&self, from: SocketAddr, bytes: &[u8]) {
+        let Some(mailbox) = self.find(from, bytes) else {
+            self.dropped.strangers.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let mut queue = lock(&mailbox.queue);
+        if queue.len() >= MAILBOX {
+            self.dropped.overflow.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        queue.push_back(bytes.into());
+        drop(queue);
+        mailbox.arrived.notify_one();
+    }
+
+    fn find(&self, from: SocketAddr, bytes: &[u8]) -> Option<Arc<Mailbox>> {
+        let packet = packet::decode(bytes)?;
+        let lines = lock(&self.lines);
+        let get = |key| lines.get(&key).and_then(Weak::upgrade);
+        match packet.payload {
+            Payload::Message => get(Key::Session(from, packet.session)),
+            Payload::OpenResponse | Payload::Rakp2 | Payload::Rakp4 => match packet.data {
+                // Both kinds of answer carry our session id at offset 4 (§13.18, §13.21).
+                [_, 0, _, _, a, b, c, d, ..] => get(Key::Session(from, u32::from_le_bytes([*a, *b, *c, *d]))),
+                [tag, ..] => get(Key::Tag(from, *tag)),
+                [] => None,
+            },
+            Payload::OpenRequest | Payload::Rakp1 | Payload::Rakp3 => None,
+        }
+    }
+}
+
+/// A line to one BMC. Dropping it takes its mailbox out of the table.
+pub(super) struct Line {
+    lan: Arc<Lan>,
+    to: SocketAddr,
+    session: u32,
+    tag: Option<u8>,
+    mailbox: Arc<Mailbox>,
+}
+
+impl Line {
+    pub(super) fn session(&self) -> u32 {
+        self.session
+    }
+
+    /// The tag of the handshake; 0 once the handshake is over.
+    pub(super) fn tag(&self) -> u8 {
+        self.tag.unwrap_or(0)
+    }
+
+    pub(super) fn lan(&self) -> &Lan {
+        &self.lan
+    }
+
+    /// The handshake is over: its tag is free again and what still waits of it is thrown away.
+    pub(super) fn established(&mut self) {
+        if let Some(tag) = self.tag.take() {
+            lock(&self.lan.table.lines).remove(&Key::Tag(self.to, tag));
+        }
+        *lock(&self.mailbox.queue) = VecDeque::new();
+    }
+
+    /// Sends one packet now.
+    pub(super) async fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.lan.half(self.to)?.socket.send_to(bytes, self.to).await.map(drop)
+    }
+
+    /// Sends if the socket takes it at once; for farewells, which nobody waits for.
+    pub(super) fn send_if_ready(&self, bytes: &[u8]) {
+        if let Ok(half) = self.lan.half(self.to) {
+            let _lost_if_busy = half.socket.try_send_to(bytes, self.to);
+        }
+    }
+
+    /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over.
+    ///
+    /// A place in the window is held while waiting, so a dead BMC holds one for `patience` and no longer.
+    pub(super) async fn ask<T>(
+        &self,
+        bytes: &[u8],
+        patience: Duration,
+        mut judge: impl FnMut(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        // The semaphore is never closed; an error would only mean "no limit".
+        let _place = self.lan.window.acquire().await.ok();
+        self.send(bytes).await?;
+        let judged = async {
+            loop {
+                let next = lock(&self.mailbox.queue).pop_front();
+                match next {
+                    Some(packet) => {
+                        if let Some(done) = judge(&packet) {
+                            return done;
+                        }
+                    }
+                    None => self.mailbox.arrived.notified().await,
+                }
+            }
+        };
+        Ok(tokio::time::timeout(patience, judged).await.ok())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let mut lines = lock(&self.lan.table.lines);
+        lines.remove(&Key::Session(self.to, self.session));
+        if let Some(tag) = self.tag {
+            lines.remove(&Key::Tag(self.to, tag));
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Times and sizes that bound every exchange with a BMC. Data only.
+
+use std::time::Duration;
+
+/// Bounds of one BMC's exchanges. [`Limits::default`] is for real BMCs; tests shorten them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest wait for TCP and TLS together. BMCs need 1–5 s for an RSA handshake; RC-06 allows up to 30 s.
+    pub connect: Duration,
+    /// Longest time for one read with all its retries.
+    pub request: Duration,
+    /// The same for firmware inventory: 180 s on DGX (libredfish `nvidia_viking.rs:495`).
+    pub inventory: Duration,
+    /// Longest silence inside a body (bmcweb gives up after 15 s too).
+    pub idle: Duration,
+    /// First pause before a read is tried again; doubles each time.
+    pub pause: Duration,
+    /// Shortest and longest `Retry-After` that is obeyed.
+    pub retry_after: (Duration, Duration),
+    /// Shortest and longest pause between looks at a state that is changing.
+    pub poll: (Duration, Duration),
+    /// Longest body, in bytes.
+    pub body: usize,
+    /// An idle connection older than this is not used for a write; HPE resets reused ones (RC-04).
+    pub reuse: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(20),
+            request: Duration::from_secs(60),
+            inventory: Duration::from_secs(180),
+            idle: Duration::from_secs(15),
+            pause: Duration::from_millis(250),
+            retry_after: (Duration::from_secs(1), Duration::from_secs(120)),
+            poll: (Duration::from_millis(500), Duration::from_secs(5)),
+            body: 8 << 20,
+            reuse: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How often a read is tried in all.
+pub(super) const TRIES: u32 = 3;
+/// How many redirects are followed.
+pub(super) const REDIRECTS: u32 = 3;
+/// How many members or pages of a collection are followed. The largest collection in the captured trees holds 106.
+pub(super) const MEMBERS: usize = 2_000;

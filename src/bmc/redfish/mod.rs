@@ -1,0 +1,141 @@
+//! Redfish (DMTF DSP0266): the [`Bmc`] trait over one BMC's service. Links are followed, paths are never composed; every write is read back.
+//!
+//! | file | one idea |
+//! |---|---|
+//! | `trust` | which certificate is accepted |
+//! | `transport` | one exchange, sent at most once |
+//! | `client` | reads, with every bounded way of asking again |
+//! | `write` | writes, with three ends and no blind retry |
+//! | `session` | logging in once, and out |
+//! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
+
+mod boot;
+mod client;
+mod collection;
+mod error;
+mod firmware;
+mod json;
+mod limits;
+mod options;
+mod path;
+mod power;
+mod session;
+mod system;
+mod task;
+mod transport;
+mod trust;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
+
+use self::client::{Client, Resource};
+pub use self::firmware::FirmwareInventory;
+pub use self::limits::Limits;
+pub use self::options::RedfishOptions;
+use self::system::Expected;
+pub use self::trust::FirstContact;
+use super::{Bmc, BmcError, BmcTask, BmcTrouble, Written};
+use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
+
+/// One BMC that speaks Redfish. Connects when first asked; call [`Bmc::close`] when done, or a session stays behind on the BMC until its
+/// own timeout.
+pub struct Redfish {
+    client: Client,
+    expected: Expected,
+    /// Path of the node's system, once it is known.
+    system: OnceLock<String>,
+}
+
+impl Redfish {
+    /// The node's system, read now.
+    async fn system(&self) -> Result<Resource, BmcError> {
+        if let Some(at) = self.system.get() {
+            match self.client.get(at).await {
+                Err(e) if e.kind == BmcTrouble::Unsupported => {}
+                known => return known,
+            }
+        }
+        let system = self.client.pick_system(&self.expected).await?;
+        // Another task may have picked it meanwhile; the choice is the same.
+        drop(self.system.set(system.path.clone()));
+        Ok(system)
+    }
+
+    /// The node's system, read now and not contradicting the facts: what a write may touch.
+    async fn writable(&self) -> Result<Resource, BmcError> {
+        let system = self.system().await?;
+        self.client.must_be(&self.expected, &system).await?;
+        Ok(system)
+    }
+
+    /// Firmware inventory with a reading for each component; [`Bmc::firmware`] is the strict form of it.
+    ///
+    /// # Errors
+    /// When the BMC cannot be asked at all; trouble with single entries is told in the inventory.
+    pub async fn firmware_detail(&self) -> Result<Reading<FirmwareInventory>, BmcError> {
+        self.client.inventory().await
+    }
+}
+
+#[async_trait]
+impl Bmc for Redfish {
+    async fn identity(&self) -> Result<BmcFacts, BmcError> {
+        let system = self.system().await?;
+        self.client.facts(&system).await
+    }
+
+    async fn power(&self) -> Result<Reading<PowerState>, BmcError> {
+        Ok(power::view(&self.system().await?))
+    }
+
+    async fn set_power(&self, verb: PowerVerb, deadline: Duration) -> Written {
+        let deadline = Instant::now() + deadline;
+        match timeout_at(deadline, self.writable()).await {
+            Ok(Ok(system)) => self.client.drive_power(&system, verb, deadline).await,
+            Ok(Err(e)) => Written::NotApplied(e),
+            Err(_) => Written::NotApplied(BmcError {
+                doing: format!("look before power {verb}"),
+                seen: "the deadline passed before anything was sent".to_owned(),
+                kind: BmcTrouble::TimedOut,
+                source: None,
+            }),
+        }
+    }
+
+    async fn boot(&self) -> Result<Reading<BootOverride>, BmcError> {
+        Ok(boot::view(&self.system().await?))
+    }
+
+    async fn set_boot(&self, want: &BootOverride) -> Written {
+        match self.writable().await {
+            Ok(system) => self.client.write_boot(&system, want).await,
+            Err(e) => Written::NotApplied(e),
+        }
+    }
+
+    async fn firmware(&self) -> Result<Reading<BTreeMap<Component, Version>>, BmcError> {
+        Ok(match self.firmware_detail().await? {
+            Reading::Known(inventory) => firmware::strict(inventory),
+            Reading::Absent => Reading::Absent,
+            Reading::Unknown { why } => Reading::Unknown { why },
+        })
+    }
+
+    async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError> {
+        self.client.task_list().await
+    }
+
+    fn certificate(&self) -> Option<Digest> {
+        self.client.trust.certificate()
+    }
+
+    async fn close(&self) {
+        self.client.close().await;
+    }
+}

@@ -1,0 +1,90 @@
+//! How one BMC is reached, by whom, and what must be so before it is written to. Data and the constructor only; connecting comes later.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+
+use http::HeaderValue;
+
+use super::Redfish;
+use super::client::Client;
+use super::error::malformed;
+use super::limits::Limits;
+use super::session::Login;
+use super::system::Expected;
+use super::transport::Transport;
+use super::trust::{FirstContact, Trust};
+use crate::bmc::{BmcError, Password};
+use crate::model::BmcTrust;
+
+/// What [`Redfish::new`] needs to know.
+pub struct RedfishOptions {
+    /// Address and port of the service.
+    pub address: SocketAddr,
+    /// `Host` header; `None`: the address, with the port when it is not the scheme's own (RC-12).
+    pub host_header: Option<String>,
+    /// Account on the BMC.
+    pub user: String,
+    /// Its password.
+    pub password: Password,
+    /// What makes the BMC trusted.
+    pub trust: BmcTrust,
+    /// What to do when no certificate is recorded.
+    pub first_contact: FirstContact,
+    /// Id or path of the system to drive, when the inventory names one.
+    pub system: Option<String>,
+    /// Serial number of the node from the facts. A system that says another one is never written to.
+    pub expect_serial: Option<String>,
+    /// UUID of the node from the facts, in either byte order.
+    pub expect_uuid: Option<String>,
+    /// Times and sizes.
+    pub limits: Limits,
+}
+
+impl RedfishOptions {
+    /// Options with the usual limits; first contact is refused, and nothing is expected of the node.
+    #[must_use]
+    pub fn new(address: SocketAddr, user: impl Into<String>, password: Password, trust: BmcTrust) -> Self {
+        Self {
+            address,
+            host_header: None,
+            user: user.into(),
+            password,
+            trust,
+            first_contact: FirstContact::Refuse,
+            system: None,
+            expect_serial: None,
+            expect_uuid: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Redfish {
+    /// A client of one BMC. Nothing is sent before the first question.
+    ///
+    /// # Errors
+    /// When the `Host` header cannot be sent or TLS cannot be set up.
+    pub fn new(options: RedfishOptions) -> Result<Self, BmcError> {
+        let doing = format!("prepare Redfish for {}", options.address);
+        let trust = Trust::new(&options.trust, options.first_contact);
+        let host = options.host_header.unwrap_or_else(|| host(options.address, trust.tls()));
+        let host = HeaderValue::from_str(&host)
+            .map_err(|_| malformed(&doing, "the Host header holds characters that cannot be sent"))?;
+        let transport = Transport::new(options.address, trust.clone(), options.limits.clone())
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "TLS cannot be set up") })?;
+        let login = Login { user: options.user, password: options.password };
+        Ok(Self {
+            client: Client::new(transport, trust, options.limits, login, host),
+            expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
+            system: OnceLock::new(),
+        })
+    }
+}
+
+fn host(address: SocketAddr, tls: bool) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    if address.port() == if tls { 443 } else { 80 } { ip } else { format!("{ip}:{}", address.port()) }
+}

@@ -1,0 +1,94 @@
+//! Links that a BMC gave, made safe to ask for: a path and query on the same BMC, nothing else. Never a host, never a fragment.
+
+/// Longest link that is followed, in bytes. The longest in the captured trees is under 200.
+const LONGEST: usize = 2_048;
+
+/// Takes a link apart: `(authority, path with query)`. The authority is there only when the link is absolute.
+pub(super) fn split(link: &str) -> Result<(Option<&str>, String), &'static str> {
+    if link.len() > LONGEST {
+        return Err("the link is longer than 2048 bytes");
+    }
+    if link.bytes().any(|b| !b.is_ascii_graphic()) {
+        return Err("the link holds spaces, control or non-ASCII characters");
+    }
+    let (authority, rest) = match link.split_once("://") {
+        Some((scheme, rest)) if matches!(scheme.to_ascii_lowercase().as_str(), "http" | "https") => match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        },
+        _ if link.starts_with("//") => {
+            // `//Systems/1` is a doubled slash on every BMC seen, never a network-path reference.
+            ("", link)
+        }
+        _ => ("", link),
+    };
+    let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
+    if !rest.starts_with('/') {
+        return Err("the link is not an absolute path");
+    }
+    let (path, query) = match rest.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (rest, None),
+    };
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err("the link holds `.` or `..`");
+    }
+    let mut out = String::with_capacity(rest.len());
+    for c in path.chars() {
+        if !(c == '/' && out.ends_with('/')) {
+            out.push(c);
+        }
+    }
+    if let Some(query) = query {
+        out.push('?');
+        out.push_str(query);
+    }
+    Ok((Some(authority).filter(|a| !a.is_empty()), out))
+}
+
+/// The path and query of a link that a resource holds; the host in it, if any, is dropped.
+pub(super) fn local(link: &str) -> Result<String, &'static str> {
+    split(link).map(|(_, path)| path)
+}
+
+/// True when two paths name the same resource: a trailing slash is optional (DSP0266 §6.5).
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
+
+/// The last segment, which is the resource's id by convention only; for messages, never for choosing a path.
+pub(super) fn last(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit('/').next().unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_keep_path_and_query_only() {
+        for (given, want) in [
+            ("/redfish/v1/Systems/1", "/redfish/v1/Systems/1"),
+            ("/redfish/v1//Systems//1/", "/redfish/v1/Systems/1/"),
+            ("//redfish/v1/Systems", "/redfish/v1/Systems"),
+            ("https://10.0.0.9:8443/redfish/v1/TaskService/Tasks/1?x=1#/a", "/redfish/v1/TaskService/Tasks/1?x=1"),
+            ("http://elsewhere", "/"),
+            ("/redfish/v1/Chassis/1/Power#/PowerSupplies/0", "/redfish/v1/Chassis/1/Power"),
+        ] {
+            assert_eq!(local(given), Ok(want.to_owned()), "{given}");
+        }
+        for bad in ["", "Systems/1", "/a b", "/a\r\nHost: x", "/ü", "/redfish/../etc/passwd", "ftp://x/y", &"/a".repeat(2_000)] {
+            assert!(local(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_safe_path_or_an_error(link in ".{0,80}") {
+            if let Ok(path) = local(&link) {
+                proptest::prop_assert!(path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
+                proptest::prop_assert!(!path.starts_with("//"));
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! From a request to what is sent back, without a socket: every rule of the boot server can be tried here. It blocks on the store and,
+//! the first time, on reading a file.
+
+use std::fs::File;
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::artifact::{Opened, Stamp};
+use super::fetch::{By, Refusal};
+use super::grant::{Stage, Token};
+use super::range::{Part, part};
+use super::route::{Ask, Loader, NotUnderstood, Which, route};
+use super::server::{Health, Seen};
+use super::store::{BootError, Store};
+use super::{fetch, script};
+
+/// A request, read off the wire.
+pub(super) struct Request {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) host: Option<String>,
+    pub(super) range: Option<String>,
+    pub(super) if_range: Option<String>,
+    pub(super) from: IpAddr,
+}
+
+/// What may be done with an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Other,
+}
+
+/// What is sent back. For `Head` the body is left out, its length is told.
+pub(super) enum Reply {
+    Text { status: u16, kind: &'static str, text: String, seen: Option<Seen> },
+    File(Box<Sending>),
+    /// 416.
+    OutsideRange { length: u64 },
+}
+
+/// A file on its way.
+pub(super) struct Sending {
+    pub(super) file: File,
+    /// Of the whole file.
+    pub(super) length: u64,
+    /// Where to begin, and how much; `None` for the whole.
+    pub(super) slice: Option<(u64, u64)>,
+    /// To be compared when all has been read.
+    pub(super) stamp: Stamp,
+    /// Entity tag: the digest.
+    pub(super) tag: Option<String>,
+    pub(super) kind: &'static str,
+    pub(super) seen: Seen,
+}
+
+const SCRIPT: &str = "text/plain; charset=us-ascii";
+const PLAIN: &str = "text/plain; charset=utf-8";
+
+/// Answers one request.
+pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i64) -> Reply {
+    if request.method == Method::Other {
+        return plain(405, "only GET and HEAD are known here");
+    }
+    let ask = match route(&request.path, request.query.as_deref()) {
+        Ok(ask) => ask,
+        Err(NotUnderstood::NoSuchPath) => return plain(404, "there is no such thing here"),
+        Err(NotUnderstood::Bad(why)) => return plain(400, why),
+    };
+    let replied = match &ask {
+        Ask::Health => Ok(health(store)),
+        Ask::Chain => Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::CHAIN.into(), seen: None }),
+        Ask::ScriptByMac(claims) => match claims.mac {
+            Some(mac) => give_script(request, store, &By::Mac(mac), claims, now_ms),
+            None => Ok(plain(400, "`mac=` is missing")),
+        },
+        Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
+        Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
+        Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
+    };
+    replied.unwrap_or_else(|error| {
+        // What went wrong is for the operator's log; the machine is told that trying again may help.
+        let detail = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(": ");
+        let seen = Seen::refused(request.from, None, None, format!("the grants could not be used: {detail}"));
+        Reply::Text { status: 503, kind: PLAIN, text: "the boot server cannot use its grants now\n".into(), seen: Some(seen) }
+    })
+}
+
+fn health(store: &Store) -> Reply {
+    let health = Health { service: "bringup".into(), state: store.store_id().to_owned() };
+    let text = serde_json::to_string(&health).unwrap_or_default() + "\n";
+    Reply::Text { status: 200, kind: "application/json", text, seen: None }
+}
+
+fn give_script(
+    request: &Request,
+    store: &Store,
+    by: &By<'_>,
+    claims: &super::route::Claims,
+    now_ms: i64,
+) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    let host = request.host.as_deref();
+    // The script of an image with a root needs the address that the node knows us by; asking first keeps the grant unused.
+    if script::plain_host(host).is_none() {
+        return Ok(plain(400, "a plain `Host` header is needed"));
+    }
+    let given = match store.script(by, claims, look, request.from, now_ms)? {
+        Ok(given) => given,
+        Err(Some(refusal)) => return Ok(refused(request, refusal)),
+        Err(None) => return Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::NOTHING.into(), seen: None }),
+    };
+    let text = script::script(&given.spec, given.files.expose(), host, claims.mac).unwrap_or_else(|| script::NOTHING.into());
+    let length = u64::try_from(text.len()).unwrap_or_default();
+    let seen = (!look).then(|| Seen::given(request.from, &given.spec.id, &given.spec.node, Stage::Script, length));
+    Ok(Reply::Text { status: 200, kind: SCRIPT, text, seen })
+}
+
+fn give_loader(
+    request: &Request,
+    store: &Store,
+    token: &Token,
+    loaders: &Path,
+    loader: Loader,
+    now_ms: i64,
+) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    let spec = match store.loader(token, look, request.from, now_ms)? {
+        Ok(spec) => spec,
+        Err(refusal) => return Ok(refused(request, refusal)),
+    };
+    // The name comes from a closed list, never from the request.
+    let opened = File::open(loaders.join(loader.file_name())).and_then(|file| file.metadata().map(|about| (file, about)));
+    let Ok((file, about)) = opened else {
+        return Ok(plain(404, "this boot server has no iPXE loader; Debian's package `ipxe` holds it"));
+    };
+    let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Loader, about.len());
+    let opened = Opened { file, length: about.len(), stamp: Stamp::of(&about) };
+    Ok(sending(request, opened, None, "application/efi", seen))
+}
+
+fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_ms: i64) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    let given = match store.file(token, which, look, request.from, now_ms)? {
+        Ok(given) => given,
+        Err(refusal) => return Ok(refused(request, refusal)),
+    };
+    match store.artifacts.open(&given.artifact) {
+        Ok(opened) => {
+            let seen = Seen::given(request.from, &given.grant, &given.node, which.stage(), opened.length);
+            Ok(sending(request, opened, Some(given.artifact.sha256.to_string()), "application/octet-stream", seen))
+        }
+        Err(error) => {
+            let why = "the file is not what the grant's digest says, or cannot be read";
+            let refusal = fetch::Refusal { status: 500, why, grant: Some(given.grant), node: Some(given.node) };
+            store.refuse(&refusal, request.from, now_ms)?;
+            let seen = Seen::refused(request.from, refusal.grant, refusal.node, error.to_string());
+            Ok(Reply::Text { status: 500, kind: PLAIN, text: format!("{why}\n"), seen: Some(seen) })
+        }
+    }
+}
+
+fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
+    // A range of another version of the file would be glued to the wrong half.
+    let same = request.if_range.as_ref().is_none_or(|wanted| tag.as_ref().is_some_and(|tag| *wanted == format!("\"{tag}\"")));
+    let range = request.range.as_deref().filter(|_| same && request.method == Method::Get);
+    let slice = match part(range, opened.length) {
+        Part::Whole => None,
+        Part::Slice(from, count) => Some((from, count)),
+        Part::Outside => return Reply::OutsideRange { length: opened.length },
+    };
+    Reply::File(Box::new(Sending { file: opened.file, length: opened.length, slice, stamp: opened.stamp, tag, kind, seen }))
+}
+
+fn refused(request: &Request, refusal: Refusal) -> Reply {
+    let seen = Seen::refused(request.from, refusal.grant, refusal.node, refusal.why.to_owned());
+    Reply::Text { status: refusal.status, kind: PLAIN, text: format!("{}\n", refusal.why), seen: Some(seen) }
+}
+
+fn plain(status: u16, why: &str) -> Reply {
+    Reply::Text { status, kind: PLAIN, text: format!("{why}\n"), seen: None }
+}

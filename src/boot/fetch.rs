@@ -1,0 +1,275 @@
+//! What the server asks of the grants: may this be had, once, by this machine? The answer and its record are one transaction.
+
+use std::net::IpAddr;
+
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use super::grant::{GrantSpec, Stage, Token};
+use super::route::{Claims, Which};
+use super::store::{BootError, Store, Line, expire};
+use crate::model::{Artifact, Mac, NodeId};
+
+/// How often a ROM that fetched the script and then nothing may fetch it, the first time included.
+const SCRIPTS: i64 = 3;
+/// Refusals of one grant that are recorded one by one; after that they are only counted.
+const RECORDED: i64 = 50;
+/// Refusals without a grant that are kept; older ones make room.
+const STRAY: i64 = 1000;
+/// Refusals without a grant that are recorded in any one second: a scanner must not turn into disk writes.
+const STRAY_PER_SECOND: i64 = 20;
+
+/// Why something is not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// 403 for the wrong machine, 404 for what never was, 410 for what is over.
+    pub(super) status: u16,
+    /// For the log and the answer; holds nothing that was sent.
+    pub(super) why: &'static str,
+    pub(super) grant: Option<String>,
+    pub(super) node: Option<NodeId>,
+}
+
+/// How a script was asked for.
+pub(super) enum By<'a> {
+    Token(&'a Token),
+    Mac(Mac),
+}
+
+/// A script may be handed out.
+pub(super) struct Script {
+    pub(super) spec: GrantSpec,
+    /// Opens the files.
+    pub(super) files: Token,
+}
+
+/// A file may be handed out.
+pub(super) struct Given {
+    pub(super) grant: String,
+    pub(super) node: NodeId,
+    pub(super) artifact: Artifact,
+}
+
+struct Held {
+    spec: GrantSpec,
+    closed: Option<String>,
+    scripts: i64,
+    script_to: Option<String>,
+    fetched: bool,
+}
+
+impl Held {
+    fn refusal(&self, status: u16, why: &'static str) -> Refusal {
+        Refusal { status, why, grant: Some(self.spec.id.clone()), node: Some(self.spec.node.clone()) }
+    }
+
+    fn over(&self) -> Option<Refusal> {
+        self.closed.as_deref().map(|how| {
+            self.refusal(
+                410,
+                match how {
+                    "released" => "the grant was released",
+                    "expired" => "the grant has expired",
+                    _ => "the grant was revoked",
+                },
+            )
+        })
+    }
+
+    /// A claim that contradicts the grant.
+    fn foreign(&self, claims: &Claims) -> Option<Refusal> {
+        let differs = |want: Option<&str>, said: Option<&str>| matches!((want, said), (Some(want), Some(said)) if !want.trim().eq_ignore_ascii_case(said));
+        let spec = &self.spec;
+        let why = if matches!((spec.mac, claims.mac), (Some(want), Some(said)) if want != said) {
+            "another MAC than the grant's"
+        } else if differs(spec.uuid.as_deref(), claims.uuid.as_deref()) {
+            "another UUID than the grant's"
+        } else if differs(spec.serial.as_deref(), claims.serial.as_deref()) {
+            "another serial than the grant's"
+        } else {
+            return None;
+        };
+        Some(self.refusal(403, why))
+    }
+}
+
+impl Store {
+    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed.
+    pub(super) fn script(
+        &self,
+        by: &By<'_>,
+        claims: &Claims,
+        look: bool,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Result<Script, Option<Refusal>>, BootError> {
+        self.ask(from, now_ms, |tx| {
+            let id = match by {
+                By::Token(token) => grant_of(tx, token, "script")?,
+                By::Mac(mac) => tx
+                    .query_row("SELECT id FROM boot_grant WHERE mac = ?1 AND closed IS NULL", [mac.to_string()], |r| r.get(0))
+                    .optional()?,
+            };
+            let Some(held) = id.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(match by {
+                    By::Token(_) => Some(unknown_token()),
+                    By::Mac(_) => None,
+                }));
+            };
+            if let Some(refusal) = held.over().or_else(|| held.foreign(claims)) {
+                return Ok(Err(Some(refusal)));
+            }
+            // A ROM that got the script and then nothing tries again; anybody else is a replay.
+            let retry = !held.fetched && held.script_to == Some(from.to_string()) && held.scripts < SCRIPTS;
+            if held.scripts > 0 && !retry {
+                return Ok(Err(Some(held.refusal(410, "the script was fetched already"))));
+            }
+            let files = Token::fresh();
+            if !look {
+                let id = &held.spec.id;
+                tx.execute("UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1", params![id, from.to_string()])?;
+                // A retry gets files of its own; those of the script before it are shut.
+                tx.execute("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'", [id])?;
+                tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
+                note(tx, &held.spec, Stage::Script, from, now_ms)?;
+            }
+            Ok(Ok(Script { spec: held.spec, files }))
+        })
+    }
+
+    /// The loader: for an open grant, as often as the firmware likes.
+    pub(super) fn loader(&self, token: &Token, look: bool, from: IpAddr, now_ms: i64) -> Result<Result<GrantSpec, Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "script")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            if let Some(refusal) = held.over() {
+                return Ok(Err(Some(refusal)));
+            }
+            if !look {
+                note_first(tx, &held.spec, Stage::Loader, from, now_ms)?;
+            }
+            Ok(Ok(held.spec))
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
+    /// One of the files, under the token that the script names.
+    pub(super) fn file(
+        &self,
+        token: &Token,
+        which: Which,
+        look: bool,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Result<Given, Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            if let Some(refusal) = held.over() {
+                return Ok(Err(Some(refusal)));
+            }
+            let artifact = match which {
+                Which::Kernel => Some(&held.spec.kernel),
+                Which::Initrd(n) => held.spec.initrd.get(n),
+                Which::Root => held.spec.root.as_ref(),
+            };
+            let Some(artifact) = artifact.cloned() else {
+                return Ok(Err(Some(held.refusal(404, "the image has no such file"))));
+            };
+            if !look {
+                if !held.fetched {
+                    tx.execute("UPDATE boot_grant SET fetched = 1 WHERE id = ?1", [&held.spec.id])?;
+                }
+                note_first(tx, &held.spec, which.stage(), from, now_ms)?;
+            }
+            Ok(Ok(Given { grant: held.spec.id, node: held.spec.node, artifact }))
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
+    /// Records what was refused outside of a grant's own rules: a file that is not what it should be any more.
+    pub(super) fn refuse(&self, refusal: &Refusal, from: IpAddr, now_ms: i64) -> Result<(), BootError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        record(&tx, refusal, from, now_ms)?;
+        Ok(tx.commit()?)
+    }
+
+    /// One question: expiry first, then the question, then the record of a refusal, all or nothing.
+    fn ask<T>(
+        &self,
+        from: IpAddr,
+        now_ms: i64,
+        question: impl FnOnce(&Transaction<'_>) -> Result<Result<T, Option<Refusal>>, BootError>,
+    ) -> Result<Result<T, Option<Refusal>>, BootError> {
+        let mut db = self.db();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        expire(&tx, now_ms)?;
+        let answer = question(&tx)?;
+        if let Err(Some(refusal)) = &answer {
+            record(&tx, refusal, from, now_ms)?;
+        }
+        tx.commit()?;
+        Ok(answer)
+    }
+}
+
+fn unknown_token() -> Refusal {
+    Refusal { status: 404, why: "no such grant", grant: None, node: None }
+}
+
+fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
+    tx.prepare_cached("SELECT grant_id FROM token WHERE hash = ?1 AND opens = ?2")?
+        .query_row(params![token.hash(), opens], |r| r.get(0))
+        .optional()
+}
+
+fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
+    let found: Option<(String, Option<String>, i64, Option<String>, bool)> = tx
+        .prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?
+        .query_row([id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
+        .optional()?;
+    let Some((spec, closed, scripts, script_to, fetched)) = found else { return Ok(None) };
+    Ok(Some(Held { spec: serde_json::from_str(&spec)?, closed, scripts, script_to, fetched }))
+}
+
+fn note(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+    Line { grant: Some(&spec.id), node: Some(&spec.node), stage, from: Some(from), detail: "" }.write(tx, now_ms)
+}
+
+/// Ranges and retries make many requests of one file; its first is what counts.
+fn note_first(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+    let before = tx
+        .prepare_cached("SELECT 1 FROM noted WHERE grant_id = ?1 AND stage = ?2 LIMIT 1")?
+        .query_row(params![spec.id, stage.word()], |_| Ok(()))
+        .optional()?;
+    if before.is_none() { note(tx, spec, stage, from, now_ms) } else { Ok(()) }
+}
+
+fn record(tx: &Transaction<'_>, refusal: &Refusal, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+    if let Some(id) = &refusal.grant {
+        tx.execute("UPDATE boot_grant SET refused = refused + 1 WHERE id = ?1", [id])?;
+        let refused: i64 = tx.query_row("SELECT refused FROM boot_grant WHERE id = ?1", [id], |r| r.get(0))?;
+        if refused > RECORDED {
+            return Ok(());
+        }
+    } else {
+        let sql = "SELECT count(*) FROM noted WHERE grant_id IS NULL AND at_ms > ?1";
+        let recent: i64 = tx.prepare_cached(sql)?.query_row([now_ms - 1000], |r| r.get(0))?;
+        if recent >= STRAY_PER_SECOND {
+            return Ok(());
+        }
+        let newest: Option<i64> = tx.query_row("SELECT max(seq) FROM noted", [], |r| r.get(0))?;
+        let oldest_kept = newest.unwrap_or_default() - STRAY;
+        tx.prepare_cached("DELETE FROM noted WHERE grant_id IS NULL AND seq < ?1")?.execute([oldest_kept])?;
+    }
+    let line = Line {
+        grant: refusal.grant.as_deref(),
+        node: refusal.node.as_ref(),
+        stage: Stage::Refused,
+        from: Some(from),
+        detail: refusal.why,
+    };
+    line.write(tx, now_ms)
+}

@@ -1,0 +1,97 @@
+//! The front door of the grants for asynchronous callers: each call runs on a thread of its own, since each waits for the disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::store::{BootError, Store};
+use crate::model::{NodeId, PlanId};
+
+/// The grants of a site: one file that `apply` and `serve` share. Cheap to clone.
+#[derive(Clone)]
+pub struct Grants(pub(super) Arc<Store>);
+
+impl Grants {
+    /// Opens the file, and makes it when it is not there. Several processes may hold it open.
+    ///
+    /// # Errors
+    /// [`BootError::Open`] or [`BootError::Newer`].
+    pub fn open(path: &Path) -> Result<Self, BootError> {
+        Ok(Self(Arc::new(Store::open(path)?)))
+    }
+
+    /// Random name of the store, made with the file: equal in all processes that share it, and in no other.
+    #[must_use]
+    pub fn store_id(&self) -> &str {
+        self.0.store_id()
+    }
+
+    /// Makes a grant. The files are read and checked first, which takes as long as reading them the first time. An older open grant of
+    /// the same node is revoked: one node boots one image.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing was granted.
+    pub async fn issue(&self, spec: GrantSpec) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, now_ms())).await
+    }
+
+    /// Gives a grant back; `false` when it was closed already.
+    ///
+    /// # Errors
+    /// [`BootError::NoGrant`], or the store's trouble.
+    pub async fn release(&self, id: &str) -> Result<bool, BootError> {
+        let id = id.to_owned();
+        self.on_disk(move |store| store.release(&id, now_ms())).await
+    }
+
+    /// Takes a grant back, and says why; `false` when it was closed already.
+    ///
+    /// # Errors
+    /// [`BootError::NoGrant`], or the store's trouble.
+    pub async fn revoke(&self, id: &str, why: &str) -> Result<bool, BootError> {
+        let (id, why) = (id.to_owned(), why.to_owned());
+        self.on_disk(move |store| store.revoke(&id, &why, now_ms())).await
+    }
+
+    /// Closes every grant whose time is over; returns their names. Every request to the server does so too.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn expire(&self) -> Result<Vec<String>, BootError> {
+        self.on_disk(|store| store.expire(now_ms())).await
+    }
+
+    /// What became of a grant, as of now.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn status(&self, id: &str) -> Result<Option<GrantStatus>, BootError> {
+        let id = id.to_owned();
+        self.on_disk(move |store| store.status(&id, now_ms())).await
+    }
+
+    /// The open grant of a node under a plan, if there is one.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn find_open(&self, plan: &PlanId, node: &NodeId) -> Result<Option<GrantStatus>, BootError> {
+        let (plan, node) = (plan.clone(), node.clone());
+        self.on_disk(move |store| store.find_open(&plan, &node, now_ms())).await
+    }
+
+    /// What happened after line `seq`, oldest first, at most 1,000 lines; for the journal.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn events_since(&self, seq: i64) -> Result<Vec<Noted>, BootError> {
+        self.on_disk(move |store| store.events_since(seq)).await
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, BootError> + Send + 'static,
+    ) -> Result<T, BootError> {
+        let store = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&store)).await.map_err(BootError::Stopped)?
+    }
+}

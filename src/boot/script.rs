@@ -1,0 +1,121 @@
+//! The iPXE scripts, as text. What goes into a script has been checked by [`GrantSpec::check`] and by the types of the model; nothing that
+//! a node sent goes into one, except a `Host` name of letters, digits, dots, colons and brackets.
+
+use super::grant::GrantSpec;
+use crate::model::Mac;
+
+/// Where a site's DHCP begins. Paths without a host: iPXE resolves them against the address that the script came from. `netX` is the
+/// interface that iPXE booted from; MAC addresses with hyphens, since older iPXE takes a colon for the end of a scheme.
+pub(super) const CHAIN: &str = "#!ipxe\n\
+    chain --replace /boot.ipxe?mac=${netX/mac:hexhyp}&uuid=${uuid}&serial=${serial:uristring}&arch=${buildarch} || exit 1\n";
+
+/// For a machine without a grant. A status other than 0 makes UEFI go on to its next boot device.
+pub(super) const NOTHING: &str = "#!ipxe\n\
+    echo bringup: nothing is granted to this machine now; going on to the next boot device\n\
+    exit 1\n";
+
+/// A `Host` header that may stand in a script: a name or address, and a port.
+pub(super) fn plain_host(host: Option<&str>) -> Option<&str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".:-[]".contains(&b);
+    host.filter(|h| (1..=255).contains(&h.len()) && h.bytes().all(plain))
+}
+
+/// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
+/// image needs an absolute address and the request did not say a plain `Host`.
+pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>) -> Option<String> {
+    let base = format!("/g/{files}");
+    let root = match (&spec.root, plain_host(host)) {
+        (None, _) => None,
+        (Some(artifact), Some(host)) => Some((format!("http://{host}{base}/root"), &artifact.sha256)),
+        (Some(_), None) => return None,
+    };
+    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
+    let mut arguments: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    let root_url = root.as_ref().map_or("", |(url, _)| url);
+    arguments.extend(spec.cmdline.iter().map(|argument| argument.replace("{root-url}", root_url)));
+    arguments.push(format!("bringup.plan={}", spec.plan));
+    arguments.push(format!("bringup.grant={}", spec.id));
+    arguments.push(format!("bringup.image={}", spec.image));
+    if let Some((url, digest)) = &root {
+        arguments.push(format!("bringup.root={url}"));
+        arguments.push(format!("bringup.root.sha256={digest}"));
+    }
+    if let Some(mac) = spec.mac.or(mac) {
+        // PXELINUX's form, which Debian's and dracut's initrds read: hardware type 1, then the address with hyphens.
+        arguments.push(format!("BOOTIF=01-{}", mac.to_string().replace(':', "-")));
+    }
+    let mut text = String::from("#!ipxe\n");
+    text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
+    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", arguments.join(" ")));
+    for n in 0..spec.initrd.len() {
+        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
+    }
+    text.push_str("boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n");
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::boot::grant::{Token, new_grant_id};
+    use crate::model::{Artifact, Digest, NodeId, PlanId, RunId};
+
+    fn spec(cmdline: Vec<String>, initrds: usize, root: bool) -> GrantSpec {
+        let file = |n: u8| Artifact { path: "/a\nboot\n".into(), sha256: Digest::from_bytes(&[n; 32]) };
+        GrantSpec {
+            id: new_grant_id(),
+            node: NodeId::new("a001-s01").unwrap(),
+            plan: PlanId::new("plan-1").unwrap(),
+            run: RunId::new("run-1").unwrap(),
+            mac: Some("52:54:00:aa:00:01".parse().unwrap()),
+            uuid: None,
+            serial: Some("${x}\nboot".into()),
+            image: Digest::from_bytes(&[9; 32]),
+            kernel: file(1),
+            initrd: (0..initrds).map(|_| file(2)).collect(),
+            root: root.then(|| file(3)),
+            cmdline,
+            expires_at_ms: i64::MAX,
+        }
+    }
+
+    #[test]
+    fn a_script_in_full() {
+        let mut spec = spec(vec!["console=ttyS0".into(), "root=live:{root-url}".into()], 1, true);
+        spec.id = "g-000000000001".into();
+        let got = script(&spec, "T", Some("10.0.0.1:8088"), None).unwrap();
+        let image = "09".repeat(32);
+        let root = "03".repeat(32);
+        assert_eq!(
+            got,
+            format!(
+                "#!ipxe\necho bringup: a001-s01 boots image 090909090909 by plan-1\n\
+                 kernel --name kernel /g/T/kernel initrd=initrd0 console=ttyS0 root=live:http://10.0.0.1:8088/g/T/root \
+                 bringup.plan=plan-1 bringup.grant=g-000000000001 bringup.image={image} \
+                 bringup.root=http://10.0.0.1:8088/g/T/root bringup.root.sha256={root} BOOTIF=01-52-54-00-aa-00-01 || goto failed\n\
+                 initrd --name initrd0 /g/T/initrd/0 || goto failed\n\
+                 boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
+            )
+        );
+        assert_eq!(script(&spec, "T", Some("evil\nboot"), None), None, "a root needs a plain host");
+    }
+
+    proptest! {
+        /// Whatever a checked grant holds, the script has the lines that it should have and no others, and no `${`.
+        #[test]
+        fn nothing_can_be_injected(cmdline in proptest::collection::vec(".{0,20}|[ -~]{1,20}", 0..4), initrds in 0_usize..4, root: bool, host in ".{0,30}|[a-z.:0-9]{1,20}") {
+            let spec = spec(cmdline, initrds, root);
+            if spec.check(0).is_ok()
+                && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None)
+            {
+                prop_assert_eq!(text.lines().count(), initrds + 7);
+                prop_assert!(!text.contains("${") && text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
+                let commands = ["#!ipxe", "echo ", "kernel ", "initrd ", "boot ", ":failed", "exit 1"];
+                prop_assert!(text.lines().all(|line| commands.iter().any(|c| line.starts_with(c))));
+                prop_assert_eq!(text.matches(" || ").count(), initrds + 2);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The workbench: gives the engine its actions and answers, built from the hands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::hands::Hands;
+use crate::action::{Action, ActionError, InstallStack, Netboot, NetbootTarget, Workbench};
+use crate::boot::Grants;
+use crate::model::{ActionSpec, Answer, Class, Inventory, NodeId, PlanId, Probe, RunId, Step};
+
+/// Builds actions from hands.
+pub struct Bench {
+    inventory: Arc<Inventory>,
+    hands: Arc<Hands>,
+    grants: Grants,
+    pace: Duration,
+}
+
+impl Bench {
+    /// A workbench; `pace` is the time between two looks.
+    #[must_use]
+    pub fn new(inventory: Arc<Inventory>, hands: Arc<Hands>, grants: Grants, pace: Duration) -> Self {
+        Self { inventory, hands, grants, pace }
+    }
+}
+
+fn no_hand(node: &NodeId, why: impl ToString) -> ActionError {
+    ActionError { doing: format!("reach {node}"), seen: why.to_string(), class: Class::Refused, source: None }
+}
+
+#[async_trait]
+impl Workbench for Bench {
+    fn action(&self, run: &RunId, plan: &PlanId, node: &NodeId, step: &Step) -> Result<Box<dyn Action>, ActionError> {
+        let written = self.inventory.nodes.get(node).ok_or_else(|| no_hand(node, "the inventory has no such node"))?;
+        let shell = self.hands.shell(written).map_err(|e| no_hand(node, e.error))?;
+        Ok(match &step.action {
+            ActionSpec::InstallStack { install, versions, .. } => {
+                Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell })
+            }
+            spec @ ActionSpec::Netboot { .. } => {
+                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
+                let target = NetbootTarget::new(written, spec, run, plan).map_err(|why| no_hand(node, why))?;
+                Box::new(Netboot { target, bmc, shell, grants: self.grants.clone() })
+            }
+        })
+    }
+
+    async fn examine(&self, node: &NodeId, probes: &[Probe]) -> BTreeMap<String, Answer> {
+        let unknown = |why: String| probes.iter().map(|p| (p.id.clone(), Answer::Unknown { why: why.clone() })).collect();
+        let Some(written) = self.inventory.nodes.get(node) else { return unknown("the inventory has no such node".to_owned()) };
+        let shell = match self.hands.shell(written) {
+            Ok(shell) => shell,
+            Err(failure) => return unknown(failure.error.to_string()),
+        };
+        let mut answers = BTreeMap::new();
+        for probe in probes {
+            let answer = shell.run(probe).await.unwrap_or_else(|error| Answer::Unknown { why: error.to_string() });
+            answers.insert(probe.id.clone(), answer);
+        }
+        answers
+    }
+
+    async fn leave(&self, node: &NodeId) {
+        self.hands.leave(node).await;
+    }
+
+    fn pace(&self) -> Duration {
+        self.pace
+    }
+}

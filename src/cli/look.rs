@@ -1,0 +1,102 @@
+//! Surveys many nodes at once and plans them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::failure::Result;
+use super::global::Global;
+use super::hands::Hands;
+use super::site::Site;
+use crate::model::{NodeId, Observed, Plan, Playbook, Reading, Stack};
+use crate::planner::{Ask, Line, line};
+use crate::pool::{Member, Standing};
+use crate::rollout::{Composition, compose};
+use crate::survey::survey;
+
+/// Most nodes that are surveyed at once. A survey holds one TLS and one SSH connection (65 KiB measured, crates.md §3).
+const AT_ONCE: usize = 256;
+
+/// What a look at the fleet found.
+pub struct Looked {
+    /// The plan.
+    pub plan: Plan,
+    /// Nodes that need nothing.
+    pub settled: Vec<NodeId>,
+    /// What was found on every node.
+    pub observed: BTreeMap<NodeId, Observed>,
+}
+
+/// The stack of a node, as the playbook has it.
+fn stack_of<'a>(playbook: &'a Playbook, own: Option<&String>) -> Option<&'a Stack> {
+    own.or(playbook.baseline.stack.as_ref()).and_then(|name| playbook.stacks.get(name))
+}
+
+/// Surveys these nodes.
+pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<NodeId>) -> BTreeMap<NodeId, Observed> {
+    let bar = bar(global, nodes.len());
+    let found = futures_util::stream::iter(nodes.into_iter().filter_map(|id| site.inventory.nodes.get(&id)))
+        .map(|node| {
+            let bar = bar.clone();
+            async move {
+                let observed = match (hands.bmc(node), hands.shell(node)) {
+                    (Ok(bmc), Ok(shell)) => survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await,
+                    (Err(failure), _) | (_, Err(failure)) => nothing_known(&failure.error.to_string()),
+                };
+                hands.leave(&node.id).await;
+                bar.inc(1);
+                (node.id.clone(), observed)
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    bar.finish_and_clear();
+    found
+}
+
+fn nothing_known(why: &str) -> Observed {
+    Observed {
+        bmc: Reading::unknown(why),
+        power: Reading::unknown(why),
+        boot: Reading::unknown(why),
+        firmware: Reading::unknown(why),
+        system: Reading::unknown(why),
+        stack: BTreeMap::new(),
+    }
+}
+
+fn bar(global: &Global, total: usize) -> ProgressBar {
+    if !global.out.bars {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(total).unwrap_or(u64::MAX));
+    if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:24} {pos}/{len} nodes {elapsed}") {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar.with_prefix("look")
+}
+
+/// Looks at every selected node and composes the plan.
+///
+/// # Errors
+/// The plan could not be written as JSON.
+pub async fn plan(global: &Global, site: &Site, hands: &Arc<Hands>, members: &[Member]) -> Result<Looked> {
+    let observed = look(global, site, hands, site.selected.iter().cloned().collect()).await;
+    let works: std::collections::BTreeSet<&NodeId> =
+        members.iter().filter(|m| matches!(m.standing, Standing::Working { .. })).map(|m| &m.node).collect();
+    let (mut lines, mut blocked, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, seen) in &observed {
+        let Some(node) = site.inventory.nodes.get(id) else { continue };
+        match line(&Ask { node, playbook: &site.playbook, observed: seen, in_pool: works.contains(id) }) {
+            Line::Settled => settled.push(id.clone()),
+            Line::Walk(plan) => lines.push(*plan),
+            Line::Blocked(why) => blocked.push(why),
+        }
+    }
+    let parts =
+        Composition { inventory: &site.inventory, playbook: &site.playbook, inputs: site.inputs.clone(), lines, blocked };
+    Ok(Looked { plan: compose(parts)?, settled, observed })
+}

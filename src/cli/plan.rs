@@ -1,0 +1,187 @@
+//! `bringup plan`: looks at the hardware, prints what would change and why, saves the plan.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::failure::{Exit, Failure, Result};
+use super::global::Global;
+use super::hands::{Hands, Trust};
+use super::look::{Looked, plan};
+use super::output::escape;
+use super::site::site;
+use crate::model::{ActionSpec, NodeId, NodePlan, Plan};
+use crate::pool::{Ledger, Pool as _};
+use crate::spec::fold;
+
+/// Looks at the hardware, prints what would change and why, and saves the plan
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup plan -p playbooks/gpu-bringup.yaml -s 'rack=a001' --out rack-a001.plan.json")]
+pub struct Args {
+    /// File for the plan; `apply FILE` then does exactly this
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Exit with 2 when there is something to do
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    #[command(flatten)]
+    /// What may be trusted.
+    pub trust: Trust,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// Every mistake of the input, or a plan that cannot be written.
+pub async fn run(args: Args, global: &Global) -> Result {
+    let site = site(global)?;
+    let hands = Arc::new(Hands::new(&site.inventory, &site.playbook, &args.trust));
+    let ledger = Ledger::open(&global.state_dir()?.join("pool.db"))?;
+    let looked = plan(global, &site, &hands, &ledger.list().await?).await?;
+    if let Some(file) = &args.out {
+        save(&looked.plan, file)?;
+    }
+    if global.out.is_json() {
+        global.out.json(&looked.plan);
+    } else {
+        global.out.line(describe(&looked, global.out.width.into()));
+        match &args.out {
+            Some(file) => global.talk(format!("\nsaved: {}\nnext:  bringup apply {}", file.display(), file.display())),
+            None if !looked.plan.nodes.is_empty() => global.talk("\nnext:  bringup apply, or bringup plan --out FILE to keep this plan"),
+            None => {}
+        }
+    }
+    if looked.plan.nodes.is_empty() && !looked.plan.blocked.is_empty() && looked.settled.is_empty() {
+        let number = looked.plan.blocked.len();
+        return Err(Failure::new(Exit::UNREACHABLE, format!("none of {number} nodes can be planned"))
+            .hint("the reasons are in the list above"));
+    }
+    Ok(if args.detailed_exitcode && !looked.plan.nodes.is_empty() { Exit::CHANGES } else { Exit::DONE })
+}
+
+/// Writes a plan beside its place and moves it there, so that no half plan is ever read.
+fn save(plan: &Plan, file: &std::path::Path) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(plan)?;
+    text.push('\n');
+    let part = file.with_extension("part");
+    let fail = |e: std::io::Error| {
+        Failure::new(Exit::ERROR, format!("write the plan {}: {e}", file.display())).hint("give a writable place with --out")
+    };
+    std::fs::write(&part, text).map_err(fail)?;
+    std::fs::rename(&part, file).map_err(fail)
+}
+
+/// The plan for people: one block per group of equal nodes.
+#[must_use]
+pub fn describe(looked: &Looked, width: usize) -> String {
+    let plan = &looked.plan;
+    let accelerators: u64 = plan.nodes.iter().map(|n| u64::from(n.suite.accelerator.count)).sum();
+    let mut text = format!(
+        "{}  site {}  playbook {}\n{} to bring up with {accelerators} accelerators, {} blocked, {} settled\n",
+        plan.id,
+        plan.site,
+        plan.playbook,
+        nodes(plan.nodes.len()),
+        plan.blocked.len(),
+        looked.settled.len()
+    );
+    for (lines, members) in groups(plan) {
+        let count = if members.len() == 1 { String::new() } else { format!("  ({} nodes)", members.len()) };
+        text.push_str(&format!("\n  {}{count}\n", fold(members.iter().copied())));
+        for line in lines {
+            text.push_str(&format!("    {}\n", escape(&line)));
+        }
+    }
+    if !plan.blocked.is_empty() {
+        text.push_str("\nblocked\n");
+        for blocked in &plan.blocked {
+            let why: String = escape(&blocked.why).chars().take(width.max(60) * 2).collect();
+            text.push_str(&format!("  {}  {why}\n      next: {}\n", blocked.node, blocked.hint));
+        }
+    }
+    if !plan.nodes.is_empty() {
+        text.push_str(&format!("\n{}", forecast(plan)));
+    }
+    text.trim_end().to_owned()
+}
+
+fn nodes(number: usize) -> String {
+    format!("{number} node{}", if number == 1 { "" } else { "s" })
+}
+
+/// Nodes with the same lines, in the order of their first node.
+fn groups(plan: &Plan) -> Vec<(Vec<String>, Vec<&NodeId>)> {
+    let mut by_lines: BTreeMap<Vec<String>, Vec<&NodeId>> = BTreeMap::new();
+    for node in &plan.nodes {
+        by_lines.entry(lines(node)).or_default().push(&node.node);
+    }
+    let mut groups: Vec<_> = by_lines.into_iter().collect();
+    groups.sort_by(|a, b| a.1.first().cmp(&b.1.first()));
+    groups
+}
+
+fn lines(node: &NodePlan) -> Vec<String> {
+    let mut lines: Vec<String> = node
+        .steps
+        .iter()
+        .map(|step| {
+            let end = match &step.action {
+                ActionSpec::Netboot { image, method, .. } => format!("image {image} by {method}"),
+                ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
+            };
+            format!("{:<10} {end}: {}", step.id, step.why)
+        })
+        .collect();
+    let accelerator = &node.suite.accelerator;
+    lines.push(format!(
+        "{:<10} policy {} v{}: {} × {} {} into pool {}",
+        "gate",
+        node.suite.policy.name,
+        node.suite.policy.version,
+        accelerator.count,
+        accelerator.kind,
+        accelerator.model,
+        node.pool
+    ));
+    lines
+}
+
+/// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
+fn forecast(plan: &Plan) -> String {
+    let deadline = |id: &NodeId| -> u64 {
+        let line = plan.nodes.iter().find(|n| n.node == *id);
+        line.map_or(0, |l| {
+            let step = |s: &crate::model::Step| match &s.action {
+                ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
+                ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
+            };
+            l.steps.iter().map(step).sum()
+        })
+    };
+    let limits = &plan.limits.rollout;
+    let mut seconds = 0_u64;
+    let mut sizes = Vec::new();
+    for wave in &plan.waves {
+        let slowest = wave.nodes.iter().map(&deadline).max().unwrap_or(0);
+        let rounds = wave.nodes.len().div_ceil(usize::try_from(limits.max_nodes.max(1)).unwrap_or(usize::MAX));
+        seconds = seconds.saturating_add(slowest.saturating_mul(u64::try_from(rounds).unwrap_or(u64::MAX)));
+        sizes.push(format!("{}{}", wave.nodes.len(), if wave.canary { " (canary)" } else { "" }));
+    }
+    format!(
+        "waves     {}\nlimits    {} nodes at once, {} a rack; holds after {} canary failures or {} % of all\nforecast  at most {} by the deadlines of one attempt each",
+        sizes.join(", "),
+        limits.max_nodes,
+        limits.max_per_rack,
+        limits.canary_failures,
+        limits.total_failures_pct,
+        human(seconds)
+    )
+}
+
+fn human(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds.div_ceil(60)),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

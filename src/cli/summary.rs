@@ -1,0 +1,57 @@
+//! The table at the end of a run: what joined, what was refused and why.
+
+use super::global::Global;
+use super::output::Format;
+use crate::journal::RunSummary;
+use crate::model::{Phase, Plan, RunId, RunState};
+use crate::report::{Account, account};
+use crate::spec::fold;
+
+/// Prints how a run stands.
+pub fn print(global: &Global, id: &RunId, plan: &Plan, state: &RunState) {
+    let at_ms = state.span_ms.map_or(0, |s| s.0);
+    let account = account(&RunSummary { id: id.clone(), at_ms, state: state.clone(), plan: plan.clone() });
+    match global.out.format {
+        Format::Json => global.out.json(&account),
+        Format::Md => global.out.line(crate::report::markdown(&account)),
+        _ => global.out.line(text(global, &account)),
+    }
+}
+
+/// The account for people.
+#[must_use]
+pub fn text(global: &Global, account: &Account) -> String {
+    let mut rows = Vec::new();
+    for phase in [Phase::Admitted, Phase::Pending, Phase::Working, Phase::Judged] {
+        let nodes: Vec<_> = account.nodes.iter().filter(|n| n.phase == phase).collect();
+        if let Some(first) = nodes.first() {
+            let (works, bought) = nodes.iter().fold((0, 0), |(w, b), n| (w + n.working, b + n.bought));
+            let why = if nodes.len() == 1 { first.why.clone().unwrap_or_default() } else { String::new() };
+            rows.push(vec![fold(nodes.iter().map(|n| &n.node)), phase.to_string(), format!("{works}/{bought}"), why]);
+        }
+    }
+    for node in account.nodes.iter().filter(|n| n.phase.failed() || matches!(n.phase, Phase::Degraded | Phase::Blocked)) {
+        let why = if node.phase == Phase::Degraded { idle_devices(node) } else { node.why.clone().unwrap_or_default() };
+        rows.push(vec![node.node.to_string(), node.phase.to_string(), format!("{}/{}", node.working, node.bought), why]);
+    }
+    let mut text = global.out.render_table(&["nodes", "state", "working", "why"], rows);
+    text.push_str(&format!(
+        "\n\n{} of {} accelerators work; {} idle, each with its reason.\nrun {}  {}  {:.1} s",
+        account.working,
+        account.accelerators,
+        account.accelerators - account.working,
+        account.run,
+        account.lifecycle,
+        account.seconds
+    ));
+    text
+}
+
+fn idle_devices(node: &crate::report::NodeAccount) -> String {
+    let bad = node.devices.iter().filter(|d| !d.verdict.admissible());
+    let one = |d: &crate::model::Judgement| {
+        let worst = d.findings.iter().max_by_key(|f| f.verdict);
+        format!("{} {}: {}", d.device, d.verdict, worst.map_or("", |f| f.detail.as_str()))
+    };
+    bad.map(one).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,170 @@
+//! One node's shell over one SSH connection: opened when first needed, shared by all its commands, opened again after a reboot.
+//! It never runs a command twice: only opening a channel, which runs nothing, is tried again on a fresh connection.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use russh::Channel;
+use russh::client::{Handle, Msg};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::connect::connect;
+use super::key::PrivateKeyText;
+use super::trust::{FirstContact, Guard, Trust};
+use super::{Pushed, Shell, ShellError, ShellTrouble, escape, push, run};
+use crate::model::{Answer, Artifact, Probe};
+
+/// Longest wait for a channel on a connection that is believed to be alive.
+const OPEN: Duration = Duration::from_secs(10);
+/// Commands at once on one connection; OpenSSH refuses the eleventh (`MaxSessions 10`).
+const AT_ONCE: usize = 8;
+/// All but one.
+const OTHERS: u32 = 7;
+
+/// Where a node's shell is, how to open it, and whom to believe there. It has no `Debug`: it holds the key.
+pub struct SshOptions {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// Account. Its login shell must be a POSIX shell.
+    pub user: String,
+    /// Private key.
+    pub key: PrivateKeyText,
+    /// Accepted host keys as `SHA256:…`; empty means first contact.
+    pub host_keys: BTreeSet<String>,
+    /// What to do at first contact.
+    pub first_contact: FirstContact,
+}
+
+impl SshOptions {
+    pub(super) fn doing(&self) -> String {
+        format!("ssh {}@{}", escape::shown(self.user.as_bytes()), self.address)
+    }
+}
+
+/// A [`Shell`] over SSH.
+pub struct SshShell {
+    pub(super) options: SshOptions,
+    trust: Arc<Trust>,
+    /// The cell makes callers that come at the same time share one connection attempt; it is replaced when its connection is dead.
+    link: Mutex<Link>,
+    slots: Semaphore,
+}
+
+type Link = Arc<OnceCell<Arc<Handle<Guard>>>>;
+
+/// A channel on which nothing has been run yet, and the place that it takes.
+pub(super) struct Line<'a> {
+    pub(super) channel: Channel<Msg>,
+    kept: Kept<'a>,
+}
+
+/// Keeps the connection open and the place taken while a channel is used.
+pub(super) struct Kept<'a> {
+    handle: Arc<Handle<Guard>>,
+    _slot: SemaphorePermit<'a>,
+}
+
+impl<'a> Line<'a> {
+    /// Another channel of the same connection; takes no place.
+    pub(super) async fn beside(&self) -> Result<Channel<Msg>, russh::Error> {
+        self.kept.handle.channel_open_session().await
+    }
+
+    pub(super) fn into_parts(self) -> (Channel<Msg>, Kept<'a>) {
+        (self.channel, self.kept)
+    }
+}
+
+impl SshShell {
+    /// Makes no connection yet.
+    #[must_use]
+    pub fn new(options: SshOptions) -> Self {
+        let trust = Arc::new(Trust::new(&options.host_keys, options.first_contact));
+        Self { options, trust, link: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+    }
+
+    /// Opens a channel, over the connection that is there or over a fresh one.
+    pub(super) async fn line(&self) -> Result<Line<'_>, ShellError> {
+        let doing = self.options.doing();
+        let closed = |error| ShellError::lost(doing.clone(), "the shell was closed", error);
+        let slot = self.slots.acquire().await.map_err(closed)?;
+        let mut last = None;
+        // The connection that is there may have died unseen in a reboot; a fresh one may not.
+        for _ in 0..2 {
+            let handle = self.handle().await?;
+            let error = match timeout(OPEN, handle.channel_open_session()).await {
+                Ok(Ok(channel)) => return Ok(Line { channel, kept: Kept { handle, _slot: slot } }),
+                Ok(Err(error @ russh::Error::ChannelOpenFailure(_))) => {
+                    return Err(ShellError {
+                        doing,
+                        seen: "the node refused a session".into(),
+                        kind: ShellTrouble::Refused,
+                        source: Some(Box::new(error)),
+                    });
+                }
+                Ok(Err(error)) => ShellError::lost(doing.clone(), "the connection is broken", error),
+                Err(_) => ShellError::new(doing.clone(), ShellTrouble::TimedOut, "no session within 10 s"),
+            };
+            self.forget(&handle);
+            last = Some(error);
+        }
+        Err(last.unwrap_or_else(|| ShellError::new(doing, ShellTrouble::Unreachable, "no session")))
+    }
+
+    /// Takes every place but the caller's own, when they are all free.
+    pub(super) fn others(&self) -> Option<SemaphorePermit<'_>> {
+        self.slots.try_acquire_many(OTHERS).ok()
+    }
+
+    async fn handle(&self) -> Result<Arc<Handle<Guard>>, ShellError> {
+        let cell = {
+            let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+            if link.get().is_some_and(|handle| handle.is_closed()) {
+                *link = Link::default();
+            }
+            Arc::clone(&link)
+        };
+        let fresh = || async { connect(&self.options, &self.trust).await.map(Arc::new) };
+        cell.get_or_try_init(fresh).await.cloned()
+    }
+
+    /// Drops a connection that does not answer, unless somebody has replaced it already.
+    fn forget(&self, dead: &Arc<Handle<Guard>>) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.get().is_some_and(|held| Arc::ptr_eq(held, dead)) {
+            *link = Link::default();
+        }
+    }
+}
+
+#[async_trait]
+impl Shell for SshShell {
+    async fn boot_id(&self) -> Result<String, ShellError> {
+        run::boot_id(self).await
+    }
+
+    async fn run(&self, probe: &Probe) -> Result<Answer, ShellError> {
+        run::run(self, probe).await
+    }
+
+    async fn push(&self, artifact: &Artifact, to: &str, mode: u32) -> Result<Pushed, ShellError> {
+        push::push(self, artifact, to, mode).await
+    }
+
+    fn host_key(&self) -> Option<String> {
+        self.trust.accepted()
+    }
+
+    async fn close(&self) {
+        let cell = std::mem::take(&mut *self.link.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(handle) = cell.get() {
+            // The far end is told when it still listens; the connection ends either way when the handle is dropped.
+            let bye = handle.disconnect(russh::Disconnect::ByApplication, "done", "");
+            drop(timeout(Duration::from_secs(1), bye).await);
+        }
+    }
+}

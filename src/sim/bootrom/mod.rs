@@ -1,0 +1,131 @@
+//! The boot ROM: an HTTP client to the boot server that reads iPXE scripts and fetches kernel and initrd whole. It loads nothing that it did not
+//! get completely, and executes nothing at all.
+//!
+//! PXE has no DHCP here: "the site's own DHCP chains to the boot server" is the farm's chain URL, to which the ROM appends what iPXE would say
+//! of itself. UEFI HTTP boot fetches the URI that the BMC holds; when that is an EFI program (`MZ`) it is taken for iPXE and chains likewise.
+
+pub mod fetch;
+pub mod script;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use self::fetch::fetch;
+use self::script::{Script, Todo, uri_escape};
+use super::handle::MachineHandle;
+use super::identity::Identity;
+use super::machine::RomSource;
+use super::system::Loaded;
+
+/// Longest script.
+const SCRIPT: usize = 64 * 1024;
+/// Scripts that may chain to one another.
+const CHAINS: usize = 8;
+/// RAM disks that one kernel gets at most.
+const INITRDS: usize = 16;
+
+/// What a ROM knows of the site.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// Where the site's DHCP chains to.
+    pub chain_url: Option<String>,
+    /// The node's own address.
+    pub address: IpAddr,
+}
+
+/// Lives a machine's boots until dropped.
+pub async fn run(machine: MachineHandle, site: Site) {
+    loop {
+        let (attempt, source) = machine.next_fetch().await;
+        let result = boot(machine.identity(), &site, &source).await;
+        machine.fetched(attempt, result.map(Box::new));
+    }
+}
+
+/// One network boot.
+///
+/// # Errors
+/// Why nothing was loaded, for the machine's log.
+pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Result<Loaded, String> {
+    let first = match source {
+        RomSource::Uri(uri) => uri.clone(),
+        RomSource::Chain => chained(identity, site)?,
+    };
+    let mut text = fetch(&first, site.address, SCRIPT).await?;
+    if text.1.starts_with(b"MZ") {
+        text = fetch(&chained(identity, site)?, site.address, SCRIPT).await?;
+    }
+    let mut script = read(&text, variables(identity, site))?;
+    let (mut kernel, mut initrd, mut chains, mut good) = (None, Vec::new(), 0, true);
+    loop {
+        good = match script.next(good) {
+            Todo::Kernel { url, args } => match fetch(&url, site.address, 0).await {
+                Ok((blob, _)) => {
+                    kernel = Some((blob, args));
+                    true
+                }
+                Err(_) => false,
+            },
+            Todo::Initrd { url } => match fetch(&url, site.address, 0).await {
+                Ok((blob, _)) if initrd.len() < INITRDS => {
+                    initrd.push(blob);
+                    true
+                }
+                _ => false,
+            },
+            Todo::Chain { url } => {
+                chains += 1;
+                match fetch(&url, site.address, SCRIPT).await.and_then(|t| read(&t, script.vars().clone())) {
+                    Ok(next) if chains <= CHAINS => {
+                        script = next;
+                        true
+                    }
+                    _ => false,
+                }
+            }
+            Todo::Boot => match kernel {
+                Some((kernel, cmdline)) => return Ok(Loaded { kernel, initrd, cmdline }),
+                None => return Err("the script boots without a kernel".to_owned()),
+            },
+            Todo::Exit => return Err("the script left".to_owned()),
+            Todo::Failed(why) => return Err(why),
+        };
+    }
+}
+
+fn read(text: &(super::system::Blob, Vec<u8>), vars: BTreeMap<String, String>) -> Result<Script, String> {
+    let (blob, bytes) = text;
+    if blob.bytes > SCRIPT as u64 {
+        return Err("the script is longer than 64 KiB".to_owned());
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| "the script is not text".to_owned())?;
+    Script::read(text, vars).ok_or_else(|| "what came is not an iPXE script".to_owned())
+}
+
+fn chained(identity: &Identity, site: &Site) -> Result<String, String> {
+    let base = site.chain_url.as_deref().ok_or("no DHCP server answered")?;
+    let joint = if base.contains('?') { '&' } else { '?' };
+    let mac = identity.boot_mac.to_string().replace(':', "-");
+    let serial = uri_escape(&identity.serial);
+    Ok(format!("{base}{joint}mac={mac}&uuid={}&serial={serial}&arch=x86_64", identity.uuid))
+}
+
+fn variables(identity: &Identity, site: &Site) -> BTreeMap<String, String> {
+    let mac = identity.boot_mac.to_string();
+    let ip = site.address.to_string();
+    [
+        ("net0/mac", mac.clone()),
+        ("netX/mac", mac.clone()),
+        ("mac", mac),
+        ("net0/ip", ip.clone()),
+        ("ip", ip),
+        ("uuid", identity.uuid.clone()),
+        ("serial", identity.serial.clone()),
+        ("manufacturer", identity.profile.manufacturer.to_owned()),
+        ("product", identity.profile.model.to_owned()),
+        ("buildarch", "x86_64".to_owned()),
+        ("platform", "efi".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}

@@ -1,0 +1,222 @@
+//! From request to answer: who asks, for what, and may it be. Pure but for the machine and the session table.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::answer::{Answer, Message};
+use super::session::{self, SESSIONS, Sessions};
+use super::task::{self, Tasks};
+use super::{system, tree};
+use crate::sim::handle::MachineHandle;
+use crate::sim::profile::EtagRule;
+
+/// What of a request matters here.
+#[derive(Debug, Default)]
+pub struct Asked<'a> {
+    /// HTTP method.
+    pub method: &'a str,
+    /// Path without query.
+    pub path: &'a str,
+    /// `Authorization`.
+    pub authorization: Option<&'a str>,
+    /// `X-Auth-Token`.
+    pub token: Option<&'a str>,
+    /// `If-Match`.
+    pub if_match: Option<&'a str>,
+    /// Body.
+    pub body: &'a [u8],
+}
+
+/// One Redfish service.
+pub struct Service {
+    machine: MachineHandle,
+    state: Mutex<(Sessions, Tasks)>,
+}
+
+const METADATA: &str = concat!(
+    r#"<?xml version="1.0" encoding="UTF-8"?>"#,
+    r#"<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" Version="4.0"><edmx:DataServices>"#,
+    r#"<Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="Service">"#,
+    r#"<EntityContainer Name="Service" Extends="ServiceRoot.v1_15_0.ServiceContainer"/></Schema>"#,
+    "</edmx:DataServices></edmx:Edmx>"
+);
+
+impl Service {
+    /// The service of a machine's BMC.
+    #[must_use]
+    pub fn new(machine: MachineHandle) -> Self {
+        Self { machine, state: Mutex::default() }
+    }
+
+    /// The machine behind it.
+    #[must_use]
+    pub fn machine(&self) -> &MachineHandle {
+        &self.machine
+    }
+
+    /// Answers one request.
+    pub fn answer(&self, asked: &Asked<'_>) -> Answer {
+        let path = asked.path.trim_end_matches('/');
+        if let Some(open) = self.open_to_all(asked, path) {
+            return open;
+        }
+        if !self.knows(asked) {
+            return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
+        }
+        match asked.method {
+            "GET" | "HEAD" => self.get(path),
+            "PATCH" => self.patch(asked, path),
+            "POST" => self.post(asked, path),
+            "DELETE" => self.delete(path),
+            _ => Answer::status(405).with("Allow", "GET, HEAD, POST, PATCH, DELETE"),
+        }
+    }
+
+    /// What DSP0266 §13.3.2 leaves open: root, `$metadata`, `odata`, and logging in.
+    fn open_to_all(&self, asked: &Asked<'_>, path: &str) -> Option<Answer> {
+        match (asked.method, path) {
+            ("GET" | "HEAD", "/redfish") => Some(Answer::ok(serde_json::json!({ "v1": "/redfish/v1/" }))),
+            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => tree::resource(&self.machine, path).map(Answer::ok),
+            ("GET" | "HEAD", "/redfish/v1/$metadata") => {
+                let mut answer = Answer::status(200);
+                answer.xml = Some(METADATA);
+                Some(answer)
+            }
+            ("POST", SESSIONS | "/redfish/v1/SessionService/Sessions/Members") => Some(match body(asked) {
+                Ok(body) => self.lock().0.create(&self.machine, &body),
+                Err(answer) => *answer,
+            }),
+            _ => None,
+        }
+    }
+
+    fn knows(&self, asked: &Asked<'_>) -> bool {
+        if let Some(token) = asked.token {
+            return self.lock().0.knows(token);
+        }
+        asked.authorization.and_then(session::basic).is_some_and(|(user, password)| self.machine.admits(&user, &password))
+    }
+
+    fn resource(&self, path: &str) -> Option<Value> {
+        if path == system::path(&self.machine) {
+            return Some(system::resource(&self.machine));
+        }
+        if let Some(resource) = tree::resource(&self.machine, path) {
+            return Some(resource);
+        }
+        let state = self.lock();
+        if path == SESSIONS {
+            return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
+        }
+        if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
+            return state.0.ids().find(|n| n.to_string() == id).map(|n| session::resource(n, self.machine.user()));
+        }
+        match path.strip_prefix(task::SERVICE)? {
+            "" => Some(task::service()),
+            "/Tasks" => Some(tree::collection(path, "Task", state.1.paths())),
+            rest => state.1.resource(&self.machine, rest.strip_prefix("/Tasks/")?),
+        }
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        match self.resource(path) {
+            Some(resource) => {
+                let tag = etag(&resource);
+                Answer::ok(resource).with("ETag", tag)
+            }
+            None if path == system::reset_path(&self.machine) => Answer::status(405).with("Allow", "POST"),
+            None => Answer::error(404, &Message::missing(asked_path(path))),
+        }
+    }
+
+    fn patch(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        let Some(resource) = self.resource(path) else {
+            return Answer::error(404, &Message::missing(asked_path(path)));
+        };
+        if path != system::path(&self.machine) {
+            return Answer::status(405).with("Allow", "GET, HEAD");
+        }
+        match (asked.if_match, self.machine.identity().profile.etag) {
+            (None, EtagRule::Required) => {
+                let message = Message::new(
+                    "PreconditionRequired",
+                    "the request needs an If-Match header",
+                    &[],
+                    "send the ETag of the resource",
+                );
+                return Answer::error(428, &message);
+            }
+            (Some(tag), _) if tag != "*" && !tag.split(',').any(|t| t.trim() == etag(&resource)) => {
+                let message =
+                    Message::new("PreconditionFailed", "the ETag is not that of the resource", &[], "read the resource again");
+                return Answer::error(412, &message);
+            }
+            _ => {}
+        }
+        match body(asked) {
+            Ok(body) => {
+                let mut answer = system::patch(&self.machine, &body);
+                if let (200, Some(resource)) = (answer.status, &answer.body) {
+                    let tag = etag(resource);
+                    answer = answer.with("ETag", tag);
+                }
+                answer
+            }
+            Err(answer) => *answer,
+        }
+    }
+
+    fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if path != system::reset_path(&self.machine) {
+            return match self.resource(path) {
+                Some(_) => Answer::status(405).with("Allow", "GET, HEAD"),
+                None => Answer::error(404, &Message::missing(asked_path(path))),
+            };
+        }
+        let answer = match body(asked) {
+            Ok(body) => system::reset(&self.machine, &body),
+            Err(answer) => return *answer,
+        };
+        if answer.status != 202 {
+            return answer;
+        }
+        let mut state = self.lock();
+        let location = state.1.start("Reset");
+        let id = location.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut accepted = Answer::status(202).with("Location", location);
+        accepted.body = state.1.resource(&self.machine, &id);
+        accepted
+    }
+
+    fn delete(&self, path: &str) -> Answer {
+        match path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
+            Some(id) => self.lock().0.delete(id),
+            None if self.resource(path).is_some() => Answer::status(405).with("Allow", "GET, HEAD"),
+            None => Answer::error(404, &Message::missing(asked_path(path))),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (Sessions, Tasks)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
+    match serde_json::from_slice::<Value>(asked.body) {
+        Ok(value) if value.is_object() => Ok(value),
+        _ => Err(Box::new(Answer::error(400, &Message::malformed()))),
+    }
+}
+
+fn asked_path(path: &str) -> &str {
+    path.get(..200).unwrap_or(path)
+}
+
+/// A strong tag over the content.
+fn etag(resource: &Value) -> String {
+    let hash: [u8; 32] = Sha256::digest(resource.to_string()).into();
+    let hex: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("\"{hex}\"")
+}

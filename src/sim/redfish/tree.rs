@@ -1,0 +1,212 @@
+//! The resources of one BMC that do not change by themselves: root, services, manager, chassis, firmware. Pure: path in, JSON out.
+
+use serde_json::{Value, json};
+
+use super::session::SESSIONS;
+use crate::model::PowerState;
+use crate::sim::accelerator;
+use crate::sim::handle::MachineHandle;
+use crate::sim::identity::Identity;
+
+/// Root of the service.
+pub const ROOT: &str = "/redfish/v1";
+
+/// A collection in DMTF shape.
+#[must_use]
+pub fn collection(path: &str, kind: &str, members: impl IntoIterator<Item = String>) -> Value {
+    let members: Vec<Value> = members.into_iter().map(|m| json!({ "@odata.id": m })).collect();
+    json!({
+        "@odata.type": format!("#{kind}Collection.{kind}Collection"),
+        "@odata.id": path,
+        "Name": format!("{kind} Collection"),
+        "Members@odata.count": members.len(),
+        "Members": members,
+    })
+}
+
+/// A link.
+#[must_use]
+pub fn link(path: impl AsRef<str>) -> Value {
+    json!({ "@odata.id": path.as_ref() })
+}
+
+/// What BMCs of this farm call a power state.
+#[must_use]
+pub fn power_word(state: PowerState) -> &'static str {
+    match state {
+        PowerState::On => "On",
+        PowerState::Off => "Off",
+        PowerState::PoweringOn => "PoweringOn",
+        PowerState::PoweringOff => "PoweringOff",
+    }
+}
+
+/// `Status` of something that works.
+#[must_use]
+pub fn well() -> Value {
+    json!({ "State": "Enabled", "Health": "OK" })
+}
+
+/// The resource at a path (without trailing slash), when it is one of this file's.
+#[must_use]
+pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
+    let id = machine.identity();
+    let p = id.profile;
+    let rest = path.strip_prefix(ROOT)?;
+    let parts: Vec<&str> = rest.split('/').skip(1).collect();
+    Some(match parts.as_slice() {
+        [] => root(id),
+        ["odata"] => json!({
+            "@odata.context": "/redfish/v1/$metadata",
+            "value": [
+                { "name": "Service", "kind": "Singleton", "url": "/redfish/v1/" },
+                { "name": "Systems", "kind": "Singleton", "url": "/redfish/v1/Systems" },
+                { "name": "Chassis", "kind": "Singleton", "url": "/redfish/v1/Chassis" },
+                { "name": "Managers", "kind": "Singleton", "url": "/redfish/v1/Managers" },
+                { "name": "SessionService", "kind": "Singleton", "url": "/redfish/v1/SessionService" },
+            ],
+        }),
+        ["Systems"] => collection(path, "ComputerSystem", [format!("{path}/{}", p.system_id)]),
+        ["Managers"] => collection(path, "Manager", [format!("{path}/{}", p.manager_id)]),
+        ["Chassis"] => collection(path, "Chassis", [format!("{path}/{}", p.chassis_id)]),
+        ["Managers", m] if *m == p.manager_id => manager(machine, path),
+        ["Managers", m, "EthernetInterfaces"] if *m == p.manager_id => {
+            collection(path, "EthernetInterface", [format!("{path}/1")])
+        }
+        ["Managers", m, "EthernetInterfaces", "1"] if *m == p.manager_id => interface(path, "1", &id.bmc_mac.to_string()),
+        ["Chassis", c] if *c == p.chassis_id => chassis(machine, path),
+        ["Systems", s, "EthernetInterfaces"] if *s == p.system_id => {
+            collection(path, "EthernetInterface", [format!("{path}/NIC.1")])
+        }
+        ["Systems", s, "EthernetInterfaces", "NIC.1"] if *s == p.system_id => interface(path, "NIC.1", &id.boot_mac.to_string()),
+        ["SessionService"] => json!({
+            "@odata.type": "#SessionService.v1_1_8.SessionService",
+            "@odata.id": path,
+            "Id": "SessionService",
+            "Name": "Session Service",
+            "ServiceEnabled": true,
+            "SessionTimeout": 1800,
+            "Status": well(),
+            "Sessions": link(SESSIONS),
+        }),
+        ["UpdateService"] => json!({
+            "@odata.type": "#UpdateService.v1_11_0.UpdateService",
+            "@odata.id": path,
+            "Id": "UpdateService",
+            "Name": "Update Service",
+            "ServiceEnabled": true,
+            "Status": well(),
+            "FirmwareInventory": link(format!("{path}/FirmwareInventory")),
+        }),
+        ["UpdateService", "FirmwareInventory"] => {
+            collection(path, "SoftwareInventory", firmware(id).into_iter().map(|(name, _)| format!("{path}/{name}")))
+        }
+        ["UpdateService", "FirmwareInventory", name] => {
+            let (_, version) = firmware(id).into_iter().find(|(n, _)| n == name)?;
+            json!({
+                "@odata.type": "#SoftwareInventory.v1_10_0.SoftwareInventory",
+                "@odata.id": path,
+                "Id": name,
+                "Name": name,
+                "Version": version,
+                "Updateable": true,
+                "Status": well(),
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn root(id: &Identity) -> Value {
+    json!({
+        "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
+        "@odata.id": "/redfish/v1/",
+        "Id": "RootService",
+        "Name": "Root Service",
+        "RedfishVersion": "1.17.0",
+        "UUID": id.seed.uuid(&format!("{}/service-uuid", id.node)),
+        "Vendor": id.profile.manufacturer,
+        "Product": format!("{} BMC (simulated)", id.profile.name),
+        "ProtocolFeaturesSupported": {
+            "ExcerptQuery": false,
+            "FilterQuery": false,
+            "OnlyMemberQuery": false,
+            "SelectQuery": false,
+            "ExpandQuery": { "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false },
+        },
+        "Systems": link("/redfish/v1/Systems"),
+        "Managers": link("/redfish/v1/Managers"),
+        "Chassis": link("/redfish/v1/Chassis"),
+        "SessionService": link("/redfish/v1/SessionService"),
+        "UpdateService": link("/redfish/v1/UpdateService"),
+        "Tasks": link("/redfish/v1/TaskService"),
+        "Links": { "Sessions": link(SESSIONS) },
+    })
+}
+
+fn manager(machine: &MachineHandle, path: &str) -> Value {
+    let id = machine.identity();
+    json!({
+        "@odata.type": "#Manager.v1_18_0.Manager",
+        "@odata.id": path,
+        "Id": id.profile.manager_id,
+        "Name": "Manager",
+        "ManagerType": "BMC",
+        "UUID": id.seed.uuid(&format!("{}/manager-uuid", id.node)),
+        "Manufacturer": id.profile.manufacturer,
+        "Model": format!("{} BMC (simulated)", id.profile.name),
+        "FirmwareVersion": id.profile.bmc_version,
+        "PowerState": "On",
+        "Status": well(),
+        "EthernetInterfaces": link(format!("{path}/EthernetInterfaces")),
+        "Links": {
+            "ManagerForServers": [link(format!("{ROOT}/Systems/{}", id.profile.system_id))],
+            "ManagerForChassis": [link(format!("{ROOT}/Chassis/{}", id.profile.chassis_id))],
+        },
+    })
+}
+
+fn chassis(machine: &MachineHandle, path: &str) -> Value {
+    let id = machine.identity();
+    json!({
+        "@odata.type": "#Chassis.v1_23_0.Chassis",
+        "@odata.id": path,
+        "Id": id.profile.chassis_id,
+        "Name": "Chassis",
+        "ChassisType": "RackMount",
+        "Manufacturer": id.profile.manufacturer,
+        "Model": id.profile.model,
+        "SerialNumber": id.serial,
+        "PowerState": power_word(machine.power_state()),
+        "Status": well(),
+        "Links": {
+            "ComputerSystems": [link(format!("{ROOT}/Systems/{}", id.profile.system_id))],
+            "ManagedBy": [link(format!("{ROOT}/Managers/{}", id.profile.manager_id))],
+        },
+    })
+}
+
+fn interface(path: &str, name: &str, mac: &str) -> Value {
+    json!({
+        "@odata.type": "#EthernetInterface.v1_10_0.EthernetInterface",
+        "@odata.id": path,
+        "Id": name,
+        "Name": format!("Ethernet Interface {name}"),
+        "MACAddress": mac.to_ascii_uppercase(),
+        "PermanentMACAddress": mac.to_ascii_uppercase(),
+        "InterfaceEnabled": true,
+        "Status": well(),
+    })
+}
+
+/// Firmware inventory: name and version.
+fn firmware(id: &Identity) -> Vec<(String, String)> {
+    let mut list = vec![
+        ("BMC".to_owned(), id.profile.bmc_version.to_owned()),
+        ("BIOS".to_owned(), id.profile.bios_version.to_owned()),
+        ("CPLD".to_owned(), "0.2.1.6".to_owned()),
+    ];
+    let (word, version) = accelerator::firmware(id.fitted.kind);
+    list.extend((1..=id.fitted.count).map(|n| (format!("{word}_{n}"), version.to_owned())));
+    list
+}

@@ -1,0 +1,109 @@
+//! The commands: who may send which, and what comes back. Each file is one network function; none knows how it was wrapped.
+
+mod app;
+mod chassis;
+mod storage;
+
+use super::message::Request;
+use super::session::level;
+use crate::sim::handle::MachineHandle;
+
+/// Network functions (table 5-1).
+mod netfn {
+    pub(super) const CHASSIS: u8 = 0x00;
+    pub(super) const APP: u8 = 0x06;
+    pub(super) const STORAGE: u8 = 0x0a;
+}
+
+/// Completion codes (table 5-2, and those of single commands).
+mod code {
+    pub(super) const OK: u8 = 0x00;
+    pub(super) const PARAMETER: u8 = 0x80;
+    pub(super) const ABOVE_LIMIT: u8 = 0x81;
+    pub(super) const INVALID_COMMAND: u8 = 0xc1;
+    pub(super) const LENGTH: u8 = 0xc7;
+    pub(super) const RANGE: u8 = 0xc9;
+    pub(super) const NOT_PRESENT: u8 = 0xcb;
+    pub(super) const FIELD: u8 = 0xcc;
+    pub(super) const PRIVILEGE: u8 = 0xd4;
+    pub(super) const STATE: u8 = 0xd5;
+}
+
+/// Close Session: there is no session with that id.
+pub(super) const NO_SUCH_SESSION: u8 = 0x87;
+
+/// Who asks. Level 0 is nobody: a message outside any session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) level: u8,
+    pub(super) limit: u8,
+    pub(super) active: usize,
+}
+
+/// What a command does to the session that sent it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    Level(u8),
+    Close(u32),
+}
+
+/// What the BMC remembers beside the machine.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Boot option parameters 0 to 4 as they were set; parameter 5 lives in the machine.
+    boot: [[u8; 2]; 5],
+    /// Identify is on: 0 off, 1 for a time, 2 until it is switched off.
+    identify: u8,
+    reservation: u16,
+}
+
+/// A command's answer: completion code and data.
+type Answer = Result<Vec<u8>, u8>;
+
+/// Lowest privilege for a command (appendix G); `None` for one that the BMC does not know.
+fn needs(request: &Request<'_>) -> Option<u8> {
+    Some(match (request.netfn, request.command) {
+        (netfn::APP, app::AUTH_CAPABILITIES | app::CIPHER_SUITES | app::SYSTEM_GUID) => 0,
+        (netfn::APP, app::SET_PRIVILEGE | app::CLOSE_SESSION) => level::CALLBACK,
+        (netfn::APP, app::DEVICE_ID | app::SELF_TEST | app::DEVICE_GUID | app::CHANNEL_INFO | app::SESSION_INFO) => level::USER,
+        (netfn::CHASSIS, chassis::CAPABILITIES | chassis::STATUS | chassis::RESTART_CAUSE) => level::USER,
+        (netfn::CHASSIS, chassis::CONTROL | chassis::IDENTIFY | chassis::SET_BOOT | chassis::GET_BOOT) => level::OPERATOR,
+        (netfn::STORAGE, command) if storage::knows(command) => level::USER,
+        _ => return None,
+    })
+}
+
+/// Runs a command: completion code, data, effect on the session.
+pub(super) fn run(
+    machine: &MachineHandle,
+    state: &mut State,
+    guid: &[u8; 16],
+    caller: Caller,
+    request: &Request<'_>,
+) -> (u8, Vec<u8>, Effect) {
+    let Some(level) = needs(request) else {
+        return (code::INVALID_COMMAND, Vec::new(), Effect::Nothing);
+    };
+    if caller.level < level {
+        return (code::PRIVILEGE, Vec::new(), Effect::Nothing);
+    }
+    let mut effect = Effect::Nothing;
+    let answer = match request.netfn {
+        netfn::APP => app::run(machine, guid, caller, request.command, request.data, &mut effect),
+        netfn::CHASSIS => chassis::run(machine, state, request.command, request.data),
+        _ => storage::run(machine, state, request.command, request.data),
+    };
+    match answer {
+        Ok(data) => (code::OK, data, effect),
+        Err(code) => (code, Vec::new(), effect),
+    }
+}
+
+/// A UUID as IPMI sends it: the first three fields least significant byte first, as SMBIOS keeps them (DSP0134 §7.2.1).
+pub(super) fn guid(uuid: &str) -> [u8; 16] {
+    let digits: Vec<u8> = uuid.chars().filter_map(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
+    let bytes: Vec<u8> = digits.as_chunks::<2>().0.iter().map(|[high, low]| (high << 4) | low).collect();
+    const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+    ORDER.map(|at| bytes.get(at).copied().unwrap_or(0))
+}

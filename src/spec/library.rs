@@ -1,0 +1,274 @@
+//! Playbooks with everything that they name, each file read once: from `DIR/NAME.yaml`, `DIR/stacks/`, `DIR/policies/` and `DIR/../images/`.
+//! Reads those files and nothing else; never opens an artifact unless asked to hash it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::artifact::{self, Named, Place, tidy};
+use super::code;
+use super::decode::Spanned;
+use super::diagnostic::{Diagnostic, Diagnostics, quote};
+use super::playbook::{self, Written};
+use super::policy::Foreign;
+use super::source::{ReadError, Span};
+use super::unit::{Day, FileName};
+use super::{image, policy, stack, yaml};
+use crate::model::{AcceleratorKind, Artifact, Baseline, Digest, Image, Playbook, Policy, Stack};
+
+/// A playbook that was read without a mistake.
+#[derive(Debug)]
+pub struct LoadedPlaybook {
+    /// The playbook.
+    pub playbook: Playbook,
+    /// The accelerator family that each policy is for, by policy name.
+    pub applies: BTreeMap<String, AcceleratorKind>,
+    /// What is worth knowing and refuses nothing; also holds the texts that were read.
+    pub warnings: Diagnostics,
+    pub(super) artifacts: Vec<Named>,
+    pub(super) foreign: Foreign,
+    pub(super) listed: Listed,
+}
+
+/// Where a playbook lists its stacks and policies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    pub stacks: Option<Span>,
+    pub policies: Option<Span>,
+}
+
+/// Reads one playbook and all that it names.
+///
+/// `file` is the playbook; `today` is the day as `YYYY-MM-DD` (UTC), for expired tolerances.
+///
+/// # Errors
+/// All mistakes in all of its files at once.
+pub fn load_playbook(file: &Path, today: &str) -> Result<LoadedPlaybook, Diagnostics> {
+    let mut library = Library::new(file.parent().unwrap_or(Path::new("")), today);
+    let found = library.playbook(file);
+    let Library { out, artifacts, foreign, .. } = library;
+    match found {
+        Some((playbook, applies, listed)) if !out.refused() => {
+            Ok(LoadedPlaybook { playbook, applies, warnings: out, artifacts, foreign, listed })
+        }
+        _ => Err(out),
+    }
+}
+
+impl LoadedPlaybook {
+    /// Hashes every artifact that the playbook names and reports those that are missing or differ. Reads gigabytes; `plan` calls it.
+    #[must_use]
+    pub fn check_artifacts(&self) -> Diagnostics {
+        let mut out = Diagnostics::new();
+        out.sources = self.warnings.sources.clone();
+        let mut seen: BTreeSet<&Artifact> = BTreeSet::new();
+        for named in &self.artifacts {
+            if seen.insert(&named.artifact)
+                && let Err(e) = artifact::check(&named.artifact)
+            {
+                out.push(artifact::mistake(named, &e));
+            }
+        }
+        out
+    }
+}
+
+/// What one file held: `None` after a mistake, which is noted.
+type Shelf<T> = BTreeMap<PathBuf, Option<T>>;
+
+/// The files around playbooks, each read once.
+pub(super) struct Library {
+    folder: PathBuf,
+    images: PathBuf,
+    today: Day,
+    pub out: Diagnostics,
+    pub artifacts: Vec<Named>,
+    pub foreign: Foreign,
+    image_shelf: Shelf<Image>,
+    stack_shelf: Shelf<Stack>,
+    policy_shelf: Shelf<(Policy, AcceleratorKind)>,
+}
+
+type Whole = (Playbook, BTreeMap<String, AcceleratorKind>, Listed);
+
+impl Library {
+    /// A library around the folder that holds playbooks.
+    pub fn new(folder: &Path, today: &str) -> Self {
+        let mut out = Diagnostics::new();
+        let day = today.parse().unwrap_or_else(|why| {
+            out.push(Diagnostic::error(code::BAD_VALUE, format!("`{}` is not today: {why}", quote(today))));
+            Day(jiff::civil::Date::MIN)
+        });
+        Self {
+            folder: folder.to_owned(),
+            images: tidy(&folder.join("../images")),
+            today: day,
+            out,
+            artifacts: Vec::new(),
+            foreign: Foreign::default(),
+            image_shelf: Shelf::new(),
+            stack_shelf: Shelf::new(),
+            policy_shelf: Shelf::new(),
+        }
+    }
+
+    /// One playbook with all that it names; `None` when anything of it is missing.
+    pub fn playbook(&mut self, file: &Path) -> Option<Whole> {
+        let name = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let tree = self.parse(file, None)?;
+        if let Err(why) = name.parse::<FileName>() {
+            self.out.push(Diagnostic::error(
+                code::BAD_PATH,
+                format!("the file name `{}` is no name for a playbook: {why}", quote(&name)),
+            ));
+        }
+        let written = playbook::read(&tree, &mut self.out)?;
+        let Written { image, stack, boot_deadline_s, stacks, policies, rollout } = written;
+        let listed = Listed { stacks: stacks.first().map(|s| s.span), policies: policies.first().map(|p| p.span) };
+        let mut inputs = BTreeMap::new();
+        self.note(file, file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(), &mut inputs);
+
+        let wanted = image.is_some();
+        let image = image.and_then(|name| self.image(&name));
+        let mut stack_map = BTreeMap::new();
+        for name in &stacks {
+            stack_map.extend(self.stack(name).map(|s| (name.value.0.clone(), s)));
+            self.note(&self.path("stacks", &name.value), format!("stacks/{}.yaml", name.value.0), &mut inputs);
+        }
+        let (mut policy_map, mut applies) = (BTreeMap::new(), BTreeMap::new());
+        for name in &policies {
+            if let Some((policy, kind)) = self.policy(name) {
+                policy_map.insert(name.value.0.clone(), policy);
+                applies.insert(name.value.0.clone(), kind);
+            }
+            self.note(&self.path("policies", &name.value), format!("policies/{}.yaml", name.value.0), &mut inputs);
+        }
+        if wanted && let Some(image) = &image {
+            self.note(
+                &self.path("../images", &FileName(image.name.clone())),
+                format!("../images/{}.yaml", image.name),
+                &mut inputs,
+            );
+        }
+        if wanted && image.is_none() || stack_map.len() < stacks.len() || policy_map.len() < policies.len() {
+            return None;
+        }
+        let baseline = Baseline { image, stack: stack.map(|s| s.value.0), boot_deadline_s };
+        Some((Playbook { name, baseline, stacks: stack_map, policies: policy_map, rollout: rollout?, inputs }, applies, listed))
+    }
+
+    fn path(&self, folder: &str, name: &FileName) -> PathBuf {
+        tidy(&self.folder.join(folder).join(format!("{}.yaml", name.0)))
+    }
+
+    /// Records the digest of a file that was read.
+    fn note(&self, path: &Path, written: String, inputs: &mut BTreeMap<String, Digest>) {
+        if let Some(digest) = self.out.sources.digests().remove(&path.display().to_string()) {
+            inputs.insert(written, digest);
+        }
+    }
+
+    fn image(&mut self, name: &Spanned<FileName>) -> Option<Image> {
+        let path = self.images.join(format!("{}.yaml", name.value.0));
+        self.read_image(&path, &name.value.0, Some((name, "image")))
+    }
+
+    /// Reads an image once; `by` is the place that names it, if any.
+    pub fn read_image(&mut self, path: &Path, name: &str, by: NamedBy<'_>) -> Option<Image> {
+        if let Some(known) = self.image_shelf.get(path) {
+            return known.clone();
+        }
+        let tree = self.parse(path, by);
+        let at = Place { folder: path.parent().unwrap_or(Path::new("")), levels: None };
+        let found = tree.and_then(|t| image::read(&t, name, at, &mut self.artifacts, &mut self.out));
+        self.image_shelf.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    fn stack(&mut self, name: &Spanned<FileName>) -> Option<Stack> {
+        let path = self.path("stacks", &name.value);
+        self.read_stack(&path, &name.value.0, Some((name, "stack")))
+    }
+
+    /// Reads a stack once.
+    pub fn read_stack(&mut self, path: &Path, name: &str, by: NamedBy<'_>) -> Option<Stack> {
+        if let Some(known) = self.stack_shelf.get(path) {
+            return known.clone();
+        }
+        let tree = self.parse(path, by);
+        // Two folders up from playbooks/stacks/ is the project.
+        let at = Place { folder: path.parent().unwrap_or(Path::new("")), levels: Some(2) };
+        let found = tree.and_then(|t| stack::read(&t, name, at, &mut self.artifacts, &mut self.out));
+        self.stack_shelf.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    fn policy(&mut self, name: &Spanned<FileName>) -> Option<(Policy, AcceleratorKind)> {
+        let path = self.path("policies", &name.value);
+        self.read_policy(&path, &name.value.0, Some((name, "policy")))
+    }
+
+    /// Reads a policy once.
+    pub fn read_policy(&mut self, path: &Path, name: &str, by: NamedBy<'_>) -> Option<(Policy, AcceleratorKind)> {
+        if let Some(known) = self.policy_shelf.get(path) {
+            return known.clone();
+        }
+        let tree = self.parse(path, by);
+        let found = tree.and_then(|t| policy::read(&t, name, self.today, &mut self.foreign, &mut self.out));
+        self.policy_shelf.insert(path.to_owned(), found.clone());
+        found
+    }
+
+    /// Names of the stacks and policies that were read, with or without mistakes.
+    pub fn names(&self) -> (BTreeSet<String>, BTreeMap<String, Option<AcceleratorKind>>) {
+        let stem = |p: &PathBuf| p.file_stem().map(|s| s.to_string_lossy().into_owned());
+        let stacks = self.stack_shelf.keys().filter_map(stem).collect();
+        let kind = |(p, found): (&PathBuf, &Option<(Policy, AcceleratorKind)>)| Some((stem(p)?, found.as_ref().map(|f| f.1)));
+        (stacks, self.policy_shelf.iter().filter_map(kind).collect())
+    }
+
+    fn parse(&mut self, path: &Path, by: NamedBy<'_>) -> Option<yaml::Tree> {
+        match self.out.sources.read(path) {
+            Ok(id) => yaml::parse(id, &mut self.out),
+            Err(e) => {
+                let d = match (&e, by) {
+                    (ReadError::Io(io), Some((name, what))) if io.kind() == std::io::ErrorKind::NotFound => {
+                        let message = format!("there is no {what} `{}`", name.value.0);
+                        let near = siblings(path);
+                        let d = Diagnostic::error(code::UNRESOLVED, message).at(name.span);
+                        let d = d.hint(format!("looked for {}", quote(&path.display().to_string())));
+                        match super::nearest(&name.value.0, near.iter().map(String::as_str)) {
+                            Some(word) => d.suggest(Some(word)),
+                            None => d,
+                        }
+                    }
+                    (_, by) => {
+                        let cause = std::error::Error::source(&e).map_or(String::new(), |c| format!(": {c}"));
+                        let message = format!("{}: {e}{cause}", quote(&path.display().to_string()));
+                        let d = Diagnostic::error(code::FILE, message);
+                        if let Some((name, _)) = by { d.at(name.span) } else { d }
+                    }
+                };
+                self.out.push(d);
+                None
+            }
+        }
+    }
+}
+
+/// The word that names a file, and what it should be.
+pub(super) type NamedBy<'a> = Option<(&'a Spanned<FileName>, &'static str)>;
+
+/// Names of the YAML files beside a path, for suggestions; at most a thousand.
+fn siblings(path: &Path) -> Vec<String> {
+    let Some(folder) = path.parent() else { return Vec::new() };
+    files(folder).into_iter().take(1000).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect()
+}
+
+/// The `*.yaml` files of a folder in order; none when there is no such folder.
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut all: Vec<PathBuf> =
+        entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml") && p.is_file()).collect();
+    all.sort();
+    all
+}

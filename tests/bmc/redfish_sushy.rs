@@ -1,0 +1,190 @@
+//! The client against sushy-tools' emulator (fake driver): TLS, Basic, power that lags by 1–11 s, and an override that is stored its own way.
+
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use bringup::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
+use bringup::bmc::{Bmc, BmcTrouble, Password, Written};
+use bringup::model::{BmcTrust, BootMode, BootOverride, BootTarget, Digest, PowerState, PowerVerb, Reading};
+
+use super::redfish_server::fingerprint;
+use crate::support::{Service, need_venv, wait_until};
+
+const UUID: [&str; 2] = ["c7a5fdbd-cdaf-9455-926a-d65c16db1809", "27946b59-9e44-4fa7-8e91-f3527a1ef094"];
+/// The longest lag is 11 s; ten times that for a loaded machine.
+const LONG: Duration = Duration::from_secs(110);
+
+struct Sushy {
+    _service: Service,
+    dir: tempfile::TempDir,
+    address: std::net::SocketAddr,
+    fingerprint: Digest,
+}
+
+impl Sushy {
+    fn start(test: &str) -> Option<Self> {
+        let emulator = need_venv(test, "sushy-emulator")?;
+        let python = need_venv(test, "python")?;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::create_dir(at("state")).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(at("cert.pem"), made.cert.pem()).unwrap();
+        std::fs::write(at("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let hash = Command::new(&python)
+            .args(["-c", "import bcrypt; print('admin:' + bcrypt.hashpw(b'password', bcrypt.gensalt(4)).decode())"])
+            .output()
+            .unwrap();
+        assert!(hash.status.success(), "{}", String::from_utf8_lossy(&hash.stderr));
+        std::fs::write(at("htpasswd"), hash.stdout).unwrap();
+        let systems: Vec<String> = UUID
+            .iter()
+            .enumerate()
+            .map(|(i, uuid)| {
+                format!("{{'uuid': '{uuid}', 'name': 'node{i}', 'power_state': 'Off', 'external_notifier': False, 'nics': []}}")
+            })
+            .collect();
+        let config = format!(
+            "SUSHY_EMULATOR_LISTEN_IP = '127.0.0.1'\nSUSHY_EMULATOR_STATE_DIR = '{}'\nSUSHY_EMULATOR_FAKE_DRIVER = True\n\
+             SUSHY_EMULATOR_FAKE_SYSTEMS = [{}]\nSUSHY_EMULATOR_SSL_CERT = '{}'\nSUSHY_EMULATOR_SSL_KEY = '{}'\nSUSHY_EMULATOR_AUTH_FILE = '{}'\n",
+            at("state"),
+            systems.join(", "),
+            at("cert.pem"),
+            at("key.pem"),
+            at("htpasswd"),
+        );
+        std::fs::write(at("conf.py"), config).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = std::fs::File::create(at("log")).unwrap();
+        let mut service = Service::start(
+            Command::new(emulator)
+                .args(["--config", &at("conf.py"), "--fake", "-i", "127.0.0.1", "-p", &port.to_string()])
+                .stdin(Stdio::null())
+                .stdout(log.try_clone().unwrap())
+                .stderr(log),
+        )
+        .unwrap();
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        wait_until("sushy-emulator listens", Duration::from_secs(60), || {
+            assert!(
+                service.alive(),
+                "sushy-emulator ended: {}",
+                std::fs::read_to_string(dir.path().join("log")).unwrap_or_default()
+            );
+            TcpStream::connect(address).is_ok()
+        });
+        let fingerprint = fingerprint(made.cert.der());
+        Some(Self { _service: service, dir, address, fingerprint })
+    }
+
+    fn options(&self, password: &str, system: usize) -> RedfishOptions {
+        let trust = BmcTrust::Pinned(self.fingerprint.clone());
+        let mut options = RedfishOptions::new(self.address, "admin", Password::new(password), trust);
+        options.system = Some(UUID[system].to_owned());
+        options
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+}
+
+fn applied(written: Written) -> String {
+    match written {
+        Written::Applied(text) => text,
+        other => panic!("not applied: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn sushy_power_is_driven_and_proved() {
+    let Some(sushy) = Sushy::start("sushy_power_is_driven_and_proved") else { return };
+    let bmc = Redfish::new(sushy.options("password", 0)).unwrap();
+    assert_eq!(bmc.power().await.unwrap(), Reading::Known(PowerState::Off));
+    assert_eq!(bmc.certificate(), Some(sushy.fingerprint.clone()));
+    println!("on: {}", applied(bmc.set_power(PowerVerb::On, LONG).await));
+    println!("cycle: {}", applied(bmc.set_power(PowerVerb::Cycle, LONG).await));
+    assert_eq!(bmc.power().await.unwrap(), Reading::Known(PowerState::On));
+    println!("graceful: {}", applied(bmc.set_power(PowerVerb::Graceful, LONG).await));
+    println!("off: {}", applied(bmc.set_power(PowerVerb::Off, LONG).await));
+    // Lag beyond the deadline is not called a failure.
+    let written = bmc.set_power(PowerVerb::On, Duration::from_millis(200)).await;
+    assert!(matches!(&written, Written::Ambiguous(text) if text.contains("was not seen")), "{written:?}");
+    bmc.close().await;
+}
+
+#[tokio::test]
+async fn sushy_boot_override_is_told_as_it_is_stored() {
+    let Some(sushy) = Sushy::start("sushy_boot_override_is_told_as_it_is_stored") else { return };
+    let bmc = Redfish::new(sushy.options("password", 1)).unwrap();
+    let mut want = BootOverride { target: BootTarget::Pxe, once: true, mode: Some(BootMode::Uefi), http_uri: None };
+    let text = applied(bmc.set_boot(&want).await);
+    assert!(text.contains("Target Pxe, Enabled Continuous, Mode UEFI") && text.contains("Once was not kept"), "{text}");
+    let held = bmc.boot().await.unwrap();
+    assert_eq!(held.known().map(|b| (b.target, b.once)), Some((BootTarget::Pxe, false)));
+    // It says that it offers UefiHttp and stores Pxe.
+    want.target = BootTarget::UefiHttp;
+    match bmc.set_boot(&want).await {
+        Written::NotApplied(e) => assert!(e.to_string().contains("read back: Target Pxe"), "{e}"),
+        other => panic!("{other:?}"),
+    }
+    // Not offered: refused before anything is touched.
+    want.target = BootTarget::Setup;
+    match bmc.set_boot(&want).await {
+        Written::NotApplied(e) => {
+            assert!(e.kind == BmcTrouble::Unsupported && e.to_string().contains("it offers Pxe, Cd"), "{e}")
+        }
+        other => panic!("{other:?}"),
+    }
+    bmc.close().await;
+}
+
+#[tokio::test]
+async fn sushy_says_what_it_does_not_know() {
+    let Some(sushy) = Sushy::start("sushy_says_what_it_does_not_know") else { return };
+    let bmc = Redfish::new(sushy.options("password", 0)).unwrap();
+    let facts = bmc.identity().await.unwrap();
+    assert_eq!(facts.uuid.known().map(String::as_str), Some(UUID[0]));
+    assert!(facts.serial.why_unknown().is_some_and(|why| why.contains("SerialNumber")), "{facts:?}");
+    let firmware = bmc.firmware().await.unwrap();
+    let why = firmware.why_unknown().expect("its UpdateService names an inventory that is not there");
+    assert!(why.contains("GET /redfish/v1/UpdateService/FirmwareInventory: 404"), "{why}");
+    assert_eq!(bmc.tasks().await.unwrap(), Reading::Absent);
+    bmc.close().await;
+    // Two systems that both can be reset, and nothing to tell them by.
+    let mut options = sushy.options("password", 0);
+    options.system = None;
+    let error = Redfish::new(options).unwrap().power().await.unwrap_err();
+    assert!(UUID.iter().all(|uuid| error.to_string().contains(uuid)), "{error}");
+    let mut options = sushy.options("password", 0);
+    (options.system, options.expect_uuid) = (None, Some(UUID[1].to_uppercase()));
+    assert_eq!(Redfish::new(options).unwrap().power().await.unwrap(), Reading::Known(PowerState::Off));
+}
+
+#[tokio::test]
+async fn sushy_sees_one_wrong_password_and_no_request_under_a_wrong_pin() {
+    let Some(sushy) = Sushy::start("sushy_sees_one_wrong_password_and_no_request_under_a_wrong_pin") else { return };
+    let mut options = sushy.options("password", 0);
+    options.trust = BmcTrust::Pinned(Digest::new("00".repeat(32)).unwrap());
+    let error = Redfish::new(options).unwrap().power().await.unwrap_err();
+    assert_eq!(error.kind, BmcTrouble::Certificate { seen: sushy.fingerprint.as_str().to_owned() });
+    let mut options = sushy.options("password", 0);
+    options.trust = BmcTrust::FirstContact;
+    let error = Redfish::new(options).unwrap().power().await.unwrap_err();
+    assert_eq!(error.kind, BmcTrouble::Certificate { seen: sushy.fingerprint.as_str().to_owned() });
+    assert_eq!(sushy.log().matches("GET /").count(), 0, "{}", sushy.log());
+
+    let bmc = Redfish::new(sushy.options("wrong", 0)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(bmc.power().await.unwrap_err().kind, BmcTrouble::Credentials);
+    }
+    let log = sushy.log();
+    assert_eq!((log.matches("\" 401 ").count(), log.matches("\" 200 ").count()), (1, 1), "one login after the open root: {log}");
+
+    let mut options = sushy.options("password", 0);
+    (options.trust, options.first_contact) = (BmcTrust::FirstContact, FirstContact::Accept);
+    let bmc = Redfish::new(options).unwrap();
+    assert_eq!(bmc.power().await.unwrap(), Reading::Known(PowerState::Off));
+    assert_eq!(bmc.certificate(), Some(sushy.fingerprint.clone()));
+}

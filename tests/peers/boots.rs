@@ -1,0 +1,51 @@
+//! The main job on machines that other people wrote: a powered-off machine, a plan, an apply, a login in the image, the pool.
+
+use super::lab::{self, Lab, Machine};
+use super::verbs::{plan, run, standing};
+use super::words::Words;
+
+#[test]
+fn redfish_plan_apply_boots_a_real_machine() {
+    let Some((lab, _turn)) = lab::need("redfish_plan_apply_boots_a_real_machine") else { return };
+    bring_up(lab, lab.machine(1), &Words::write(lab, &[]));
+}
+
+#[test]
+fn ipmi_plan_apply_boots_a_real_machine() {
+    let Some((lab, _turn)) = lab::need("ipmi_plan_apply_boots_a_real_machine") else { return };
+    bring_up(lab, lab.machine(2), &Words::write(lab, &[2]));
+}
+
+fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
+    let (starts, kernels) = (lab.starts(machine), lab.kernels(machine).len());
+    plan(lab, words, machine);
+    let began = std::time::Instant::now();
+    let said = run(lab, words, &["apply", "plan.json", "--yes"]);
+    let took = began.elapsed();
+    assert_eq!(said.exit, Some(0), "stdout:\n{}\nstderr:\n{}\nconsole:\n{}", said.out, said.err, lab.console(machine));
+    assert_eq!(lab.starts(machine), starts + 1, "powered on once");
+    assert_eq!(lab.kernels(machine).len(), kernels + 1, "one kernel started");
+    must_run_the_plan(lab, machine);
+    must_be_admitted(lab, words, machine);
+    // Everything is as planned: planning again changes nothing.
+    run(lab, words, &["plan", "--select", &super::words::node(machine), "--detailed-exitcode"]).must_exit(0);
+    println!("{}: off to admitted in {:.1} s\n{}", super::words::node(machine), took.as_secs_f64(), said.out);
+    lab.pull_the_plug(machine);
+}
+
+/// By OpenSSH, not by us: the machine runs what the plan says, and did not come up from its disk.
+pub fn must_run_the_plan(lab: &Lab, machine: &Machine) {
+    let cmdline = lab.on_machine(machine, "cat /proc/cmdline").unwrap();
+    assert!(cmdline.contains("bringup.plan="), "{cmdline}");
+    assert!(cmdline.contains("bringup.image="), "{cmdline}");
+    assert!(!cmdline.contains("bringup-lab.from="), "{cmdline}");
+    assert_eq!(lab.on_machine(machine, "cat /sys/class/dmi/id/product_serial").unwrap(), machine.serial);
+}
+
+/// The journal and the pool both say that both accelerators work.
+pub fn must_be_admitted(lab: &Lab, words: &Words, machine: &Machine) {
+    let standing = standing(lab, words, machine);
+    assert_eq!(standing["phase"], "admitted", "{standing}");
+    let pool = run(lab, words, &["pool", "list", "--output", "json"]).must_exit(0).out;
+    assert!(pool.contains(&super::words::node(machine)), "{pool}");
+}
