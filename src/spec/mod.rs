@@ -41,7 +41,6 @@ mod grouped;
 mod identity;
 mod image;
 pub mod inventory;
-mod library;
 pub mod library;
 mod playbook;
 mod policy;
@@ -62,6 +61,7 @@ pub mod suggest;
 mod unit;
 pub mod why;
 mod words;
+pub mod yaml;
 
 pub use agree::{Gate, validate_words};
 pub use artifact::{ArtifactError, check as check_artifact};
