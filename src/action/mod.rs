@@ -1,13 +1,13 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
-// mod netboot;
+mod netboot;
 mod stack;
-// mod system;
-// mod target;
+mod system;
+mod target;
 
-// pub use netboot::Netboot;
+pub use netboot::Netboot;
 pub use stack::InstallStack;
-// pub use target::NetbootTarget;
+pub use target::NetbootTarget;
 
 use std::collections::BTreeMap;
 

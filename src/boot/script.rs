@@ -111,7 +111,8 @@ mod tests {
                 && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None)
             {
                 prop_assert_eq!(text.lines().count(), initrds + 7);
-                prop_assert!(!text.contains("${") && text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
+                let expands = text.contains("${");
+                prop_assert!(!expands && text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
                 let commands = ["#!ipxe", "echo ", "kernel ", "initrd ", "boot ", ":failed", "exit 1"];
                 prop_assert!(text.lines().all(|line| commands.iter().any(|c| line.starts_with(c))));
                 prop_assert_eq!(text.matches(" || ").count(), initrds + 2);
