@@ -1,12 +1,20 @@
 //! The command line: wires the rooms. The only room that prints or exits.
 
 pub mod diff;
+pub mod each;
+pub mod exec;
 pub mod failure;
 pub mod global;
 pub mod init;
 pub mod output;
+pub mod private_key;
+pub mod push;
 pub mod revision;
 pub mod schema;
+pub mod serve;
+pub mod shells;
+pub mod site;
+pub mod states;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -38,6 +46,9 @@ enum Verb {
     Init(init::Args),
     Schema(schema::Args),
     Diff(diff::Args),
+    Exec(exec::Args),
+    Push(push::Args),
+    Serve(serve::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
@@ -45,6 +56,9 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Init(args) => init::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
+        Verb::Exec(args) => exec::run(args, global).await,
+        Verb::Push(args) => push::run(args, global).await,
+        Verb::Serve(args) => serve::run(args, global).await,
     }
 }
 
