@@ -6,7 +6,10 @@ pub mod bench;
 pub mod bootserver;
 pub mod diff;
 pub mod events;
+pub mod each;
+pub mod exec;
 pub mod failure;
+pub mod gate_words;
 pub mod global;
 pub mod hands;
 pub mod init;
@@ -15,6 +18,8 @@ pub mod output;
 pub mod plan;
 pub mod progress;
 pub mod resume;
+pub mod private_key;
+pub mod push;
 pub mod revision;
 pub mod runner;
 pub mod schema;
@@ -22,6 +27,11 @@ pub mod secret;
 pub mod site;
 pub mod states;
 pub mod summary;
+pub mod sim;
+pub mod serve;
+pub mod shells;
+pub mod site;
+pub mod states;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -61,6 +71,10 @@ enum Verb {
     Status(account::StatusArgs),
     History(account::HistoryArgs),
     Report(account::ReportArgs),
+    Sim(sim::Args),
+    Exec(exec::Args),
+    Push(push::Args),
+    Serve(serve::Args),
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
@@ -76,6 +90,10 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
         Verb::Report(args) => account::report(&args, global),
+        Verb::Sim(args) => sim::run(args, global).await,
+        Verb::Exec(args) => exec::run(args, global).await,
+        Verb::Push(args) => push::run(args, global).await,
+        Verb::Serve(args) => serve::run(args, global).await,
     }
 }
 
