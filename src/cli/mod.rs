@@ -5,10 +5,11 @@ pub mod apply;
 pub mod bench;
 pub mod bootserver;
 pub mod diff;
-pub mod events;
 pub mod each;
+pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod gate;
 pub mod gate_words;
 pub mod global;
 pub mod hands;
@@ -16,22 +17,22 @@ pub mod init;
 pub mod look;
 pub mod output;
 pub mod plan;
-pub mod progress;
-pub mod resume;
+pub mod pool;
 pub mod private_key;
+pub mod progress;
 pub mod push;
+pub mod resume;
 pub mod revision;
 pub mod runner;
 pub mod schema;
 pub mod secret;
+pub mod serve;
+pub mod shells;
+pub mod sim;
 pub mod site;
 pub mod states;
 pub mod summary;
-pub mod sim;
-pub mod serve;
-pub mod shells;
-pub mod site;
-pub mod states;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ enum Verb {
     Release(resume::ReleaseArgs),
     Status(account::StatusArgs),
     History(account::HistoryArgs),
+    Verify(verify::Args),
+    Pool(pool::Args),
     Report(account::ReportArgs),
     Sim(sim::Args),
     Exec(exec::Args),
@@ -89,6 +92,8 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Release(args) => resume::release(args, global).await,
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
+        Verb::Verify(args) => verify::run(args, global).await,
+        Verb::Pool(args) => pool::run(args, global).await,
         Verb::Report(args) => account::report(&args, global),
         Verb::Sim(args) => sim::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
