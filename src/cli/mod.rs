@@ -33,9 +33,6 @@ pub mod site;
 pub mod states;
 pub mod summary;
 pub mod verify;
-pub mod sim;
-pub mod serve;
-pub mod shells;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
