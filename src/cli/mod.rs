@@ -10,6 +10,7 @@ pub mod each;
 pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod gate;
 pub mod gate_words;
 pub mod global;
 pub mod hands;
@@ -17,6 +18,7 @@ pub mod init;
 pub mod look;
 pub mod output;
 pub mod plan;
+pub mod pool;
 pub mod private_key;
 pub mod progress;
 pub mod push;
@@ -31,6 +33,7 @@ pub mod sim;
 pub mod site;
 pub mod states;
 pub mod summary;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -69,6 +72,8 @@ enum Verb {
     Release(resume::ReleaseArgs),
     Status(account::StatusArgs),
     History(account::HistoryArgs),
+    Verify(verify::Args),
+    Pool(pool::Args),
     Report(account::ReportArgs),
     Sim(sim::Args),
     Demo(demo::Args),
@@ -89,6 +94,8 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Release(args) => resume::release(args, global).await,
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
+        Verb::Verify(args) => verify::run(args, global).await,
+        Verb::Pool(args) => pool::run(args, global).await,
         Verb::Report(args) => account::report(&args, global),
         Verb::Demo(args) => demo::run(args, global).await,
         Verb::Sim(args) => sim::run(args, global).await,

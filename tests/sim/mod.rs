@@ -3,5 +3,6 @@
 mod rmcp_freeipmi;
 mod rmcp_ipmi_rs;
 mod rmcp_ipmitool;
+mod rmcp_replay;
 mod rmcp_rig;
 mod rmcp_wire;
