@@ -7,6 +7,10 @@ pub mod init;
 pub mod output;
 pub mod revision;
 pub mod schema;
+pub mod show;
+pub mod site;
+pub mod states;
+pub mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -36,6 +40,8 @@ struct Cli {
 enum Verb {
     // verbs: add one line each, in the order of contract.md
     Init(init::Args),
+    Validate(validate::Args),
+    Show(show::Args),
     Schema(schema::Args),
     Diff(diff::Args),
 }
@@ -43,6 +49,8 @@ enum Verb {
 async fn dispatch(verb: Verb, global: &Global) -> Result {
     match verb {
         Verb::Init(args) => init::run(args, global).await,
+        Verb::Validate(args) => validate::run(args, global).await,
+        Verb::Show(args) => show::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
     }

@@ -7,3 +7,4 @@ mod playbook;
 mod properties;
 mod schema;
 mod selecting;
+mod verbs;
