@@ -1,5 +1,8 @@
 //! Tests of `spec`: what a person who writes a wrong file is told, and that no input can make it panic.
 
+mod diff;
+mod examples;
+mod init;
 mod expansion;
 mod fixture;
 mod mistakes;
