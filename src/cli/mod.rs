@@ -26,6 +26,10 @@ pub mod resume;
 pub mod revision;
 pub mod runner;
 pub mod schema;
+pub mod show;
+pub mod site;
+pub mod states;
+pub mod validate;
 pub mod secret;
 pub mod serve;
 pub mod shells;
@@ -63,6 +67,8 @@ struct Cli {
 enum Verb {
     // verbs: add one line each, in the order of contract.md
     Init(init::Args),
+    Validate(validate::Args),
+    Show(show::Args),
     Schema(schema::Args),
     Diff(diff::Args),
     Plan(plan::Args),
@@ -85,6 +91,8 @@ enum Verb {
 async fn dispatch(verb: Verb, global: &Global) -> Result {
     match verb {
         Verb::Init(args) => init::run(args, global).await,
+        Verb::Validate(args) => validate::run(args, global).await,
+        Verb::Show(args) => show::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
         Verb::Plan(args) => plan::run(args, global).await,

@@ -10,3 +10,4 @@ mod playbook;
 mod properties;
 mod schema;
 mod selecting;
+mod verbs;
