@@ -16,7 +16,6 @@ pub struct Machine {
     pub uuid: String,
     pub serial: String,
     pub address: String,
-    pub bmc: String,
     pub certificate: String,
 }
 
@@ -110,6 +109,12 @@ impl Lab {
         self.script(&["kernels", &machine.number.to_string()]).lines().map(str::to_owned).collect()
     }
 
+    /// How many requests the machine's Redfish service has answered, by its own log.
+    pub fn redfish_requests(&self, machine: &Machine) -> usize {
+        let log = std::fs::read_to_string(self.state.join(format!("bmc/node{}/log", machine.number))).unwrap();
+        log.lines().filter(|line| line.contains(" HTTP/1.")).count()
+    }
+
     /// Cuts the machine's power behind the BMC's back.
     pub fn pull_the_plug(&self, machine: &Machine) {
         self.script(&["power", &machine.number.to_string(), "off"]);
@@ -159,7 +164,7 @@ impl Lab {
 
 fn machine(line: &str) -> Machine {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    let [name, mac, uuid, serial, address, bmc, certificate] = words.try_into().unwrap();
+    let [name, mac, uuid, serial, address, _bmc, certificate] = words.try_into().unwrap();
     let number = name.trim_start_matches("node").parse().unwrap();
-    Machine { number, mac, uuid, serial, address, bmc, certificate }
+    Machine { number, mac, uuid, serial, address, certificate }
 }
