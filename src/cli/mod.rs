@@ -30,8 +30,6 @@ pub mod summary;
 pub mod sim;
 pub mod serve;
 pub mod shells;
-pub mod site;
-pub mod states;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

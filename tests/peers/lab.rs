@@ -91,9 +91,14 @@ impl Lab {
         &self.machines
     }
 
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.script);
+        command.args(arguments).env("NS", &self.namespace).env("STATE", &self.state).stdin(Stdio::null());
+        command
+    }
+
     fn script(&self, arguments: &[&str]) -> String {
-        let output =
-            Command::new(&self.script).args(arguments).env("NS", &self.namespace).env("STATE", &self.state).output().unwrap();
+        let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "lab.sh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -115,9 +120,10 @@ impl Lab {
         log.lines().filter(|line| line.contains(" HTTP/1.")).count()
     }
 
-    /// Cuts the machine's power behind the BMC's back.
-    pub fn pull_the_plug(&self, machine: &Machine) {
-        self.script(&["power", &machine.number.to_string(), "off"]);
+    /// Cuts the machine's power behind the BMC's back when the test ends, however it ends.
+    #[must_use]
+    pub fn unplug_at_the_end<'a>(&'a self, machine: &'a Machine) -> Unplug<'a> {
+        Unplug { lab: self, machine }
     }
 
     /// What a command on the machine prints, by OpenSSH with the image's host key pinned.
@@ -159,6 +165,21 @@ impl Lab {
         let text = String::from_utf8_lossy(&bytes).replace('\u{1b}', "");
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+/// Leaves a machine off.
+#[derive(Debug)]
+pub struct Unplug<'a> {
+    lab: &'a Lab,
+    machine: &'a Machine,
+}
+
+impl Drop for Unplug<'_> {
+    fn drop(&mut self) {
+        // A machine that is off already makes the script fail, which is as good.
+        let number = self.machine.number.to_string();
+        drop(self.lab.command(&["power", &number, "off"]).output());
     }
 }
 
