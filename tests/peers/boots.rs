@@ -17,6 +17,7 @@ fn ipmi_plan_apply_boots_a_real_machine() {
 }
 
 fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
+    let _off = lab.unplug_at_the_end(machine);
     let (starts, kernels) = (lab.starts(machine), lab.kernels(machine).len());
     plan(lab, words, machine);
     let began = std::time::Instant::now();
@@ -30,7 +31,6 @@ fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
     // Everything is as planned: planning again changes nothing.
     run(lab, words, &["plan", "--select", &super::words::node(machine), "--detailed-exitcode"]).must_exit(0);
     println!("{}: off to admitted in {:.1} s\n{}", super::words::node(machine), took.as_secs_f64(), said.out);
-    lab.pull_the_plug(machine);
 }
 
 /// By OpenSSH, not by us: the machine runs what the plan says, and did not come up from its disk.

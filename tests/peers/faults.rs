@@ -14,6 +14,7 @@ fn lost_override_is_caught() {
     let Some((lab, _turn)) = lab::need("lost_override_is_caught") else { return };
     let (machine, words) = (lab.machine(4), Words::write(lab, &[]));
     let starts = lab.starts(machine);
+    let _off = lab.unplug_at_the_end(machine);
     let told = must_fail(lab, machine, &words);
     assert!(told.contains("set the boot override"), "{told}");
     assert_eq!(lab.starts(machine), starts, "powered on though the override was seen lost");
@@ -27,6 +28,7 @@ fn a_fall_through_to_the_disk_is_caught() {
     let (machine, words) = (lab.machine(6), Words::write(lab, &[]));
     // Firmware takes more than a minute to give the network up.
     words.change("playbooks/lab.yaml", "boot_deadline: 5m", "boot_deadline: 12m");
+    let _off = lab.unplug_at_the_end(machine);
     let told = must_fail(lab, machine, &words);
     assert!(told.contains("does not carry the plan's mark"), "{told}");
     must_come_from(lab, machine, "disk");
@@ -37,6 +39,7 @@ fn a_fall_through_to_the_disk_is_caught() {
 fn a_boot_that_somebody_else_answered_is_caught() {
     let Some((lab, _turn)) = lab::need("a_boot_that_somebody_else_answered_is_caught") else { return };
     let (machine, words) = (lab.machine(5), Words::write(lab, &[]));
+    let _off = lab.unplug_at_the_end(machine);
     let told = must_fail(lab, machine, &words);
     assert!(told.contains("does not carry the plan's mark"), "{told}");
     must_come_from(lab, machine, "elsewhere");
@@ -45,7 +48,6 @@ fn a_boot_that_somebody_else_answered_is_caught() {
 fn must_come_from(lab: &Lab, machine: &Machine, from: &str) {
     let cmdline = lab.on_machine(machine, "cat /proc/cmdline").unwrap();
     assert!(cmdline.contains(&format!("bringup-lab.from={from}")), "{cmdline}");
-    lab.pull_the_plug(machine);
 }
 
 /// Plans and applies; one node fails, which the playbook's budget allows. Gives everything that was told about it.
@@ -79,6 +81,7 @@ fn kill_nine_after_the_kernel_started_then_resume() {
 }
 
 fn killed_and_resumed(lab: &Lab, machine: &Machine, words: &Words, what: &str, moment: &dyn Fn() -> bool) {
+    let _off = lab.unplug_at_the_end(machine);
     let (starts, kernels) = (lab.starts(machine), lab.kernels(machine).len());
     plan(lab, words, machine);
     let mut apply = start(lab, words, &["apply", "plan.json", "--yes"]);
@@ -93,5 +96,4 @@ fn killed_and_resumed(lab: &Lab, machine: &Machine, words: &Words, what: &str, m
     must_run_the_plan(lab, machine);
     must_be_admitted(lab, words, machine);
     println!("{}: killed while waiting for {what}, then resumed\n{}", node(machine), resumed.out);
-    lab.pull_the_plug(machine);
 }

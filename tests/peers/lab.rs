@@ -16,7 +16,6 @@ pub struct Machine {
     pub uuid: String,
     pub serial: String,
     pub address: String,
-    pub bmc: String,
     pub certificate: String,
 }
 
@@ -92,9 +91,14 @@ impl Lab {
         &self.machines
     }
 
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.script);
+        command.args(arguments).env("NS", &self.namespace).env("STATE", &self.state).stdin(Stdio::null());
+        command
+    }
+
     fn script(&self, arguments: &[&str]) -> String {
-        let output =
-            Command::new(&self.script).args(arguments).env("NS", &self.namespace).env("STATE", &self.state).output().unwrap();
+        let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "lab.sh {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -110,9 +114,16 @@ impl Lab {
         self.script(&["kernels", &machine.number.to_string()]).lines().map(str::to_owned).collect()
     }
 
-    /// Cuts the machine's power behind the BMC's back.
-    pub fn pull_the_plug(&self, machine: &Machine) {
-        self.script(&["power", &machine.number.to_string(), "off"]);
+    /// How many requests the machine's Redfish service has answered, by its own log.
+    pub fn redfish_requests(&self, machine: &Machine) -> usize {
+        let log = std::fs::read_to_string(self.state.join(format!("bmc/node{}/log", machine.number))).unwrap();
+        log.lines().filter(|line| line.contains(" HTTP/1.")).count()
+    }
+
+    /// Cuts the machine's power behind the BMC's back when the test ends, however it ends.
+    #[must_use]
+    pub fn unplug_at_the_end<'a>(&'a self, machine: &'a Machine) -> Unplug<'a> {
+        Unplug { lab: self, machine }
     }
 
     /// What a command on the machine prints, by OpenSSH with the image's host key pinned.
@@ -157,9 +168,24 @@ impl Lab {
     }
 }
 
+/// Leaves a machine off.
+#[derive(Debug)]
+pub struct Unplug<'a> {
+    lab: &'a Lab,
+    machine: &'a Machine,
+}
+
+impl Drop for Unplug<'_> {
+    fn drop(&mut self) {
+        // A machine that is off already makes the script fail, which is as good.
+        let number = self.machine.number.to_string();
+        drop(self.lab.command(&["power", &number, "off"]).output());
+    }
+}
+
 fn machine(line: &str) -> Machine {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    let [name, mac, uuid, serial, address, bmc, certificate] = words.try_into().unwrap();
+    let [name, mac, uuid, serial, address, _bmc, certificate] = words.try_into().unwrap();
     let number = name.trim_start_matches("node").parse().unwrap();
-    Machine { number, mac, uuid, serial, address, bmc, certificate }
+    Machine { number, mac, uuid, serial, address, certificate }
 }

@@ -4,5 +4,6 @@
 mod boots;
 mod faults;
 mod lab;
+mod trust;
 mod verbs;
 mod words;
