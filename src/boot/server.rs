@@ -22,6 +22,7 @@ use super::answer::{Method, Reply, Request, answer};
 use super::body::{self, Body};
 use super::grant::{Stage, now_ms};
 use super::stall::Stall;
+use super::store::shown;
 use super::grants::Grants;
 use crate::model::NodeId;
 
@@ -68,7 +69,7 @@ impl Seen {
     }
 
     pub(super) fn refused(from: IpAddr, grant: Option<String>, node: Option<NodeId>, why: String) -> Self {
-        Self { from, grant, node, stage: Stage::Refused, bytes: 0, of: 0, why: why.escape_debug().take(500).collect() }
+        Self { from, grant, node, stage: Stage::Refused, bytes: 0, of: 0, why: shown(&why) }
     }
 }
 

@@ -309,7 +309,7 @@ pub(super) struct Line<'a> {
 
 impl Line<'_> {
     pub(super) fn write(&self, tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
-        let detail: String = self.detail.escape_debug().take(300).collect();
+        let detail = shown(self.detail);
         tx.prepare_cached("INSERT INTO noted (at_ms, grant_id, node, stage, peer, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
             params![
                 now_ms,
@@ -322,4 +322,10 @@ impl Line<'_> {
         )?;
         Ok(())
     }
+}
+
+/// Fit for a terminal: quotes stay, everything that does not print is escaped.
+pub(super) fn shown(text: &str) -> String {
+    let fit = |c: char| if matches!(c, '\'' | '"') { c.to_string() } else { c.escape_debug().to_string() };
+    text.chars().take(300).map(fit).collect()
 }

@@ -1,0 +1,115 @@
+//! Does one thing on many nodes by SSH, so many at once, and gathers what became of it. Shared by `exec` and `push`.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+
+use super::failure::{Exit, Failure, Result};
+use super::global::Global;
+use super::output::escape;
+use super::shells::NodeShells;
+use super::site;
+use crate::model::NodeId;
+use crate::shell::{FirstContact, Shell, ShellError, ShellTrouble};
+use crate::spec::fold;
+
+/// Flags of the verbs that go to nodes by SSH.
+#[derive(Debug, clap::Args)]
+pub struct Reach {
+    /// Most nodes at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub at_once: u16,
+    /// Believe the host key of a node for which none is recorded, and print it
+    #[arg(long)]
+    pub accept_new: bool,
+}
+
+/// What became of each node.
+pub struct Gathered<T> {
+    /// By node.
+    pub nodes: BTreeMap<NodeId, std::result::Result<T, ShellError>>,
+    /// Host keys that were believed at first contact.
+    pub new_keys: BTreeMap<NodeId, String>,
+}
+
+/// Visits every selected node.
+///
+/// # Errors
+/// The inventory, the selection or a private key; no node was touched.
+pub async fn visit<T, F>(
+    global: &Global,
+    expr: &str,
+    reach: &Reach,
+    visit: impl Fn(Arc<dyn Shell>) -> F,
+) -> Result<Gathered<T>>
+where
+    F: Future<Output = std::result::Result<T, ShellError>>,
+{
+    let inventory = site::inventory(global)?.inventory;
+    let selected = site::select(global, &inventory, Some(expr))?;
+    let first = if reach.accept_new { FirstContact::Accept } else { FirstContact::Refuse };
+    let shells = NodeShells::new(std::collections::BTreeSet::new(), first);
+    let mut opened = Vec::new();
+    for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
+        opened.push((node, shells.shell(node)?));
+    }
+    let (shells, visit) = (&shells, &visit);
+    let done: Vec<_> = futures_util::stream::iter(opened)
+        .map(|(node, shell)| async move {
+            let result = visit(Arc::clone(&shell)).await;
+            let new_key = if node.ssh.host_keys.is_empty() { shell.host_key() } else { None };
+            shells.leave(&node.id).await;
+            (node.id.clone(), result, new_key)
+        })
+        .buffer_unordered(reach.at_once.into())
+        .collect()
+        .await;
+    let mut gathered = Gathered { nodes: BTreeMap::new(), new_keys: BTreeMap::new() };
+    for (id, result, new_key) in done {
+        gathered.new_keys.extend(new_key.map(|key| (id.clone(), key)));
+        gathered.nodes.insert(id, result);
+    }
+    for (node, key) in &gathered.new_keys {
+        global.talk(format!("first contact with {node}: believed {key}; record it as its ssh host key"));
+    }
+    Ok(gathered)
+}
+
+/// An error with its causes on one line, safe for a terminal.
+#[must_use]
+pub fn chain(error: &ShellError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    escape(&text).replace('\n', " · ")
+}
+
+/// Nodes that share an answer, as `a001-s[01-04] (4)`.
+#[must_use]
+pub fn title(nodes: &[&NodeId]) -> String {
+    format!("{} ({})", fold(nodes.iter().map(|n| n.as_str())), nodes.len())
+}
+
+/// The exit code of a visit: 0, 4 when some failed, 10 when no node could be reached at all.
+///
+/// # Errors
+/// No node was reached.
+pub fn verdict<T>(gathered: &Gathered<T>, failed: usize) -> Result {
+    let not_reached = |e: &ShellError| matches!(e.kind, ShellTrouble::Unreachable | ShellTrouble::Credentials | ShellTrouble::HostKey { .. } | ShellTrouble::TimedOut);
+    let untouched = gathered.nodes.values().all(|r| r.as_ref().err().is_some_and(not_reached));
+    if untouched && !gathered.nodes.is_empty() {
+        let host_key = gathered.nodes.values().any(|r| matches!(r, Err(ShellError { kind: ShellTrouble::HostKey { .. }, .. })));
+        let failure = Failure::new(Exit::UNREACHABLE, "no node could be reached");
+        return Err(if host_key {
+            failure.hint("compare the host keys with the nodes' own, then record them, or give --accept-new for nodes without one")
+        } else {
+            failure.hint("bringup bmc info SELECT shows whether the nodes have power")
+        });
+    }
+    Ok(if failed > 0 { Exit::SOME_FAILED } else { Exit::DONE })
+}

@@ -1,0 +1,93 @@
+//! `bringup serve`: the boot server, until it is told to stop. It serves what `apply` grants and nothing else.
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Exit, Failure, Result};
+use super::global::{Global, now_ms};
+use super::output::Format;
+use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
+
+/// Serve iPXE scripts and images to nodes under single-use grants
+#[derive(Debug, clap::Args)]
+#[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
+    DHCP and TFTP are not part of this version.\n\nExample:\n  bringup serve --listen 10.77.0.1:8088")]
+pub struct Args {
+    /// Address and port
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
+    pub listen: SocketAddr,
+    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`
+    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
+    pub loaders: std::path::PathBuf,
+}
+
+/// Why the address cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("listen on {address}")]
+struct Listen {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// The address or the grants cannot be had.
+pub async fn run(args: Args, global: &Global) -> Result {
+    let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
+    let bound = tokio::net::TcpListener::bind(args.listen).await.and_then(|l| l.local_addr().map(|at| (l, at)));
+    let (listener, address) = bound.map_err(|source| {
+        Failure::new(Exit::ERROR, Listen { address: args.listen, source }).hint("is another boot server running? --listen takes another address")
+    })?;
+    let (log, stop) = (BootLog::default(), CancellationToken::new());
+    let mut seen = log.watch();
+    let options = ServeOptions { loaders: args.loaders, log };
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
+    global.talk(format!("serving on http://{address}; Ctrl-C stops"));
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            heard = seen.recv() => match heard {
+                Ok(seen) => line(global, &seen),
+                Err(RecvError::Lagged(lost)) => global.talk(format!("{lost} lines were not printed; the grants have them all")),
+                Err(RecvError::Closed) => break,
+            },
+        }
+    }
+    stop.cancel();
+    // The second signal does not wait for the transfers under way.
+    tokio::select! {
+        ended = server => ended?,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    while let Ok(seen) = seen.try_recv() {
+        line(global, &seen);
+    }
+    global.talk("stopped");
+    Ok(Exit::DONE)
+}
+
+fn line(global: &Global, seen: &Seen) {
+    let node = seen.node.as_ref().map_or("-", |n| n.as_str());
+    if matches!(global.out.format, Format::Json | Format::Ndjson) {
+        let value = json!({
+            "format_version": 1, "at_ms": now_ms(), "from": seen.from, "node": seen.node, "grant": seen.grant,
+            "stage": seen.stage, "bytes": seen.bytes, "of": seen.of, "why": seen.why,
+        });
+        return global.out.line(value.to_string());
+    }
+    let grant = seen.grant.as_deref().unwrap_or("-");
+    let what = match seen.stage {
+        Stage::Refused => format!("refused: {}", seen.why),
+        stage if seen.bytes < seen.of => format!("{stage} {} of {} bytes", seen.bytes, seen.of),
+        stage => format!("{stage} {} bytes", seen.bytes),
+    };
+    global.out.line(format!("{} {node} {grant} {what}", seen.from));
+}
