@@ -6,3 +6,4 @@ mod machine;
 mod redfish;
 mod rom;
 mod site;
+mod whole;
