@@ -34,8 +34,6 @@ pub mod secret;
 pub mod serve;
 pub mod shells;
 pub mod sim;
-pub mod site;
-pub mod states;
 pub mod summary;
 pub mod verify;
 

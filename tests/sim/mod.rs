@@ -6,3 +6,12 @@ mod rmcp_ipmitool;
 mod rmcp_replay;
 mod rmcp_rig;
 mod rmcp_wire;
+//! Tests of `sim`: the automaton by itself, then each server under clients that other people wrote.
+
+mod farm;
+mod login;
+mod machine;
+mod redfish;
+mod rom;
+mod site;
+mod whole;
