@@ -35,10 +35,17 @@ pub(super) enum Method {
 
 /// What is sent back. For `Head` the body is left out, its length is told.
 pub(super) enum Reply {
-    Text { status: u16, kind: &'static str, text: String, seen: Option<Seen> },
+    Text {
+        status: u16,
+        kind: &'static str,
+        text: String,
+        seen: Option<Seen>,
+    },
     File(Box<Sending>),
     /// 416.
-    OutsideRange { length: u64 },
+    OutsideRange {
+        length: u64,
+    },
 }
 
 /// A file on its way.

@@ -44,13 +44,7 @@ pub(super) struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
 
 impl Stamp {
     pub(super) fn of(about: &Metadata) -> Self {
-        Self(
-            about.dev(),
-            about.ino(),
-            about.len(),
-            (about.mtime(), about.mtime_nsec()),
-            (about.ctime(), about.ctime_nsec()),
-        )
+        Self(about.dev(), about.ino(), about.len(), (about.mtime(), about.mtime_nsec()), (about.ctime(), about.ctime_nsec()))
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params}
 
 use super::grant::{GrantSpec, Stage, Token};
 use super::route::{Claims, Which};
-use super::store::{BootError, Store, Line, expire};
+use super::store::{BootError, Line, Store, expire};
 use crate::model::{Artifact, Mac, NodeId};
 
 /// How often a ROM that fetched the script and then nothing may fetch it, the first time included.
@@ -126,7 +126,10 @@ impl Store {
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
-                tx.execute("UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1", params![id, from.to_string()])?;
+                tx.execute(
+                    "UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1",
+                    params![id, from.to_string()],
+                )?;
                 // A retry gets files of its own; those of the script before it are shut.
                 tx.execute("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'", [id])?;
                 tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
@@ -137,7 +140,13 @@ impl Store {
     }
 
     /// The loader: for an open grant, as often as the firmware likes.
-    pub(super) fn loader(&self, token: &Token, look: bool, from: IpAddr, now_ms: i64) -> Result<Result<GrantSpec, Refusal>, BootError> {
+    pub(super) fn loader(
+        &self,
+        token: &Token,
+        look: bool,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Result<GrantSpec, Refusal>, BootError> {
         let answer = self.ask(from, now_ms, |tx| {
             let Some(held) = grant_of(tx, token, "script")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));

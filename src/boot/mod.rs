@@ -7,8 +7,8 @@
 //! It never serves a path that a request names, never serves a file whose SHA-256 is not the grant's, and knows neither DHCP nor TFTP.
 
 mod answer;
-mod ask;
 mod artifact;
+mod ask;
 mod body;
 mod fetch;
 mod grant;

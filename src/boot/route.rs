@@ -196,7 +196,9 @@ mod tests {
         for end in ["../../../etc/passwd", "initrd/../kernel", "initrd/-1", "initrd/", "initrd/+1", "kernel/", "%2e%2e/kernel"] {
             assert!(route(&format!("/g/{TOKEN}/{end}"), None).is_err(), "{end}");
         }
-        for query in ["mac=zz", "serial=x", "mac=52-54-00-aa-00-01&mac=52-54-00-aa-00-02", "mac=52-54-00-aa-00-01&serial=%0a", "mac=%"] {
+        for query in
+            ["mac=zz", "serial=x", "mac=52-54-00-aa-00-01&mac=52-54-00-aa-00-02", "mac=52-54-00-aa-00-01&serial=%0a", "mac=%"]
+        {
             assert!(matches!(route("/boot.ipxe", Some(query)), Err(NotUnderstood::Bad(_))), "{query}");
         }
         assert!(route("/boot.ipxe", Some(&"a=b&".repeat(400))).is_err());

@@ -50,7 +50,9 @@ pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Opt
     for n in 0..spec.initrd.len() {
         text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
     }
-    text.push_str("boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n");
+    text.push_str(
+        "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
+    );
     Some(text)
 }
 

@@ -77,8 +77,11 @@ pub async fn run(args: Args, global: &Global) -> Result {
 fn load(word: &str, global: &Global) -> Result<Loaded> {
     let path = Path::new(word);
     if path.is_file() {
-        return Err(Failure::new(Exit::USAGE, format!("{} is a file; this version compares folders and git revisions", escape(word)))
-            .hint("to compare a plan with the world: bringup apply FILE refuses it when it is stale"));
+        return Err(Failure::new(
+            Exit::USAGE,
+            format!("{} is a file; this version compares folders and git revisions", escape(word)),
+        )
+        .hint("to compare a plan with the world: bringup apply FILE refuses it when it is stale"));
     }
     let (root, copy, label) = if path.is_dir() {
         (path.to_owned(), None, format!("{}/", word.trim_end_matches('/')))
@@ -92,7 +95,8 @@ fn load(word: &str, global: &Global) -> Result<Loaded> {
         global.out.complain(shown.replace(&format!("{}/", root.display()), &label));
         Failure::new(Exit::INVALID, format!("{}: {} mistakes in this inventory", escape(word), found.errors()))
     })?;
-    let name = copy.as_ref().map_or_else(|| word.to_owned(), |c| format!("{word} ({})", c.commit.chars().take(12).collect::<String>()));
+    let name =
+        copy.as_ref().map_or_else(|| word.to_owned(), |c| format!("{word} ({})", c.commit.chars().take(12).collect::<String>()));
     Ok(Loaded { inventory, root, label, name: escape(&name), _copy: copy })
 }
 

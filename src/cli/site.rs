@@ -103,6 +103,7 @@ pub fn select(global: &Global, inventory: &Inventory, expr: Option<&str>) -> Res
     let states = super::states::phases(global);
     let fact = |node: &NodeId, key: &str| if key == "state" { states.get(node).cloned() } else { None };
     spec::select(expr, inventory, &fact).map_err(|error| {
-        Failure::new(Exit::USAGE, error).hint("try `a[001-010]-s*`, `rack=a017 & accel=nvidia - label:hold` or `state=quarantined`")
+        Failure::new(Exit::USAGE, error)
+            .hint("try `a[001-010]-s*`, `rack=a017 & accel=nvidia - label:hold` or `state=quarantined`")
     })
 }

@@ -19,12 +19,8 @@ const TCP: Duration = Duration::from_secs(5);
 const STAGE: Duration = Duration::from_secs(20);
 
 /// AES-GCM first: half the CPU of ChaCha20 where AES-NI exists (measured for `reference/crates.md` §3).
-const CIPHERS: [russh::cipher::Name; 4] = [
-    russh::cipher::AES_256_GCM,
-    russh::cipher::AES_128_GCM,
-    russh::cipher::CHACHA20_POLY1305,
-    russh::cipher::AES_256_CTR,
-];
+const CIPHERS: [russh::cipher::Name; 4] =
+    [russh::cipher::AES_256_GCM, russh::cipher::AES_128_GCM, russh::cipher::CHACHA20_POLY1305, russh::cipher::AES_256_CTR];
 
 /// Connects and logs in.
 pub(super) async fn connect(options: &SshOptions, trust: &Arc<Trust>) -> Result<Handle<Guard>, ShellError> {

@@ -36,7 +36,13 @@ pub(super) fn open(artifact: &Artifact) -> Result<(std::fs::File, u64), LocalErr
     if !about.is_file() {
         return Err(LocalError::NotAFile);
     }
-    let stamp = (about.dev(), about.ino(), about.len(), nanos(about.mtime(), about.mtime_nsec()), nanos(about.ctime(), about.ctime_nsec()));
+    let stamp = (
+        about.dev(),
+        about.ino(),
+        about.len(),
+        nanos(about.mtime(), about.mtime_nsec()),
+        nanos(about.ctime(), about.ctime_nsec()),
+    );
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner).get(&stamp).cloned();
     let found = match known {
         Some(found) => found,
@@ -50,7 +56,11 @@ pub(super) fn open(artifact: &Artifact) -> Result<(std::fs::File, u64), LocalErr
             found
         }
     };
-    if found == artifact.sha256 { Ok((file, about.len())) } else { Err(LocalError::Digest { found, want: artifact.sha256.clone() }) }
+    if found == artifact.sha256 {
+        Ok((file, about.len()))
+    } else {
+        Err(LocalError::Digest { found, want: artifact.sha256.clone() })
+    }
 }
 
 fn nanos(seconds: i64, nanos: i64) -> i64 {

@@ -57,10 +57,18 @@ pub(super) async fn push(shell: &SshShell, artifact: &Artifact, to: &str, mode: 
         // The end was not heard. Looking settles it; nothing is sent twice.
         None if sent.heard.signal.is_none() => match is_there(shell, &artifact.sha256, to, mode, patience).await? {
             Some(true) => Ok(Pushed::Sent { bytes: sent.bytes }),
-            Some(false) => Err(ShellError::new(doing, ShellTrouble::Unreachable, "the connection was lost, and the file is not in place")),
-            None => Err(ShellError::new(doing, ShellTrouble::Unreachable, "the connection was lost; whether the file is in place is not known")),
+            Some(false) => {
+                Err(ShellError::new(doing, ShellTrouble::Unreachable, "the connection was lost, and the file is not in place"))
+            }
+            None => Err(ShellError::new(
+                doing,
+                ShellTrouble::Unreachable,
+                "the connection was lost; whether the file is in place is not known",
+            )),
         },
-        _ if sent.digest.as_ref().is_some_and(|digest| *digest != artifact.sha256) => Err(bad("it changed while it was sent".into())),
+        _ if sent.digest.as_ref().is_some_and(|digest| *digest != artifact.sha256) => {
+            Err(bad("it changed while it was sent".into()))
+        }
         exit => {
             let end = exit.map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit {code}"));
             Err(ShellError::new(doing, ShellTrouble::Refused, format!("{end}: {}", escape::shown(&sent.heard.stderr))))
@@ -85,7 +93,13 @@ fn check_target(to: &str) -> Result<(), &'static str> {
 }
 
 /// `Some(true)`: there with this digest and mode. `None`: the node did not say.
-async fn is_there(shell: &SshShell, digest: &Digest, to: &str, mode: u32, patience: Duration) -> Result<Option<bool>, ShellError> {
+async fn is_there(
+    shell: &SshShell,
+    digest: &Digest,
+    to: &str,
+    mode: u32,
+    patience: Duration,
+) -> Result<Option<bool>, ShellError> {
     let deadline = u32::try_from(patience.as_secs()).unwrap_or(u32::MAX);
     let probe = Probe { limit_bytes: 4096, ..Probe::new("push-look", ["sh", "-c", LOOK, "bringup", to]).within(deadline) };
     let Answer::Output(output) = run(shell, &probe).await? else { return Ok(None) };
@@ -102,7 +116,13 @@ struct Sent {
     digest: Option<Digest>,
 }
 
-async fn send(shell: &SshShell, argv: &[String], file: std::fs::File, patience: Duration, doing: &str) -> Result<Sent, ShellError> {
+async fn send(
+    shell: &SshShell,
+    argv: &[String],
+    file: std::fs::File,
+    patience: Duration,
+    doing: &str,
+) -> Result<Sent, ShellError> {
     let command = quote::quote(argv).map_err(|error| ShellError::new(doing, ShellTrouble::Refused, error.to_string()))?;
     let line = shell.line().await?;
     let (channel, _kept) = line.into_parts();
@@ -151,8 +171,12 @@ async fn send(shell: &SshShell, argv: &[String], file: std::fs::File, patience: 
     // Ends the far command's input early; what it has is too short, so it removes it.
     drop(timeout(Duration::from_secs(1), writer.close()).await);
     match trouble {
-        None | Some(Feed::Lost) => Ok(Sent { heard, bytes, digest: all_sent.then(|| Digest::from_bytes(&hasher.finalize().into())) }),
-        Some(Feed::Stalled) => Err(ShellError::new(doing, ShellTrouble::TimedOut, format!("no progress for {} s", patience.as_secs()))),
+        None | Some(Feed::Lost) => {
+            Ok(Sent { heard, bytes, digest: all_sent.then(|| Digest::from_bytes(&hasher.finalize().into())) })
+        }
+        Some(Feed::Stalled) => {
+            Err(ShellError::new(doing, ShellTrouble::TimedOut, format!("no progress for {} s", patience.as_secs())))
+        }
         Some(Feed::Read(error)) => Err(ShellError {
             doing: doing.to_owned(),
             seen: "the local file cannot be read to its end".into(),

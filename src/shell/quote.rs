@@ -20,8 +20,8 @@ const LONGEST: usize = 120 << 10;
 
 /// Words that a shell reads as grammar when they stand first (POSIX.1-2017 XCU 2.4, and bash's additions).
 const KEYWORDS: [&str; 20] = [
-    "case", "coproc", "do", "done", "elif", "else", "esac", "exec", "fi", "for", "function", "if", "in", "select", "then", "time",
-    "trap", "until", "while", "alias",
+    "case", "coproc", "do", "done", "elif", "else", "esac", "exec", "fi", "for", "function", "if", "in", "select", "then",
+    "time", "trap", "until", "while", "alias",
 ];
 
 /// Quotes a vector for a POSIX shell.

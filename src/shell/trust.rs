@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
-use russh::keys::PublicKeyOrCertificate;
 use russh::keys::HashAlg;
+use russh::keys::PublicKeyOrCertificate;
 
 /// What to do when no host key is recorded for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

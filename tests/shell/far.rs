@@ -1,8 +1,8 @@
 //! A real SSH server for one test, with its own keys, configuration and log; gone when the test ends.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::PermissionsExt;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};

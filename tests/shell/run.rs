@@ -36,10 +36,7 @@ fn commands_end_to_end(far: &Far) {
         // Standard input is empty, so a program that reads it ends.
         assert_eq!(output(shell.run(&sh("cat; echo end")).await.unwrap()).stdout, b"end\n");
         assert_eq!(output(shell.run(&Probe::new("none", ["no-such-program-here"])).await.unwrap()).exit, 127);
-        assert_eq!(
-            shell.boot_id().await.unwrap(),
-            std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim()
-        );
+        assert_eq!(shell.boot_id().await.unwrap(), std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
         // Two megabytes come whole.
         let big = output(shell.run(&sh("head -c 2000000 /dev/zero")).await.unwrap());
         assert_eq!((big.exit, big.stdout.len()), (0, 2_000_000));
