@@ -28,7 +28,9 @@ pub struct HistoryArgs {}
 
 /// Reports on a run from its journal alone
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup report run-20261122-161500-04d2 -o md > run.md\n  bringup report --state copied-journal.db -o json")]
+#[command(
+    after_help = "Example:\n  bringup report run-20261122-161500-04d2 -o md > run.md\n  bringup report --state copied-journal.db -o json"
+)]
 pub struct ReportArgs {
     /// Run; the newest when left out
     #[arg(value_name = "RUN")]

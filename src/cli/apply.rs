@@ -44,7 +44,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let lock = runner::lock(global).await?;
     unfinished(global)?;
     let site = site(global)?;
-    let hands = Arc::new(Hands::new(&site.inventory, &site.playbook, &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let plan = match &args.file {
         Some(file) => {
             let plan = read(file)?;
@@ -104,7 +104,8 @@ fn read(file: &Path) -> Result<Plan> {
         return Err(Failure::new(Exit::INVALID, format!("{shown}: plan format {found}, and this version does {PLAN_FORMAT}"))
             .hint("make the plan again with `bringup plan --out FILE`"));
     }
-    let plan: Plan = serde_json::from_value(value).map_err(|e| Failure::new(Exit::INVALID, format!("{shown}: this is not a plan: {e}")))?;
+    let plan: Plan =
+        serde_json::from_value(value).map_err(|e| Failure::new(Exit::INVALID, format!("{shown}: this is not a plan: {e}")))?;
     if crate::rollout::name(&plan)? != plan.id {
         return Err(Failure::new(Exit::STALE, format!("{shown}: the plan was changed after it was made"))
             .hint("make the plan again with `bringup plan --out FILE`"));

@@ -38,8 +38,11 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
             }
             Err(boot::AskError::Silent) => {
                 let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-                    Failure::new(Exit::UNREACHABLE, format!("no boot server answers at {url}, and it cannot be started here: {error}"))
-                        .hint(format!("on the machine that owns {}: bringup serve --listen {address}", address.ip()))
+                    Failure::new(
+                        Exit::UNREACHABLE,
+                        format!("no boot server answers at {url}, and it cannot be started here: {error}"),
+                    )
+                    .hint(format!("on the machine that owns {}: bringup serve --listen {address}", address.ip()))
                 })?;
                 global.talk(format!("boot server {url} runs inside this process"));
                 let (grants, stop) = (grants.clone(), servers.stop.clone());
@@ -61,11 +64,8 @@ fn urls(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
 
 fn address(url: &str) -> Result<SocketAddr> {
     let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    authority
-        .parse()
-        .or_else(|_| format!("{authority}:80").parse())
-        .map_err(|_| {
-            Failure::new(Exit::INVALID, format!("the boot server `{url}` is not of the form http://ADDRESS:PORT"))
-                .hint("set boot.server in site.yaml to the address at which nodes reach this machine")
-        })
+    authority.parse().or_else(|_| format!("{authority}:80").parse()).map_err(|_| {
+        Failure::new(Exit::INVALID, format!("the boot server `{url}` is not of the form http://ADDRESS:PORT"))
+            .hint("set boot.server in site.yaml to the address at which nodes reach this machine")
+    })
 }

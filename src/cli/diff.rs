@@ -91,9 +91,10 @@ fn load(word: &str, global: &Global) -> Result<Loaded> {
     };
     // Words are compared, not their validity today: an override that has expired since must not hide the rest.
     let inventory = load_inventory(&root, "0001-01-01").map_err(|found| {
-        let shown = found.render(global.out.colour_err);
-        global.out.complain(shown.replace(&format!("{}/", root.display()), &label));
-        Failure::new(Exit::INVALID, format!("{}: {} mistakes in this inventory", escape(word), found.errors()))
+        // A checkout is gone when this is read: its files are named by their revision.
+        let named = |text: String| text.replace(&format!("{}/", root.display()), &label);
+        global.out.complain(named(found.render(global.out.colour_err)));
+        Failure::new(Exit::INVALID, named(found.to_string()))
     })?;
     let name =
         copy.as_ref().map_or_else(|| word.to_owned(), |c| format!("{word} ({})", c.commit.chars().take(12).collect::<String>()));

@@ -21,8 +21,9 @@ impl EventFile {
         if path == Path::new("-") {
             return Ok(Self { sink: Box::new(std::io::stdout()) });
         }
-        let file = File::create(path)
-            .map_err(|e| Failure::new(Exit::ERROR, format!("write events to {}: {e}", path.display())).hint("give a writable --events FILE"))?;
+        let file = File::create(path).map_err(|e| {
+            Failure::new(Exit::ERROR, format!("write events to {}: {e}", path.display())).hint("give a writable --events FILE")
+        })?;
         Ok(Self { sink: Box::new(file) })
     }
 

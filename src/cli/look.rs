@@ -42,7 +42,9 @@ pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<N
             let bar = bar.clone();
             async move {
                 let observed = match (hands.bmc(node), hands.shell(node)) {
-                    (Ok(bmc), Ok(shell)) => survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await,
+                    (Ok(bmc), Ok(shell)) => {
+                        survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await
+                    }
                     (Err(failure), _) | (_, Err(failure)) => nothing_known(&failure.error.to_string()),
                 };
                 hands.leave(&node.id).await;
@@ -96,7 +98,6 @@ pub async fn plan(global: &Global, site: &Site, hands: &Arc<Hands>, members: &[M
             Line::Blocked(why) => blocked.push(why),
         }
     }
-    let parts =
-        Composition { inventory: &site.inventory, playbook: &site.playbook, inputs: site.inputs.clone(), lines, blocked };
+    let parts = Composition { inventory: &site.inventory, playbook: &site.playbook, inputs: site.inputs.clone(), lines, blocked };
     Ok(Looked { plan: compose(parts)?, settled, observed })
 }

@@ -1,20 +1,35 @@
 //! The command line: wires the rooms. The only room that prints or exits.
 
+pub mod account;
+pub mod apply;
+pub mod bench;
+pub mod bootserver;
 pub mod diff;
+pub mod events;
 pub mod each;
 pub mod exec;
 pub mod failure;
+pub mod gate_words;
 pub mod global;
+pub mod hands;
 pub mod init;
+pub mod look;
 pub mod output;
+pub mod plan;
+pub mod progress;
+pub mod resume;
 pub mod private_key;
 pub mod push;
 pub mod revision;
+pub mod runner;
 pub mod schema;
-pub mod serve;
-pub mod shells;
+pub mod secret;
 pub mod site;
 pub mod states;
+pub mod summary;
+pub mod sim;
+pub mod serve;
+pub mod shells;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -46,6 +61,15 @@ enum Verb {
     Init(init::Args),
     Schema(schema::Args),
     Diff(diff::Args),
+    Plan(plan::Args),
+    Apply(apply::Args),
+    Resume(resume::ResumeArgs),
+    Abort(resume::AbortArgs),
+    Release(resume::ReleaseArgs),
+    Status(account::StatusArgs),
+    History(account::HistoryArgs),
+    Report(account::ReportArgs),
+    Sim(sim::Args),
     Exec(exec::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -56,6 +80,15 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Init(args) => init::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
+        Verb::Plan(args) => plan::run(args, global).await,
+        Verb::Apply(args) => apply::run(args, global).await,
+        Verb::Resume(args) => resume::resume(args, global).await,
+        Verb::Abort(args) => resume::abort(args, global).await,
+        Verb::Release(args) => resume::release(args, global).await,
+        Verb::Status(args) => account::status(&args, global),
+        Verb::History(args) => account::history(&args, global),
+        Verb::Report(args) => account::report(&args, global),
+        Verb::Sim(args) => sim::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
         Verb::Serve(args) => serve::run(args, global).await,

@@ -35,7 +35,7 @@ pub struct Args {
 /// Every mistake of the input, or a plan that cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
     let site = site(global)?;
-    let hands = Arc::new(Hands::new(&site.inventory, &site.playbook, &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let ledger = Ledger::open(&global.state_dir()?.join("pool.db"))?;
     let looked = plan(global, &site, &hands, &ledger.list().await?).await?;
     if let Some(file) = &args.out {
@@ -47,7 +47,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
         global.out.line(describe(&looked, global.out.width.into()));
         match &args.out {
             Some(file) => global.talk(format!("\nsaved: {}\nnext:  bringup apply {}", file.display(), file.display())),
-            None if !looked.plan.nodes.is_empty() => global.talk("\nnext:  bringup apply, or bringup plan --out FILE to keep this plan"),
+            None if !looked.plan.nodes.is_empty() => {
+                global.talk("\nnext:  bringup apply, or bringup plan --out FILE to keep this plan")
+            }
             None => {}
         }
     }
@@ -87,7 +89,7 @@ pub fn describe(looked: &Looked, width: usize) -> String {
     );
     for (lines, members) in groups(plan) {
         let count = if members.len() == 1 { String::new() } else { format!("  ({} nodes)", members.len()) };
-        text.push_str(&format!("\n  {}{count}\n", fold(members.iter().copied())));
+        text.push_str(&format!("\n  {}{count}\n", fold(members.iter().map(|id| id.as_str()))));
         for line in lines {
             text.push_str(&format!("    {}\n", escape(&line)));
         }

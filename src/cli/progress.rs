@@ -35,8 +35,7 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
-        let mut progress =
-            Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
+        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
         let mut totals: BTreeMap<String, u64> = BTreeMap::new();
         for node in &plan.nodes {
             *totals.entry(progress.line_of(&node.node)).or_default() += 1;

@@ -92,7 +92,7 @@ pub async fn resume(args: ResumeArgs, global: &Global) -> Result {
         return Err(Failure::new(Exit::STALE, format!("the inventory has changed since {} began", run.id))
             .hint("put the inventory back, or give the run up with `bringup abort` and plan again"));
     }
-    let hands = Arc::new(Hands::new(&site.inventory, &site.playbook, &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     // A process that died between the plan and the first event has touched nothing: the run begins as if new.
     let state = (run.state.lifecycle != Lifecycle::Planned).then_some(run.state);
     if state.is_none() {
@@ -122,7 +122,7 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
         journal.append(&run.id, now_ms(), started).await?;
     }
     let site = site(global)?;
-    let hands = Arc::new(Hands::new(&site.inventory, &site.playbook, &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let bench = Bench::new(Arc::new(site.inventory), hands, grants, std::time::Duration::from_secs(2));
     let engine_run = engine::Run {
@@ -151,7 +151,9 @@ pub async fn release(args: ReleaseArgs, global: &Global) -> Result {
     let _lock = runner::lock(global).await?;
     let run = open_run(global, args.run.as_deref())?;
     if run.state.lifecycle != Lifecycle::Held {
-        return Err(Failure::new(Exit::ERROR, format!("{} is not held", run.id)).hint("see where it stands with `bringup status`"));
+        return Err(
+            Failure::new(Exit::ERROR, format!("{} is not held", run.id)).hint("see where it stands with `bringup status`")
+        );
     }
     let journal = Journal::open(&global.journal_path()?)?;
     journal.append(&run.id, now_ms(), Event::RunReleased { by: whoami() }).await?;

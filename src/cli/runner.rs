@@ -15,7 +15,7 @@ use super::hands::Hands;
 use super::progress::Progress;
 use super::summary;
 use crate::boot::Grants;
-use crate::engine::{self, EngineError, Ending, Stop, Told};
+use crate::engine::{self, Ending, EngineError, Stop, Told};
 use crate::journal::{Journal, RunLock};
 use crate::model::{Event, Inventory, Plan, RunId, RunState};
 use crate::pool::Ledger;

@@ -27,7 +27,7 @@ pub fn text(global: &Global, account: &Account) -> String {
         if let Some(first) = nodes.first() {
             let (works, bought) = nodes.iter().fold((0, 0), |(w, b), n| (w + n.working, b + n.bought));
             let why = if nodes.len() == 1 { first.why.clone().unwrap_or_default() } else { String::new() };
-            rows.push(vec![fold(nodes.iter().map(|n| &n.node)), phase.to_string(), format!("{works}/{bought}"), why]);
+            rows.push(vec![fold(nodes.iter().map(|n| n.node.as_str())), phase.to_string(), format!("{works}/{bought}"), why]);
         }
     }
     for node in account.nodes.iter().filter(|n| n.phase.failed() || matches!(n.phase, Phase::Degraded | Phase::Blocked)) {

@@ -7,6 +7,7 @@
 pub mod accelerator;
 pub mod bootrom;
 pub mod clock;
+pub mod farm;
 pub mod fault;
 pub mod handle;
 pub mod identity;
@@ -20,6 +21,7 @@ pub mod system;
 pub mod tls;
 
 pub use clock::{Clock, SimTime};
+pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
 pub use fault::{Fault, FaultError};
 pub use handle::{MachineHandle, Mood};
 pub use identity::{Fitted, Identity};

@@ -107,7 +107,8 @@ impl<'l> Stack<'l> {
     }
 
     fn need<T>(&self, found: Option<T>, path: &str, out: &mut Diagnostics) -> Option<T> {
-        if found.is_none() {
+        // What a flawed layer lacks may be what its mistake was meant to say.
+        if found.is_none() && !self.layers.iter().any(|l| l.flawed) {
             let message = format!("the racks {} have no `{}`", self.block.0, path.replace("accel.", "expect.accel."));
             let d = Diagnostic::error(code::INCOMPLETE, message).at(self.block.1);
             out.push(d.hint("write it in `defaults`, in the profile or in this block"));
@@ -127,7 +128,7 @@ impl<'l> Stack<'l> {
         let pool = self.need(self.word("pool"), "pool", out);
         let accelerator = self.accelerator(out);
         let protocol = if self.word("bmc.driver").as_deref() == Some("ipmi") { BmcProtocol::Ipmi } else { BmcProtocol::Redfish };
-        if limited && self.number("power.boot_w").is_none() {
+        if limited && self.number("power.boot_w").is_none() && !self.layers.iter().any(|l| l.flawed) {
             let d =
                 Diagnostic::error(code::INCOMPLETE, format!("the racks {} have a `limit_w` but no `power.boot_w`", self.block.0));
             out.push(d.at(self.block.1).hint("without the draw of a node the limit cannot be kept"));

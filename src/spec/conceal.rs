@@ -3,14 +3,30 @@
 use std::ops::Range;
 
 use super::source::{FileId, Sources};
+use super::yaml::{Kind, Tree};
 
 /// Parts of keys behind which people write secrets.
-const TELLTALE: [&str; 6] = ["pass", "pwd", "secret", "token", "credential", "private"];
+const TELLTALE: [&str; 7] = ["pass", "pasw", "pwd", "secret", "token", "credential", "private"];
 /// How a reference to a secret starts; it may be shown.
 const REFERENCE: [&str; 5] = ["env:", "file:", "exec:", "age:", "vault:"];
 
 /// What stands in place of a secret.
 pub(super) const BLACK: &str = "[concealed]";
+
+/// True when a key speaks of secrets, or is a slip of the pen for one that holds them.
+pub(super) fn telltale(key: &str, meant: Option<&str>) -> bool {
+    let lower = key.to_ascii_lowercase();
+    TELLTALE.iter().any(|word| lower.contains(word)) || matches!(meant, Some("password" | "key"))
+}
+
+/// Marks every value below `tree` as not to be shown.
+pub(super) fn conceal_all(tree: &Tree, sources: &mut Sources) {
+    match &tree.kind {
+        Kind::Scalar { .. } => sources.conceal(tree.span),
+        Kind::Seq(items) => items.iter().for_each(|t| conceal_all(t, sources)),
+        Kind::Map(entries) => entries.iter().for_each(|e| conceal_all(&e.value, sources)),
+    }
+}
 
 /// The stretches of one line (bytes from its start, in order, not overlapping) that must not be shown. `base` is where the line starts.
 pub(super) fn concealed_in(line: &str, sources: &Sources, file: FileId, base: usize) -> Vec<Range<usize>> {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use super::code;
+use super::conceal::{conceal_all, telltale};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::source::Span;
 use super::suggest::nearest;
@@ -147,7 +148,11 @@ impl<'t> Fields<'t> {
             let place = if self.what.is_empty() { String::new() } else { format!(" in {}", self.what) };
             let mut d =
                 Diagnostic::error(code::UNKNOWN_KEY, format!("unknown key `{}`{place}", quote(&entry.key))).at(entry.key_span);
-            d = match nearest(&entry.key, self.known.iter().copied()) {
+            let meant = nearest(&entry.key, self.known.iter().copied());
+            if telltale(&entry.key, meant) {
+                conceal_all(&entry.value, &mut out.sources);
+            }
+            d = match meant {
                 Some(word) => d.label("nothing reads this").suggest(Some(word)),
                 None => d.label("nothing reads this").hint(format!("known keys: {}", self.known.join(", "))),
             };

@@ -174,7 +174,10 @@ fn board_groups(boards: impl Iterator<Item = Board>, b: &Side<'_>) -> Vec<Group>
 
 /// Facts have one line a node: grouped by file, or every row would be a group of its own.
 fn file_of(cause: Option<String>) -> Option<String> {
-    cause.map(|place| place.rsplit_once(':').map_or(place.clone(), |(file, _)| file.to_owned()))
+    cause.map(|place| match place.rsplit_once(':') {
+        Some((file, _)) if file.ends_with(".csv") => file.to_owned(),
+        _ => place,
+    })
 }
 
 fn fields(a: &Side<'_>, b: &Side<'_>, boards: &BTreeMap<NodeId, Board>) -> Vec<Group> {

@@ -9,7 +9,7 @@ use super::code;
 use super::decode::Spanned;
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::expression::{Template, Variables};
-use super::facts::Row;
+use super::facts::{Facts, Row};
 use super::grouped::Grouped;
 use super::range::{MAX_NAMES, fold};
 use super::setting::Value;
@@ -71,7 +71,7 @@ pub fn slots(site: &Site, out: &mut Diagnostics) -> (BTreeMap<RackId, Rack>, BTr
                 let template = site.node.as_ref().map(|t| &t.value).or(plain.as_ref());
                 let span = site.node.as_ref().map_or(block.range.span, |t| t.span);
                 let named = template.map_or(Err(String::new()), |t| t.fill(&slot.variables(site, "")));
-                let place = || format!("{name} slot {number}");
+                let place = || format!("rack {name} slot {number}");
                 let node = named
                     .map_err(|why| (code::EXPRESSION, why))
                     .and_then(|text| NodeId::new(text).map_err(|e| (code::BAD_NAME, e.to_string())));
@@ -128,7 +128,7 @@ pub fn apply_overrides(site: &Site, slots: &mut BTreeMap<NodeId, Slot>, out: &mu
                 }
             }
         }
-        if matched == 0 {
+        if matched == 0 && !site.gaps {
             let message = format!("the override `{}` matches no node", quote(&item.selector.value));
             let near = nearest(&item.selector.value, slots.keys().map(NodeId::as_str));
             out.push(Diagnostic::error(code::EMPTY_SELECTOR, message).at(item.selector.span).suggest(near));
@@ -147,12 +147,7 @@ pub fn stack<'s>(site: &'s Site, slot: &Slot, out: &mut Diagnostics) -> Option<S
 }
 
 /// Every node.
-pub fn nodes(
-    site: &Site,
-    slots: &BTreeMap<NodeId, Slot>,
-    facts: &BTreeMap<String, Row>,
-    out: &mut Diagnostics,
-) -> BTreeMap<NodeId, Node> {
+pub fn nodes(site: &Site, slots: &BTreeMap<NodeId, Slot>, facts: &Facts, out: &mut Diagnostics) -> BTreeMap<NodeId, Node> {
     let mut blueprints: HashMap<(usize, &[usize]), Option<Blueprint>> = HashMap::new();
     let mut grouped = Grouped::default();
     let mut all = BTreeMap::new();
@@ -162,7 +157,7 @@ pub fn nodes(
             .entry((slot.block, slot.overrides.as_slice()))
             .or_insert_with(|| stack(site, slot, out).and_then(|s| s.blueprint(limited, out)));
         let Some(blueprint) = made else { continue };
-        let mut maker = Maker { site, id, slot, blueprint, row: facts.get(id.as_str()), grouped: &mut grouped };
+        let mut maker = Maker { site, id, slot, blueprint, row: facts.rows.get(id.as_str()), grouped: &mut grouped };
         if let Some(node) = maker.node() {
             all.insert(id.clone(), node);
         }
@@ -279,6 +274,9 @@ impl Maker<'_> {
             return endpoint(written, port);
         }
         let Some(rule) = rule else {
+            if self.site.naming_flawed {
+                return None;
+            }
             let span = self.site.blocks.get(self.slot.block)?.range.span;
             let message = || format!("{} has no {}: no `naming.{naming}`, no fact `{column}`", self.id, column.replace('_', " "));
             self.grouped.add(code::INCOMPLETE, span, self.id.as_str(), message);
@@ -307,13 +305,13 @@ pub fn check_facts(
     site: &Site,
     slots: &BTreeMap<NodeId, Slot>,
     nodes: &BTreeMap<NodeId, Node>,
-    facts: &BTreeMap<String, Row>,
+    facts: &Facts,
     out: &mut Diagnostics,
 ) {
     // Looking for the nearest of 12,500 names takes a millisecond; a wholly wrong file must not take a minute.
     let mut suggestions = 20;
-    for row in facts.values() {
-        if NodeId::new(row.node.text.as_str()).is_ok_and(|id| slots.contains_key(&id)) {
+    for row in facts.rows.values() {
+        if site.gaps || NodeId::new(row.node.text.as_str()).is_ok_and(|id| slots.contains_key(&id)) {
             continue;
         }
         let message = format!("facts for `{}`, but no rack holds such a node", quote(&row.node.text));
@@ -322,14 +320,14 @@ pub fn check_facts(
         suggestions = i32::max(suggestions - 1, 0);
         out.push(d.suggest(near));
     }
-    for demand in &site.require {
+    for demand in site.require.iter().filter(|_| facts.whole) {
         let column = demand.value.trim_start_matches("facts.");
         // A certificate can only be demanded where there is one: neither IPMI nor a BMC without TLS has any.
         let exempt = |n: &Node| {
             column == "bmc_cert_sha256"
                 && (n.bmc.protocol == crate::model::BmcProtocol::Ipmi || n.bmc.trust == BmcTrust::Plaintext)
         };
-        let lacking = nodes.values().filter(|n| !exempt(n) && facts.get(n.id.as_str()).is_none_or(|r| r.get(column).is_none()));
+        let lacking = nodes.values().filter(|n| !exempt(n) && facts.rows.get(n.id.as_str()).is_none_or(|r| r.lacks(column)));
         let lacking: Vec<&str> = lacking.map(|n| n.id.as_str()).collect();
         if lacking.is_empty() {
             continue;
@@ -338,7 +336,7 @@ pub fn check_facts(
         let message =
             format!("the fact `{column}` is required and missing for {count} node{}", if count == 1 { "" } else { "s" });
         let mut d = Diagnostic::error(code::MISSING_FACT, message).at(demand.span).label("required here");
-        if let Some(row) = lacking.iter().find_map(|id| facts.get(*id)) {
+        if let Some(row) = lacking.iter().find_map(|id| facts.rows.get(*id)) {
             d = d.also(row.node.span, "not in this row");
         }
         let folded: String = fold(lacking).chars().take(200).collect();

@@ -32,6 +32,19 @@ pub struct Row {
     pub node: Cell,
     /// Every other cell that is not empty.
     pub cells: BTreeMap<&'static str, Cell>,
+    /// Columns whose cells could not be read.
+    bad: Vec<&'static str>,
+    /// The whole row could not be read.
+    flawed: bool,
+}
+
+/// All facts of a site.
+#[derive(Debug, Default)]
+pub struct Facts {
+    /// The rows by node name.
+    pub rows: BTreeMap<String, Row>,
+    /// False when part of a file could not be read, so that what is missing may have been there.
+    pub whole: bool,
 }
 
 impl Row {
@@ -41,6 +54,12 @@ impl Row {
         self.cells.get(column).map(|c| c.text.as_str())
     }
 
+    /// True when nothing at all was written in a column; what cannot be read has been told already.
+    #[must_use]
+    pub fn lacks(&self, column: &str) -> bool {
+        !self.flawed && !self.cells.contains_key(column) && !self.bad.contains(&column)
+    }
+
     /// Where a cell is, or the row.
     #[must_use]
     pub fn span(&self, column: &str) -> Span {
@@ -48,58 +67,80 @@ impl Row {
     }
 }
 
-/// Reads one file into `all`, by node name. A second row for a node is a mistake.
-pub fn read(file: FileId, all: &mut BTreeMap<String, Row>, out: &mut Diagnostics) {
-    let mut lines = rows(file, out).into_iter();
-    let Some(header) = lines.next() else {
-        out.push(Diagnostic::error(code::BAD_FACT, "the facts file is empty").at(Span::new(file, 0, 0)).hint(header_hint()));
-        return;
-    };
-    let columns: Vec<Option<&'static str>> = header.iter().map(|cell| column(cell, out)).collect();
-    for (i, name) in columns.iter().enumerate() {
-        if let (Some(name), Some(cell)) = (name, header.get(i))
-            && let Some(first) = columns.iter().take(i).position(|c| c == &Some(*name)).and_then(|f| header.get(f))
-        {
-            let d = Diagnostic::error(code::DUPLICATE_KEY, format!("the column `{name}` stands twice")).at(cell.span);
-            out.push(d.label("second").also(first.span, "first"));
+impl Facts {
+    /// Reads one file. A second row for a node is a mistake.
+    pub fn read(&mut self, file: FileId, out: &mut Diagnostics) {
+        let before = out.errors();
+        let mut lines = rows(file, out).into_iter();
+        self.whole &= out.errors() == before;
+        let Some(header) = lines.next() else {
+            out.push(Diagnostic::error(code::BAD_FACT, "the facts file is empty").at(Span::new(file, 0, 0)).hint(header_hint()));
+            self.whole = false;
+            return;
+        };
+        let before = out.errors();
+        let columns = columns(&header, out);
+        self.whole &= out.errors() == before;
+        if columns.contains(&Some("node")) {
+            lines.for_each(|cells| self.row(&columns, cells, file, out));
         }
     }
-    if !columns.contains(&Some("node")) {
-        let span = header.first().map_or(Span::new(file, 0, 0), |c| c.span);
-        out.push(Diagnostic::error(code::BAD_FACT, "the facts file has no column `node`").at(span).hint(header_hint()));
-        return;
-    }
-    for cells in lines {
+
+    fn row(&mut self, columns: &[Option<&'static str>], cells: Vec<Cell>, file: FileId, out: &mut Diagnostics) {
         let span = cells.first().map_or(Span::new(file, 0, 0), |c| c.span);
-        if cells.len() != columns.len() {
+        let flawed = cells.len() != columns.len();
+        if flawed {
             let message = format!("this row has {} cells and the header {}", cells.len(), columns.len());
             out.push(Diagnostic::error(code::BAD_FACT, message).at(span));
-            continue;
         }
         let mut node = None;
-        let mut kept = BTreeMap::new();
+        let (mut kept, mut bad) = (BTreeMap::new(), Vec::new());
         for (name, cell) in columns.iter().zip(cells) {
             match name {
                 Some("node") => node = Some(cell),
-                Some(name) if !cell.text.is_empty() => match canonical(name, &cell.text) {
+                Some(name) if !cell.text.is_empty() && !flawed => match canonical(name, &cell.text) {
                     Ok(text) => drop(kept.insert(*name, Cell { text, span: cell.span })),
-                    Err(why) => out.push(Diagnostic::error(code::BAD_FACT, format!("{name}: {why}")).at(cell.span)),
+                    Err(why) => {
+                        bad.push(*name);
+                        out.push(Diagnostic::error(code::BAD_FACT, format!("{name}: {why}")).at(cell.span));
+                    }
                 },
                 _ => {}
             }
         }
         let Some(node) = node.filter(|n| !n.text.is_empty()) else {
-            out.push(Diagnostic::error(code::BAD_FACT, "this row names no node").at(span));
-            continue;
+            if !flawed {
+                out.push(Diagnostic::error(code::BAD_FACT, "this row names no node").at(span));
+            }
+            self.whole = false;
+            return;
         };
-        if let Some(first) = all.get(&node.text) {
+        if let Some(first) = self.rows.get(&node.text) {
             let message = format!("`{}` has a second row of facts", quote(&node.text));
             let d = Diagnostic::error(code::DUPLICATE_IDENTITY, message).at(node.span).label("second");
             out.push(d.also(first.node.span, "first"));
-            continue;
+            self.whole = false;
+            return;
         }
-        all.insert(node.text.clone(), Row { node, cells: kept });
+        self.rows.insert(node.text.clone(), Row { node, cells: kept, bad, flawed });
     }
+}
+
+/// The columns of a header; unknown and repeated ones are mistakes, as is the lack of `node`.
+fn columns(header: &[Cell], out: &mut Diagnostics) -> Vec<Option<&'static str>> {
+    let columns: Vec<Option<&'static str>> = header.iter().map(|cell| column(cell, out)).collect();
+    for (i, (name, cell)) in columns.iter().zip(header).enumerate() {
+        let earlier = columns.iter().take(i).position(|c| c.is_some() && c == name);
+        if let (Some(name), Some(first)) = (name, earlier.and_then(|f| header.get(f))) {
+            let d = Diagnostic::error(code::DUPLICATE_KEY, format!("the column `{name}` stands twice")).at(cell.span);
+            out.push(d.label("second").also(first.span, "first"));
+        }
+    }
+    if let Some(cell) = header.first().filter(|_| !columns.contains(&Some("node"))) {
+        let d = Diagnostic::error(code::BAD_FACT, "the facts file has no column `node`").at(cell.span);
+        out.push(d.hint(header_hint()));
+    }
+    columns
 }
 
 fn header_hint() -> String {

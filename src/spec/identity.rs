@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::code;
 use super::diagnostic::{Diagnostics, quote};
 use super::expand::{Slot, stack};
-use super::facts::Row;
+use super::facts::Facts;
 use super::grouped::Grouped;
 use super::site::Site;
 use super::source::Span;
@@ -19,13 +19,13 @@ pub struct Expanded<'a> {
     /// Its slots.
     pub slots: &'a BTreeMap<NodeId, Slot>,
     /// Their facts.
-    pub facts: &'a BTreeMap<String, Row>,
+    pub facts: &'a Facts,
 }
 
 impl Expanded<'_> {
     /// Where a claim is written: the cell of the facts, else the rule that computes it, else the block.
     fn place(&self, id: &NodeId, column: &str) -> Option<Span> {
-        if let Some(row) = self.facts.get(id.as_str()).filter(|r| r.get(column).is_some()) {
+        if let Some(row) = self.facts.rows.get(id.as_str()).filter(|r| r.get(column).is_some()) {
             return Some(row.span(column));
         }
         let slot = self.slots.get(id)?;

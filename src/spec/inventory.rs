@@ -10,7 +10,7 @@ use super::code;
 use super::decode::{Spanned, entries};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::expand::{self, Slot};
-use super::facts::{self, Row};
+use super::facts::Facts;
 use super::identity;
 use super::range::Pattern;
 use super::site::{Override, Site};
@@ -34,7 +34,7 @@ pub struct LoadedInventory {
     pub inputs: BTreeMap<String, Digest>,
     pub(super) site: Site,
     pub(super) slots: BTreeMap<NodeId, Slot>,
-    pub(super) facts: BTreeMap<String, Row>,
+    pub(super) facts: Facts,
 }
 
 /// Loads the inventory in `dir`: `site.yaml`, its facts and `overrides/*.yaml`. `today` (YYYY-MM-DD) decides which overrides have expired.
@@ -52,27 +52,36 @@ pub fn load_inventory(dir: &Path, today: &str) -> Result<LoadedInventory, Diagno
     }
 }
 
-type Loaded = (Inventory, Site, BTreeMap<NodeId, Slot>, BTreeMap<String, Row>);
+type Loaded = (Inventory, Site, BTreeMap<NodeId, Slot>, Facts);
 
 fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
     let hint = "give the directory of an inventory with `-i`, or make one with `bringup init`";
     let file = read(&dir.join(SITE_FILE), Some(hint), out)?;
     let tree = yaml::parse(file, out)?;
+    let dropped = out.refused();
     let mut site = Site::read(&tree, today, out)?;
+    // Where the reader dropped something, what is missing may have been there.
+    site.defaults.flawed |= dropped;
     for path in listing(&dir.join("overrides"), &wildcard("*.yaml"), out) {
         let tree = read(&path, None, out).and_then(|file| yaml::parse(file, out));
         let items = tree.as_ref().and_then(|t| entries(t, "", out)).unwrap_or_default();
         site.overrides.extend(items.iter().filter_map(|entry| Override::read(entry, today, out)));
     }
-    let mut facts = BTreeMap::new();
+    let mut facts = Facts { whole: true, ..Facts::default() };
     for file in facts_files(dir, &site, out) {
-        facts::read(file, &mut facts, out);
+        facts.read(file, out);
     }
     // Profiles that no rack uses are checked as well.
     for profile in site.profiles.values() {
         profile.inherits.as_ref().and_then(|parent| site.chain(parent, out));
     }
+    let before = out.errors();
     let (racks, mut slots) = expand::slots(&site, out);
+    if out.errors() > before {
+        // Names are not what they were meant to be: that facts and overrides do not fit them is no mistake of its own.
+        site.gaps = true;
+        facts.whole = false;
+    }
     if slots.is_empty() && !out.refused() {
         out.push(Diagnostic::error(code::INCOMPLETE, "the inventory has no node").at(tree.span));
     }
@@ -124,7 +133,8 @@ pub fn read(path: &Path, hint: Option<&str>, out: &mut Diagnostics) -> Option<Fi
                 other => format!("cannot read {shown}: {other}"),
             };
             let d = Diagnostic::error(code::FILE, why);
-            out.push(match hint {
+            let missing = matches!(&error, ReadError::Io(cause) if cause.kind() == std::io::ErrorKind::NotFound);
+            out.push(match hint.filter(|_| missing) {
                 Some(hint) => d.hint(hint),
                 None => d,
             });
@@ -159,7 +169,7 @@ fn facts_files(dir: &Path, site: &Site, out: &mut Diagnostics) -> Vec<FileId> {
         let found = matching(dir, glob, out);
         if found.as_ref().is_some_and(Vec::is_empty) {
             let message = format!("no file matches `{}`", quote(&glob.value));
-            out.push(Diagnostic::error(code::FILE, message).at(glob.span).label(format!("looked in {}", dir.display())));
+            out.push(Diagnostic::error(code::FILE, message).at(glob.span).label("none in the directory of the inventory"));
         }
         paths.extend(found.unwrap_or_default());
     }

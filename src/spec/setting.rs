@@ -3,6 +3,7 @@
 
 use super::address::AddressRule;
 use super::code;
+use super::conceal::conceal_all;
 use super::decode::{Fields, Spanned, number, text};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::expression::Template;
@@ -93,6 +94,8 @@ pub struct Layer {
     pub name: String,
     /// The settings.
     pub settings: Vec<Setting>,
+    /// Something in it could not be read, so that what it lacks may have been meant to be there.
+    pub flawed: bool,
 }
 
 impl Layer {
@@ -102,9 +105,23 @@ impl Layer {
         self.settings.iter().find(|s| s.path == path)
     }
 
-    /// Reads the settings out of a map that may hold other keys too.
-    pub fn read(name: String, fields: &mut Fields<'_>, out: &mut Diagnostics) -> Self {
-        let mut layer = Self { name, settings: Vec::new() };
+    /// Reads one map that holds settings and, taken by `more`, other keys.
+    pub fn open<T>(
+        name: String,
+        mut fields: Fields<'_>,
+        out: &mut Diagnostics,
+        more: impl FnOnce(&mut Fields<'_>, &mut Diagnostics) -> T,
+    ) -> (Self, T) {
+        let before = out.errors();
+        let other = more(&mut fields, out);
+        let mut layer = Self::read(name, &mut fields, out);
+        fields.finish(out);
+        layer.flawed = out.errors() > before;
+        (layer, other)
+    }
+
+    fn read(name: String, fields: &mut Fields<'_>, out: &mut Diagnostics) -> Self {
+        let mut layer = Self { name, ..Self::default() };
         for section in ["bmc", "boot", "ssh", "power"] {
             if let Some(mut inner) = fields.fields(section, out) {
                 layer.section(section, &mut inner, out);
@@ -220,7 +237,7 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
 /// A reference to a secret. Whatever else is written here is taken for the secret itself and never shown.
 fn secret(tree: &Tree, what: &str, out: &mut Diagnostics) -> Option<Spanned<Value>> {
     let TreeKind::Scalar { text: written, .. } = &tree.kind else {
-        conceal(tree, out);
+        conceal_all(tree, &mut out.sources);
         out.push(Diagnostic::error(code::WRONG_TYPE, format!("{what} must be a reference to a secret")).at(tree.span));
         return None;
     };
@@ -261,14 +278,6 @@ fn secret(tree: &Tree, what: &str, out: &mut Diagnostics) -> Option<Spanned<Valu
             out.push(Diagnostic::error(code::EXPRESSION, format!("{what}: {e}")).at(tree.span));
             None
         }
-    }
-}
-
-fn conceal(tree: &Tree, out: &mut Diagnostics) {
-    match &tree.kind {
-        TreeKind::Scalar { .. } => out.sources.conceal(tree.span),
-        TreeKind::Seq(items) => items.iter().for_each(|t| conceal(t, out)),
-        TreeKind::Map(entries) => entries.iter().for_each(|e| conceal(&e.value, out)),
     }
 }
 

@@ -33,6 +33,10 @@ pub struct Site {
     pub require: Vec<Spanned<String>>,
     pub unique: Vec<Spanned<String>>,
     pub overrides: Vec<Override>,
+    /// Some block of racks could not be read, so that nodes may be missing.
+    pub gaps: bool,
+    /// Some part of `naming` could not be read.
+    pub naming_flawed: bool,
 }
 
 #[derive(Debug)]
@@ -81,23 +85,27 @@ impl Site {
             }
             site.name = name.value;
         }
-        if let Some(mut fields) = top.fields("defaults", out) {
-            site.defaults = Layer::read("defaults".to_owned(), &mut fields, out);
-            fields.finish(out);
+        if let Some(fields) = top.fields("defaults", out) {
+            site.defaults = Layer::open("defaults".to_owned(), fields, out, |_, _| ()).0;
         }
         for entry in top.map("profiles", out).unwrap_or_default() {
             site.profile(entry, out);
         }
         let racks = top.need("racks", out);
         for tree in racks.and_then(|t| super::decode::list(t, "racks", out)).unwrap_or_default() {
-            site.blocks.extend(Block::read(tree, out));
+            let block = Block::read(tree, out);
+            site.gaps |= block.as_ref().is_none_or(|b| b.layer.flawed);
+            site.blocks.extend(block);
         }
+        site.gaps |= racks.is_none();
+        let before = out.errors();
         if let Some(mut naming) = top.fields("naming", out) {
             site.node = template(&mut naming, "node", out);
             site.bmc_ip = address(&mut naming, "bmc_ip", out);
             site.ip = address(&mut naming, "ip", out);
             naming.finish(out);
         }
+        site.naming_flawed = out.errors() > before;
         site.facts = match top.take("facts").map(|t| (t, &t.kind)) {
             Some((_, super::yaml::Kind::Seq(items))) => items.iter().filter_map(|t| text(t, "facts", out)).collect(),
             Some((tree, _)) => text(tree, "facts", out).into_iter().collect(),
@@ -119,10 +127,12 @@ impl Site {
                 Diagnostic::error(code::BAD_NAME, format!("`{}` is not a profile name", quote(&entry.key))).at(entry.key_span),
             );
         }
-        let Some(mut fields) = Fields::of(&entry.value, format!("profiles.{}", quote(&entry.key)), out) else { return };
-        let inherits = fields.text("inherits", out);
-        let layer = Layer::read(format!("profile {}", quote(&entry.key)), &mut fields, out);
-        fields.finish(out);
+        let name = quote(&entry.key);
+        let fields = Fields::of(&entry.value, format!("profiles.{name}"), out);
+        let (layer, inherits) = match fields {
+            Some(fields) => Layer::open(format!("profile {name}"), fields, out, |f, out| f.text("inherits", out)),
+            None => (Layer { flawed: true, ..Layer::default() }, None),
+        };
         self.profiles.insert(entry.key.to_string(), Profile { inherits, layer });
     }
 
@@ -183,16 +193,14 @@ impl Site {
 impl Block {
     /// Reads one item of `racks`.
     fn read(tree: &Tree, out: &mut Diagnostics) -> Option<Self> {
-        let mut fields = Fields::of(tree, "racks", out)?;
-        let range = fields.need_text("range", out);
-        let profile = fields.need_text("profile", out);
-        let slots = fields.need("slots", out).and_then(|t| number::<u32>(t, "racks.slots", out));
-        let feed = template(&mut fields, "feed", out);
-        let limit_w = fields.number("limit_w", out);
-        let name = range.as_ref().map_or(String::new(), |r| format!("rack {}", quote(&r.value)));
-        let layer = Layer::read(name, &mut fields, out);
-        fields.finish(out);
+        let fields = Fields::of(tree, "racks", out)?;
+        let (mut layer, (range, profile, slots, feed, limit_w)) = Layer::open(String::new(), fields, out, |fields, out| {
+            let (range, profile) = (fields.need_text("range", out), fields.need_text("profile", out));
+            let slots = fields.need("slots", out).and_then(|t| number::<u32>(t, "racks.slots", out));
+            (range, profile, slots, template(fields, "feed", out), fields.number("limit_w", out))
+        });
         let (range, profile, slots) = (range?, profile?, slots?);
+        layer.name = format!("rack {}", quote(&range.value));
         if !(1..=MAX_SLOTS).contains(&slots.value) {
             let d = Diagnostic::error(code::BAD_VALUE, format!("a rack cannot have {} slots", slots.value)).at(slots.span);
             out.push(d.label(format!("1 to {MAX_SLOTS}")));
@@ -207,12 +215,11 @@ impl Override {
     /// Reads one override; `today` decides whether it has expired.
     pub fn read(entry: &Entry, today: &str, out: &mut Diagnostics) -> Option<Self> {
         let selector = Spanned { value: entry.key.to_string(), span: entry.key_span };
-        let mut fields = Fields::of(&entry.value, format!("override {}", quote(&entry.key)), out)?;
-        let why = fields.need_text("why", out);
-        let until = fields.text("until", out);
-        let admit = fields.boolean("admit", out);
-        let layer = Layer::read(format!("override {}", quote(&entry.key)), &mut fields, out);
-        fields.finish(out);
+        let name = format!("override {}", quote(&entry.key));
+        let fields = Fields::of(&entry.value, name.clone(), out)?;
+        let (layer, (why, until, admit)) = Layer::open(name, fields, out, |fields, out| {
+            (fields.need_text("why", out), fields.text("until", out), fields.boolean("admit", out))
+        });
         if let Some(why) = &why
             && (why.value.trim().is_empty() || why.value.chars().any(char::is_control))
         {

@@ -53,12 +53,19 @@ impl std::fmt::Display for Place {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct File {
     name: String,
     text: Arc<str>,
     digest: Digest,
     lines: OnceLock<Arc<[usize]>>,
+}
+
+/// The text is left out: somebody may have written a secret into it.
+impl std::fmt::Debug for File {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("File").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+    }
 }
 
 /// Why a file could not be read as text.

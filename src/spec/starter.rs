@@ -1,4 +1,5 @@
-//! What `bringup init` writes: the worked examples of this repository, so that they are tested once and explained once. Pure; writes nothing.
+//! What `bringup init` writes: the worked examples of this repository, so that they are tested once and explained once. One playbook
+//! only: verbs take the one that is there without `-p`. Pure; writes nothing.
 
 macro_rules! files {
     ($($path:literal from $source:literal),+ $(,)?) => {
@@ -11,8 +12,6 @@ pub const FILES: &[(&str, &str)] = files![
     "inventory/site.yaml" from "inventory/two-racks/site.yaml",
     "inventory/facts/nodes.csv" from "inventory/two-racks/facts/nodes.csv",
     "playbooks/site.yaml" from "playbooks/site.yaml",
-    "playbooks/gpu-bringup.yaml" from "playbooks/gpu-bringup.yaml",
-    "playbooks/npu-bringup.yaml" from "playbooks/npu-bringup.yaml",
     "playbooks/stacks/cuda-580.yaml" from "playbooks/stacks/cuda-580.yaml",
     "playbooks/stacks/rngd-2026.yaml" from "playbooks/stacks/rngd-2026.yaml",
     "playbooks/stacks/rbln-3.yaml" from "playbooks/stacks/rbln-3.yaml",

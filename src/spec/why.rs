@@ -95,7 +95,7 @@ impl LoadedInventory {
                 add("hold", &item.layer.name, item.why.span);
             }
         }
-        if let Some(row) = self.facts.get(node.as_str()) {
+        if let Some(row) = self.facts.rows.get(node.as_str()) {
             for (path, column) in FROM_FACTS.iter().filter(|(_, column)| row.get(column).is_some()) {
                 add(path, "facts", row.span(column));
             }

@@ -81,8 +81,7 @@ impl Sim {
             "name \"t\"\nset_working_mc 0x20\nstartlan 1\naddr {} {}\npriv_limit admin\n\
              allowed_auths_user none md2 md5 straight\nallowed_auths_operator none md2 md5 straight\n\
              allowed_auths_admin none md2 md5 straight\nguid 336a1b2c5d0e4f9091a2b3c4d5e6f708\nendlan\n\
-             chassis_control \"/bin/sh {} {}\"\nuser 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n\
-             user 3 true \"viewer\" \"look\" user 10 md2 md5 straight\n",
+             chassis_control \"/bin/sh {} {}\"\nuser 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n",
             addr.ip(),
             addr.port(),
             at("hook.sh").display(),

@@ -91,7 +91,7 @@ async fn the_boot_override_is_told_as_it_reads_back() {
 #[tokio::test]
 async fn a_wrong_password_is_tried_once() {
     let Some(sim) = Sim::start("a_wrong_password_is_tried_once") else { return };
-    for (user, password) in [("admin", "wrong"), ("nobody", "s3cret")] {
+    for (user, password) in [("admin", "n0t-it"), ("nobody", "s3cret")] {
         let (_, bmc) = client(sim.addr, Account::new(user, Password::new(password), None).unwrap());
         let began = Instant::now();
         let error = bmc.power().await.unwrap_err();
@@ -101,21 +101,6 @@ async fn a_wrong_password_is_tried_once() {
     }
     let said = std::fs::read_to_string(sim.log()).unwrap_or_default();
     assert!(!said.contains("s3cret"));
-}
-
-#[tokio::test]
-async fn an_account_without_the_privilege_is_refused_and_nothing_happens() {
-    let Some(sim) = Sim::start("an_account_without_the_privilege_is_refused_and_nothing_happens") else { return };
-    let (_, bmc) = client(sim.addr, Account::new("viewer", Password::new("look"), Some(3)).unwrap());
-    assert_eq!(bmc.power().await.unwrap(), Reading::Known(PowerState::Off));
-    match bmc.set_power(PowerVerb::On, LONG).await {
-        Written::NotApplied(error) => {
-            assert_eq!(error.kind, BmcTrouble::Refused, "{error}");
-            assert!(error.to_string().contains("privilege"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(sim.times("set power 1"), 0);
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod ipmi_rig;
 mod ipmi_sim;
+mod ipmi_lossy;
+mod ipmi_wire;
 mod redfish_faults;
 mod redfish_model;
 mod redfish_server;

@@ -14,9 +14,10 @@ BMC_USER=admin
 BMC_PASSWORD=lab-password
 
 # Machine I is nodeI. Every machine has a Redfish service and an IPMI service of its own at 10.77.2.I.
-MACHINES=${MACHINES:-5}
+MACHINES=${MACHINES:-6}
 LIAR=${LIAR:-4}     # its Redfish service answers 2xx to a boot override and does not keep it
 ASTRAY=${ASTRAY:-5} # the site's DHCP sends it elsewhere: it netboots the same system from somebody else's script
+DUD=${DUD:-6}       # every network boot fails at once, and its firmware falls through to the disk
 
 mac_of() { printf '52:54:77:00:00:%02x' "$1"; }
 uuid_of() { printf '4c4c4544-0077-4000-8000-%012x' "$1"; }

@@ -48,11 +48,17 @@ dhcp-match=set:uefi,option:client-arch,7
 dhcp-match=set:uefi,option:client-arch,9
 dhcp-boot=tag:ipxe,tag:!astray,http://$GATEWAY:$BOOT_PORT/boot.ipxe
 dhcp-boot=tag:ipxe,tag:astray,tftp://$GATEWAY/elsewhere.ipxe
-dhcp-boot=tag:!ipxe,tag:uefi,snponly.efi,,$GATEWAY
-dhcp-boot=tag:!ipxe,tag:!uefi,undionly.kpxe,,$GATEWAY
+dhcp-boot=tag:!ipxe,tag:uefi,tag:!dud,snponly.efi,,$GATEWAY
+dhcp-boot=tag:!ipxe,tag:!uefi,tag:!dud,undionly.kpxe,,$GATEWAY
+# Answers that fail at once: with none, firmware waits minutes before it goes on to the disk. Architecture 16 is UEFI HTTP boot; nothing
+# listens on port 9.
+dhcp-match=set:http,option:client-arch,16
+dhcp-boot=tag:dud,tag:!http,no-such-file.efi,,$GATEWAY
+dhcp-boot=tag:dud,tag:http,http://$GATEWAY:9/no-such-file.efi
+dhcp-option-force=tag:dud,tag:http,60,HTTPClient
 X
   for i in $(machines); do
-    echo "dhcp-host=$(mac_of "$i"),$([ "$i" = "$ASTRAY" ] && echo set:astray,)$(node_ip "$i"),node$i"
+    echo "dhcp-host=$(mac_of "$i"),$([ "$i" = "$ASTRAY" ] && echo set:astray,)$([ "$i" = "$DUD" ] && echo set:dud,)$(node_ip "$i"),node$i"
   done
 } >"$dir/dnsmasq.conf"
 inside dnsmasq --conf-file="$dir/dnsmasq.conf"

@@ -85,5 +85,9 @@ redfish "$ASTRAY" PATCH '' '{"Boot":{"BootSourceOverrideTarget":"Pxe","BootSourc
 redfish "$ASTRAY" POST /Actions/ComputerSystem.Reset '{"ResetType":"On"}'
 check "$ASTRAY" "override kept, the site's DHCP leads elsewhere" bringup-lab.from=elsewhere
 
+redfish "$DUD" PATCH '' '{"Boot":{"BootSourceOverrideTarget":"Pxe","BootSourceOverrideEnabled":"Once"}}'
+redfish "$DUD" POST /Actions/ComputerSystem.Reset '{"ResetType":"On"}'
+check "$DUD" "override kept, network boot fails" bringup-lab.from=disk
+
 echo "prove: $failed failed, $(($(date +%s) - began)) s"
 exit $((failed > 0))

@@ -107,7 +107,7 @@ pub fn start(lab: &Lab, words: &Words, verb: &[&str]) -> Running {
 /// Runs a verb to its end. A boot takes 20 s on a quiet machine.
 #[track_caller]
 pub fn run(lab: &Lab, words: &Words, verb: &[&str]) -> Said {
-    start(lab, words, verb).wait(Duration::from_secs(420))
+    start(lab, words, verb).wait(Duration::from_secs(900))
 }
 
 /// Plans one machine into `plan.json`; nothing may have been touched.

@@ -1,4 +1,12 @@
-//! Tests of `spec`.
+//! Tests of `spec`: what a person who writes a wrong file is told, and that no input can make it panic.
 
+mod diff;
+mod examples;
+mod init;
+mod expansion;
+mod fixture;
+mod mistakes;
 mod playbook;
+mod properties;
 mod schema;
+mod selecting;

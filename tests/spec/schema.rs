@@ -103,6 +103,23 @@ fn decoders_and_schemas_know_the_same_keys() {
 }
 
 #[test]
+fn the_inventory_schema_knows_the_same_keys_too() {
+    let site = super::examples::root().join("inventory/two-racks/site.yaml");
+    let written: Value = serde_saphyr::from_str(&std::fs::read_to_string(site).unwrap()).unwrap();
+    let objects = objects(&document(Kind::Inventory).unwrap());
+    // Six sections (bmc, boot, ssh, power, expect, accel) and itself for each of four layers, and naming, policy and the file.
+    assert_eq!(objects.len(), 4 * 7 + 3);
+    for (way, keys) in objects {
+        let mut document = written.clone();
+        disturb(&mut document, &way);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("site.yaml"), document.to_string()).unwrap();
+        let found = bringup::spec::load_inventory(folder.path(), TODAY).unwrap_err();
+        assert_eq!(known(&found, &format!("{way:?}")), keys, "{way:?}");
+    }
+}
+
+#[test]
 fn a_firmware_schema_is_not_pretended() {
     assert!(document(Kind::Firmware).is_none());
 }

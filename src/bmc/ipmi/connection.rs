@@ -28,7 +28,7 @@ const OPERATOR: u8 = 3;
 /// After a busy answer, before asking again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Askings without an answer after which the session is given up for lost (BMC restarted, slot taken away).
-const SILENT_SESSION: u32 = 5;
+const SILENT_SESSION: u32 = 8;
 
 /// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended.
 pub(super) struct Connection {

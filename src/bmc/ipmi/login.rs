@@ -214,8 +214,19 @@ async fn exchange<T>(
     let packet = packet::encode_plain(kind, request);
     let patience = rtt.patience().min(deadline.saturating_duration_since(Instant::now()));
     let asked = Instant::now();
+    // Nothing protects these answers: one of the wrong shape may be forged, and the genuine one may still come within the patience.
+    let mut odd = None;
     let answer = line
-        .ask(&packet, patience, |bytes| packet::decode(bytes).filter(|p| p.payload == awaited).and_then(|p| judge(p.data)))
+        .ask(&packet, patience, |bytes| {
+            let packet = packet::decode(bytes).filter(|p| p.payload == awaited)?;
+            match judge(packet.data)? {
+                Reply::Malformed(what) => {
+                    odd = Some(what);
+                    None
+                }
+                reply => Some(reply),
+            }
+        })
         .await
         .map_err(|e| Some(Fault::Send(to, e)))?;
     match answer {
@@ -223,9 +234,12 @@ async fn exchange<T>(
             rtt.heard(asked.elapsed());
             Ok(reply)
         }
-        None => {
-            rtt.missed();
-            Err(None)
-        }
+        None => match odd {
+            Some(what) => Ok(Reply::Malformed(what)),
+            None => {
+                rtt.missed();
+                Err(None)
+            }
+        },
     }
 }

@@ -14,8 +14,8 @@ use crate::model::PowerVerb;
 
 /// For the answer to a control command; BMCs answer it after they have acted on it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(1);
-/// The same packet is sent at most this often: more would leave the replay window of 8 that older BMCs keep (§6.12.12).
-const SENDS: u32 = 3;
+/// The same packet is sent at most this often; with a look between each, more would leave the BMC's replay window of 16 (§6.12.13), which drops it.
+const SENDS: u32 = 8;
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
 /// "It ran out of time while working on it": whether it took effect is not known.

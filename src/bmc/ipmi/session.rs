@@ -58,9 +58,14 @@ impl Session {
 
     /// Seals a request under the next sequence number (§6.12.8: starts at 1, skips 0).
     pub fn seal(&mut self, request: &Message, seq: u8) -> Vec<u8> {
+        self.seal_with(request, seq, &rand::random())
+    }
+
+    /// As [`Self::seal`] with a given initialisation vector, which must be random outside of tests of the bytes.
+    pub fn seal_with(&mut self, request: &Message, seq: u8, vector: &[u8; BLOCK]) -> Vec<u8> {
         self.sent = self.sent.checked_add(1).unwrap_or(1);
         let plain = message::encode_request(request, seq);
-        let sealed = encrypt(&self.keys.aes, &rand::random(), &plain);
+        let sealed = encrypt(&self.keys.aes, vector, &plain);
         let mut out = packet::encode_protected(Payload::Message, self.bmc_id, self.sent, &sealed);
         let code = self.suite.keyed_hash(self.keys.integrity.bytes(), &[out.get(COVERED_FROM..).unwrap_or_default()]);
         out.extend(code.cut(self.suite.check_len()));

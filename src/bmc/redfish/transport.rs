@@ -130,7 +130,10 @@ impl Transport {
         let (answer, pipe) = timeout_at(terms.deadline, speak(pipe, request, &self.limits))
             .await
             .map_err(|_| Broken::new(Broke::TimedOut, true, "no whole answer before the deadline"))?;
-        if let Some(pipe) = pipe {
+        // The look also lets rustls shrink its buffer from a record's size (up to 18 KiB) to 4 KiB.
+        if let Some(mut pipe) = pipe
+            && silent(&mut pipe).await
+        {
             self.waiting(|kept| {
                 kept.push(Kept { pipe, since: Instant::now() });
                 // The newest are the likeliest to be alive.
@@ -149,13 +152,7 @@ impl Transport {
             return None;
         }
         let mut pipe = kept.pipe;
-        let silent = poll_fn(|cx| {
-            let mut byte = [0_u8; 1];
-            let mut buffer = ReadBuf::new(&mut byte);
-            Poll::Ready(std::pin::Pin::new(&mut pipe).poll_read(cx, &mut buffer).is_pending())
-        })
-        .await;
-        silent.then_some(pipe)
+        silent(&mut pipe).await.then_some(pipe)
     }
 
     async fn connect(&self, deadline: Instant) -> Result<Pipe, Broken> {
@@ -203,6 +200,16 @@ impl Transport {
             None => Broken::new(Broke::Lost, false, "the connection ended during the TLS handshake").because(e),
         }
     }
+}
+
+/// True when the connection is open and says nothing.
+async fn silent(pipe: &mut Pipe) -> bool {
+    poll_fn(|cx| {
+        let mut byte = [0_u8; 1];
+        let mut buffer = ReadBuf::new(&mut byte);
+        Poll::Ready(std::pin::Pin::new(&mut *pipe).poll_read(cx, &mut buffer).is_pending())
+    })
+    .await
 }
 
 /// Speaks HTTP/1.1 over the pipe for one exchange and gives the pipe back when it can carry another.

@@ -2,7 +2,7 @@
 //! BMC. It checks the leaf certificate by its SHA-256 and the handshake signature by the ring provider; it never looks at names, dates or
 //! issuers (a BMC's certificate is self-signed, misnamed and expired as a rule), and it never sends a credential.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -109,7 +109,7 @@ impl Trust {
 
     /// A TLS configuration for this BMC alone. No resumption cache: it costs memory per BMC and a ticket would outlive the check.
     pub(super) fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = provider();
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -118,6 +118,12 @@ impl Trust {
         config.resumption = Resumption::disabled();
         Ok(config)
     }
+}
+
+/// The algorithms, which hold no trust and are the same for every BMC.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
 }
 
 /// The 32 bytes of a digest; a [`Digest`] is 64 hex digits by construction, and anything else would match nothing.

@@ -2,13 +2,15 @@
 //! get completely, and executes nothing at all.
 //!
 //! PXE has no DHCP here: "the site's own DHCP chains to the boot server" is the farm's chain URL, to which the ROM appends what iPXE would say
-//! of itself. UEFI HTTP boot fetches the URI that the BMC holds; when that is an EFI program (`MZ`) it is taken for iPXE and chains likewise.
+//! of itself. UEFI HTTP boot fetches the URI that the BMC holds; an EFI program (`MZ`) is taken for iPXE, which looks for `autoexec.ipxe`
+//! beside itself (ipxe.org/appnote/uefihttp) and chains as above when there is none. URLs are relative to the script that holds them.
 
 pub mod fetch;
 pub mod script;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use self::fetch::fetch;
 use self::script::{Script, Todo, uri_escape};
@@ -24,11 +26,28 @@ const CHAINS: usize = 8;
 /// RAM disks that one kernel gets at most.
 const INITRDS: usize = 16;
 
+/// Where the site's DHCP chains to; shared by a farm, since the boot server's port may be known only after the machines are there.
+#[derive(Debug, Clone, Default)]
+pub struct ChainUrl(Arc<Mutex<Option<String>>>);
+
+impl ChainUrl {
+    /// Sets it, such as `http://127.0.0.1:8088/boot.ipxe`.
+    pub fn set(&self, url: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = url;
+    }
+
+    /// The URL, if there is one.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// What a ROM knows of the site.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// Where the site's DHCP chains to.
-    pub chain_url: Option<String>,
+    pub chain_url: ChainUrl,
     /// The node's own address.
     pub address: IpAddr,
 }
@@ -53,20 +72,24 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
     };
     let mut text = fetch(&first, site.address, SCRIPT).await?;
     if text.1.starts_with(b"MZ") {
-        text = fetch(&chained(identity, site)?, site.address, SCRIPT).await?;
+        text = match fetch(&resolve(&first, "autoexec.ipxe"), site.address, SCRIPT).await {
+            Ok(text) => text,
+            Err(_) => fetch(&chained(identity, site)?, site.address, SCRIPT).await?,
+        };
     }
+    let mut base = text.0.url.clone();
     let mut script = read(&text, variables(identity, site))?;
     let (mut kernel, mut initrd, mut chains, mut good) = (None, Vec::new(), 0, true);
     loop {
         good = match script.next(good) {
-            Todo::Kernel { url, args } => match fetch(&url, site.address, 0).await {
+            Todo::Kernel { url, args } => match fetch(&resolve(&base, &url), site.address, 0).await {
                 Ok((blob, _)) => {
                     kernel = Some((blob, args));
                     true
                 }
                 Err(_) => false,
             },
-            Todo::Initrd { url } => match fetch(&url, site.address, 0).await {
+            Todo::Initrd { url } => match fetch(&resolve(&base, &url), site.address, 0).await {
                 Ok((blob, _)) if initrd.len() < INITRDS => {
                     initrd.push(blob);
                     true
@@ -75,9 +98,10 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
             },
             Todo::Chain { url } => {
                 chains += 1;
+                let url = resolve(&base, &url);
                 match fetch(&url, site.address, SCRIPT).await.and_then(|t| read(&t, script.vars().clone())) {
                     Ok(next) if chains <= CHAINS => {
-                        script = next;
+                        (script, base) = (next, url);
                         true
                     }
                     _ => false,
@@ -103,11 +127,27 @@ fn read(text: &(super::system::Blob, Vec<u8>), vars: BTreeMap<String, String>) -
 }
 
 fn chained(identity: &Identity, site: &Site) -> Result<String, String> {
-    let base = site.chain_url.as_deref().ok_or("no DHCP server answered")?;
+    let base = site.chain_url.get().ok_or("no DHCP server answered")?;
     let joint = if base.contains('?') { '&' } else { '?' };
     let mac = identity.boot_mac.to_string().replace(':', "-");
     let serial = uri_escape(&identity.serial);
     Ok(format!("{base}{joint}mac={mac}&uuid={}&serial={serial}&arch=x86_64", identity.uuid))
+}
+
+/// A URL against the script that holds it: whole, from the root, or beside (RFC 3986 §5, without `..`).
+fn resolve(base: &str, url: &str) -> String {
+    if url.contains("://") {
+        return url.to_owned();
+    }
+    let path_at = base.find("://").map_or(0, |at| at + 3);
+    let (head, tail) = base.split_at(path_at);
+    let (authority, path) = tail.split_at(tail.find('/').unwrap_or(tail.len()));
+    if url.starts_with('/') {
+        return format!("{head}{authority}{url}");
+    }
+    let path = path.split('?').next().unwrap_or_default();
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    format!("{head}{authority}{folder}/{url}")
 }
 
 fn variables(identity: &Identity, site: &Site) -> BTreeMap<String, String> {
@@ -128,4 +168,18 @@ fn variables(identity: &Identity, site: &Site) -> BTreeMap<String, String> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn urls_are_relative_to_their_script() {
+        let base = "http://127.0.0.1:80/g/t/boot.ipxe?mac=1/2";
+        assert_eq!(resolve(base, "http://x/y"), "http://x/y");
+        assert_eq!(resolve(base, "/k?a=b"), "http://127.0.0.1:80/k?a=b");
+        assert_eq!(resolve(base, "autoexec.ipxe"), "http://127.0.0.1:80/g/t/autoexec.ipxe");
+        assert_eq!(resolve("http://h", "k"), "http://h/k");
+    }
 }
