@@ -4,9 +4,10 @@ pub mod account;
 pub mod apply;
 pub mod bench;
 pub mod bootserver;
+pub mod demo;
 pub mod diff;
-pub mod events;
 pub mod each;
+pub mod events;
 pub mod exec;
 pub mod failure;
 pub mod gate_words;
@@ -16,20 +17,20 @@ pub mod init;
 pub mod look;
 pub mod output;
 pub mod plan;
-pub mod progress;
-pub mod resume;
 pub mod private_key;
+pub mod progress;
 pub mod push;
+pub mod resume;
 pub mod revision;
 pub mod runner;
 pub mod schema;
 pub mod secret;
+pub mod serve;
+pub mod shells;
+pub mod sim;
 pub mod site;
 pub mod states;
 pub mod summary;
-pub mod sim;
-pub mod serve;
-pub mod shells;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +71,7 @@ enum Verb {
     History(account::HistoryArgs),
     Report(account::ReportArgs),
     Sim(sim::Args),
+    Demo(demo::Args),
     Exec(exec::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -88,6 +90,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
         Verb::Report(args) => account::report(&args, global),
+        Verb::Demo(args) => demo::run(args, global).await,
         Verb::Sim(args) => sim::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,

@@ -7,7 +7,7 @@ pub mod keys;
 mod program;
 pub mod words;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -75,7 +75,8 @@ async fn listen(config: &Arc<Config>, address: SocketAddr, guest: &Arc<Mutex<Gue
         };
         while connections.try_join_next().is_some() {}
         if connections.len() < CONNECTIONS {
-            let login = Login { guest: Arc::clone(guest), fleet: fleet.clone(), receiving: HashMap::new(), channels: 0 };
+            let login =
+                Login { guest: Arc::clone(guest), fleet: fleet.clone(), receiving: HashMap::new(), channels: HashSet::new() };
             connections.spawn(converse(Arc::clone(config), stream, login));
         }
     }
@@ -100,7 +101,7 @@ struct Login {
     guest: Arc<Mutex<Guest>>,
     fleet: PublicKey,
     receiving: HashMap<ChannelId, Receive>,
-    channels: usize,
+    channels: HashSet<ChannelId>,
 }
 
 impl Login {
@@ -146,13 +147,13 @@ impl Handler for Login {
 
     async fn channel_open_session(
         &mut self,
-        _channel: Channel<Msg>,
+        channel: Channel<Msg>,
         reply: ChannelOpenHandle,
         _session: &mut Session,
     ) -> Result<(), Self::Error> {
         // A dropped reply is a refusal.
-        if self.channels < CHANNELS {
-            self.channels += 1;
+        if self.channels.len() < CHANNELS {
+            self.channels.insert(channel.id());
             reply.accept().await;
         }
         Ok(())
@@ -161,7 +162,11 @@ impl Handler for Login {
     async fn exec_request(&mut self, channel: ChannelId, data: &[u8], session: &mut Session) -> Result<(), Self::Error> {
         session.channel_success(channel)?;
         match self.start(data) {
-            Ran::Done(printed) => print(printed, channel, session),
+            Ran::Done(printed) => {
+                // The side that closes first is not told of the other's close.
+                self.channels.remove(&channel);
+                print(printed, channel, session)
+            }
             Ran::Waits(receive) => {
                 self.receiving.insert(channel, *receive);
                 Ok(())
@@ -179,6 +184,7 @@ impl Handler for Login {
     async fn channel_eof(&mut self, channel: ChannelId, session: &mut Session) -> Result<(), Self::Error> {
         if let Some(receive) = self.receiving.remove(&channel) {
             let printed = self.guest().received(receive);
+            self.channels.remove(&channel);
             print(printed, channel, session)?;
         }
         Ok(())
@@ -186,7 +192,7 @@ impl Handler for Login {
 
     async fn channel_close(&mut self, channel: ChannelId, _session: &mut Session) -> Result<(), Self::Error> {
         self.receiving.remove(&channel);
-        self.channels = self.channels.saturating_sub(1);
+        self.channels.remove(&channel);
         Ok(())
     }
 
