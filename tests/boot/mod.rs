@@ -5,3 +5,4 @@ mod files;
 mod grants;
 mod hostile;
 mod site;
+mod verb;
