@@ -4,7 +4,6 @@ mod ipmi_lossy;
 mod ipmi_rig;
 mod ipmi_sim;
 mod ipmi_wire;
-mod redfish_faults;
 mod redfish_model;
 mod redfish_reads;
 mod redfish_server;
