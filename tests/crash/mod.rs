@@ -1,1 +1,217 @@
-//! Tests of `crash`.
+//! Cut the walk at every event and at many moments between, take it up again, and demand the same end: every node admitted, every machine
+//! booted exactly once, no touch made twice.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bringup::boot::{Grants, ServeOptions, serve_with};
+use bringup::cli::bench::Bench;
+use bringup::cli::hands::{Hands, Trust};
+use bringup::engine::{self, Ending, Run, Stop, Told};
+use bringup::journal::Journal;
+use bringup::model::{Event, Inventory, Phase, Plan, Playbook, RunId, RunState, Touch};
+use bringup::planner::{Ask, Line, line};
+use bringup::pool::{Ledger, Pool as _, Standing};
+use bringup::rollout::{Composition, compose};
+use bringup::sim::farm::WrittenSite;
+use bringup::sim::{Farm, FarmSpec, Seed};
+use bringup::survey::survey;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// A fresh rack of two nodes (Redfish and IPMI), off, with its plan.
+struct Site {
+    farm: Farm,
+    written: WrittenSite,
+    inventory: Arc<Inventory>,
+    playbook: Playbook,
+    plan: Arc<Plan>,
+    dir: tempfile::TempDir,
+    stop: CancellationToken,
+}
+
+fn run_id() -> RunId {
+    RunId::new("run-crash").unwrap()
+}
+
+async fn site(seed: u64) -> Site {
+    let mut spec = FarmSpec::racks(1, 2, Seed(seed), true).unwrap();
+    spec.speed = 600;
+    let farm = Farm::start(spec).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let written = farm.write_inventory(dir.path(), &server).unwrap();
+    farm.chain_to(format!("{server}/boot.ipxe"));
+    let stop = CancellationToken::new();
+    let options = ServeOptions { loaders: written.loaders.clone(), ..ServeOptions::default() };
+    let grants = Grants::open(&dir.path().join("grants.db")).unwrap();
+    tokio::spawn(serve_with(listener, grants, options, stop.clone()));
+    let inventory = bringup::spec::load_inventory(&written.inventory, "2026-11-22").unwrap().inventory;
+    let playbook = bringup::spec::load_playbook(&written.playbook, "2026-11-22").unwrap().playbook;
+    let plan = Arc::new(plan(&written, &inventory, &playbook).await);
+    Site { farm, written, inventory: Arc::new(inventory), playbook, plan, dir, stop }
+}
+
+async fn plan(written: &WrittenSite, inventory: &Inventory, playbook: &Playbook) -> Plan {
+    let hands = Hands::new(&written.inventory, Some(playbook), &Trust::default());
+    let mut lines = Vec::new();
+    for node in inventory.nodes.values() {
+        let (bmc, shell) = (hands.bmc(node).unwrap(), hands.shell(node).unwrap());
+        let observed = survey(bmc.as_ref(), shell.as_ref(), None).await;
+        hands.leave(&node.id).await;
+        match line(&Ask { node, playbook, observed: &observed, in_pool: false }) {
+            Line::Walk(plan) => lines.push(*plan),
+            other => panic!("{other:?}"),
+        }
+    }
+    compose(Composition { inventory, playbook, inputs: Default::default(), lines, blocked: vec![] }).unwrap()
+}
+
+impl Site {
+    fn state(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// One life of the run: a new process would have nothing but the files.
+    async fn life(&self, cut: Cut) -> Option<Ending> {
+        let journal = Journal::open(&self.state().join("journal.db")).unwrap();
+        let state = match Journal::load(journal.path(), &run_id()) {
+            Ok(run) => {
+                let mut state: RunState = run.state;
+                let line = journal.append(&run_id(), now(), Event::RunResumed { by: "test".into() }).await.unwrap();
+                state.apply(&line.event, line.at_ms).unwrap();
+                state
+            }
+            Err(_) => {
+                journal.begin(&run_id(), now(), &self.plan).await.unwrap();
+                let mut state = RunState::of_plan(&self.plan);
+                let event = Event::RunStarted { plan: self.plan.id.clone(), by: "test".into(), version: "0".into() };
+                let line = journal.append(&run_id(), now(), event).await.unwrap();
+                state.apply(&line.event, line.at_ms).unwrap();
+                state
+            }
+        };
+        let hands = Arc::new(Hands::new(&self.written.inventory, Some(&self.playbook), &Trust::default()));
+        let grants = Grants::open(&self.state().join("grants.db")).unwrap();
+        let run = Run {
+            id: run_id(),
+            plan: Arc::clone(&self.plan),
+            journal,
+            bench: Arc::new(Bench::new(Arc::clone(&self.inventory), hands, grants, Duration::from_millis(30))),
+            pool: Arc::new(Ledger::open(&self.state().join("pool.db")).unwrap()),
+            clock: now,
+            today: "2026-11-22".into(),
+        };
+        let (told, mut listen) = mpsc::unbounded_channel();
+        let (_keep, stop) = watch::channel(Stop::No);
+        let mut engine = Box::pin(engine::run(run, state, told, stop));
+        let mut events = 0;
+        let moment = match cut {
+            Cut::AfterTime(moment) => moment,
+            _ => Duration::from_secs(120),
+        };
+        let end = tokio::time::sleep(moment);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                Some(told) = listen.recv() => {
+                    if matches!(told, Told::Event(_)) { events += 1; }
+                    // Dropping the engine is what `kill -9` is: every task ends at its await, nothing is written any more.
+                    if matches!(cut, Cut::AfterEvents(n) if events == n) { return None; }
+                }
+                left = &mut engine => return Some(left.unwrap().ending),
+                () = &mut end => {
+                    assert!(matches!(cut, Cut::AfterTime(_)), "the run did not end in {moment:?}");
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// What must be true at the end, however often the run was cut.
+    async fn check(&self, what: &str) {
+        let journal = self.state().join("journal.db");
+        Journal::verify(&journal).unwrap();
+        let run = Journal::load(&journal, &run_id()).unwrap();
+        for (id, node) in &run.state.nodes {
+            assert_eq!(node.phase, Phase::Admitted, "{what}: {id}: {:?}", node.why);
+            let machine = &self.farm.node(id.as_str()).unwrap().machine;
+            assert_eq!(machine.boots(), 1, "{what}: {id} was booted more than once:\n{:#?}", machine.log());
+        }
+        let pool = Ledger::open(&self.state().join("pool.db")).unwrap();
+        let members = pool.list().await.unwrap();
+        assert_eq!(members.iter().filter(|m| matches!(m.standing, Standing::Working { .. })).count(), 2, "{what}");
+        // Every touch was announced before it was made.
+        let events = Journal::events(&journal, &run_id()).unwrap();
+        for (at, line) in events.iter().enumerate() {
+            if let Event::AttemptEnded { node, touch, .. } = &line.event {
+                let announced = |e: &Event| matches!(e, Event::AttemptBegan { node: n, touch: t, .. } if n == node && t == touch);
+                assert!(events[..at].iter().any(|e| announced(&e.event)), "{what}: {touch:?} was not announced");
+            }
+        }
+        let secret = self.farm.bmc_password();
+        assert!(!events.iter().any(|e| serde_json::to_string(&e.event).unwrap().contains(secret)), "{what}: a password in the journal");
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.farm.stop().await;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Cut {
+    Never,
+    AfterEvents(usize),
+    AfterTime(Duration),
+}
+
+fn now() -> i64 {
+    bringup::cli::global::now_ms()
+}
+
+/// Events of a run that is never cut.
+async fn length() -> usize {
+    let site = site(1).await;
+    assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished));
+    site.check("uncut").await;
+    let events = Journal::events(&site.state().join("journal.db"), &run_id()).unwrap();
+    let touches = events.iter().filter(|e| matches!(&e.event, Event::AttemptBegan { touch: Touch::Power(_), .. })).count();
+    assert_eq!(touches, 2, "one power touch a node");
+    site.end().await;
+    events.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_cut_after_any_event_ends_the_same() {
+    let length = length().await;
+    for cut in 1..length {
+        let site = site(cut as u64).await;
+        let what = format!("cut after event {cut} of {length}");
+        if site.life(Cut::AfterEvents(cut)).await.is_none() {
+            assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished), "{what}");
+        }
+        site.check(&what).await;
+        site.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_cut_at_any_moment_and_again_ends_the_same() {
+    for step in 0..24_u64 {
+        let site = site(1000 + step).await;
+        let what = format!("cut after {} ms, and again", step * 40);
+        let mut ended = site.life(Cut::AfterTime(Duration::from_millis(step * 40))).await;
+        if ended.is_none() {
+            ended = site.life(Cut::AfterTime(Duration::from_millis(150))).await;
+        }
+        if ended.is_none() {
+            assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished), "{what}");
+        }
+        site.check(&what).await;
+        site.end().await;
+    }
+}
