@@ -6,10 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::global::today;
-use super::{Exit, Failure, Global, Result};
+use super::{Exit, Failure, Global, Result, gate_words};
 use crate::model::Inventory;
-use crate::spec::{self, Diagnostics, Gate};
-use crate::verify::{CHECKS, VersionRule};
+use crate::spec::{self, Diagnostics};
 
 /// Check inventory, facts, playbooks, images, stacks and policies; print every mistake
 #[derive(Debug, clap::Args)]
@@ -30,10 +29,7 @@ pub async fn run(_args: Args, global: &Global) -> Result {
         Ok(loaded) => (Some(loaded.inventory), loaded.warnings),
         Err(mistakes) => (None, mistakes),
     };
-    let checks: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).collect();
-    let version_rule = |rule: &str| VersionRule::parse(rule).map(drop).map_err(|e| e.to_string());
-    let gate = Gate { checks: &checks, version_rule: &version_rule };
-    found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate), &today()));
+    found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate_words::gate()), &today()));
     tell(global, inventory.as_ref(), &found);
     match found.errors() {
         0 => Ok(Exit::DONE),

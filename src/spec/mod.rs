@@ -14,12 +14,12 @@
 //! | [`csv`], [`facts`] | one row a node |
 //! | `blueprint`, `expand`, `identity` | layers added up, nodes made, duplicates found |
 //! | [`inventory`], [`why`] | the way in; which line set which field |
-//! | [`select`] | `rack=a017 & accel=nvidia - label:hold` |
+//! | [`mod@select`] | `rack=a017 & accel=nvidia - label:hold` |
 //! | `playbook`, `rollout`, `image`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
 //! | `unit`, `words` | `10m`, `2%`, argument vectors |
 //! | [`library`] | playbooks with all that they name, each file read once |
 //! | [`agree`] | playbook against inventory, and both against the gate's words |
-//! | [`diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
+//! | [`mod@diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
 //! | [`shape`], [`shape_site`], [`schema`] | the same files as JSON Schema |
 //! | [`starter`] | what `init` writes |
 
