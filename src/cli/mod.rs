@@ -3,12 +3,14 @@
 pub mod account;
 pub mod apply;
 pub mod bench;
+pub mod bmc;
 pub mod bootserver;
 pub mod diff;
-pub mod events;
 pub mod each;
+pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod folded;
 pub mod gate_words;
 pub mod global;
 pub mod hands;
@@ -16,20 +18,22 @@ pub mod init;
 pub mod look;
 pub mod output;
 pub mod plan;
-pub mod progress;
-pub mod resume;
+pub mod power;
 pub mod private_key;
+pub mod progress;
 pub mod push;
+pub mod record;
+pub mod resume;
 pub mod revision;
 pub mod runner;
 pub mod schema;
 pub mod secret;
+pub mod serve;
+pub mod shells;
+pub mod sim;
 pub mod site;
 pub mod states;
 pub mod summary;
-pub mod sim;
-pub mod serve;
-pub mod shells;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,6 +74,8 @@ enum Verb {
     History(account::HistoryArgs),
     Report(account::ReportArgs),
     Sim(sim::Args),
+    Power(power::Args),
+    Bmc(bmc::Args),
     Exec(exec::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -89,6 +95,8 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::History(args) => account::history(&args, global),
         Verb::Report(args) => account::report(&args, global),
         Verb::Sim(args) => sim::run(args, global).await,
+        Verb::Power(args) => power::run(args, global).await,
+        Verb::Bmc(args) => bmc::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
         Verb::Serve(args) => serve::run(args, global).await,

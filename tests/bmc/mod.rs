@@ -1,8 +1,9 @@
 //! Tests of `bmc`.
 
-mod ipmi_rig;
-mod ipmi_sim;
 mod ipmi_lossy;
+mod ipmi_own_sim;
+pub mod ipmi_rig;
+mod ipmi_sim;
 mod ipmi_wire;
 mod redfish_faults;
 mod redfish_model;
