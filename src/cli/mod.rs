@@ -3,6 +3,7 @@
 pub mod account;
 pub mod apply;
 pub mod bench;
+pub mod bmc;
 pub mod bootserver;
 pub mod demo;
 pub mod diff;
@@ -11,6 +12,7 @@ pub mod events;
 pub mod exec;
 pub mod failure;
 pub mod gate;
+pub mod folded;
 pub mod gate_words;
 pub mod global;
 pub mod hands;
@@ -22,6 +24,11 @@ pub mod pool;
 pub mod private_key;
 pub mod progress;
 pub mod push;
+pub mod power;
+pub mod private_key;
+pub mod progress;
+pub mod push;
+pub mod record;
 pub mod resume;
 pub mod revision;
 pub mod runner;
@@ -38,6 +45,9 @@ pub mod site;
 pub mod states;
 pub mod summary;
 pub mod validate;
+pub mod site;
+pub mod states;
+pub mod summary;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,6 +93,8 @@ enum Verb {
     Report(account::ReportArgs),
     Sim(sim::Args),
     Demo(demo::Args),
+    Power(power::Args),
+    Bmc(bmc::Args),
     Exec(exec::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -107,6 +119,8 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Report(args) => account::report(&args, global),
         Verb::Demo(args) => demo::run(args, global).await,
         Verb::Sim(args) => sim::run(args, global).await,
+        Verb::Power(args) => power::run(args, global).await,
+        Verb::Bmc(args) => bmc::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
         Verb::Serve(args) => serve::run(args, global).await,

@@ -2,6 +2,8 @@
 
 mod ipmi_lossy;
 mod ipmi_rig;
+mod ipmi_own_sim;
+pub mod ipmi_rig;
 mod ipmi_sim;
 mod ipmi_wire;
 mod redfish_model;
