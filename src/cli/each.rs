@@ -7,13 +7,13 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::failure::{Exit, Failure, Result};
-use super::global::Global;
+use super::global::{Global, today};
+use super::hands::{Hands, Trust};
 use super::output::escape;
-use super::shells::NodeShells;
 use super::site;
 use crate::model::NodeId;
-use crate::shell::{FirstContact, Shell, ShellError, ShellTrouble};
-use crate::spec::fold;
+use crate::shell::{Shell, ShellError, ShellTrouble};
+use crate::spec::{fold, load_playbook};
 
 /// Flags of the verbs that go to nodes by SSH.
 #[derive(Debug, clap::Args)]
@@ -21,9 +21,9 @@ pub struct Reach {
     /// Most nodes at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub at_once: u16,
-    /// Believe the host key of a node for which none is recorded, and print it
-    #[arg(long)]
-    pub accept_new: bool,
+    /// What may be trusted beyond the facts.
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 /// What became of each node.
@@ -44,18 +44,23 @@ where
 {
     let inventory = site::inventory(global)?.inventory;
     let selected = site::select(global, &inventory, Some(expr))?;
-    let first = if reach.accept_new { FirstContact::Accept } else { FirstContact::Refuse };
-    let shells = NodeShells::new(std::collections::BTreeSet::new(), first);
+    // With a playbook, the host keys of its image count for nodes whose facts name none.
+    let words = match &global.flags.playbook {
+        Some(file) => Some(site::accept(global, load_playbook(file, &today()))?.playbook),
+        None => None,
+    };
+    let by_image = words.as_ref().and_then(|w| w.baseline.image.as_ref()).is_some_and(|image| !image.ssh_host_keys.is_empty());
+    let hands = Hands::new(&global.flags.inventory, words.as_ref(), &reach.trust);
     let mut opened = Vec::new();
     for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
-        opened.push((node, shells.shell(node)?));
+        opened.push((node, hands.shell(node)?));
     }
-    let (shells, visit) = (&shells, &visit);
+    let (hands, visit) = (&hands, &visit);
     let done: Vec<_> = futures_util::stream::iter(opened)
         .map(|(node, shell)| async move {
             let result = visit(Arc::clone(&shell)).await;
-            let new_key = if node.ssh.host_keys.is_empty() { shell.host_key() } else { None };
-            shells.leave(&node.id).await;
+            let new_key = if node.ssh.host_keys.is_empty() && !by_image { shell.host_key() } else { None };
+            hands.leave(&node.id).await;
             (node.id.clone(), result, new_key)
         })
         .buffer_unordered(reach.at_once.into())

@@ -35,7 +35,6 @@ pub mod runner;
 pub mod schema;
 pub mod secret;
 pub mod serve;
-pub mod shells;
 pub mod sim;
 pub mod summary;
 pub mod verify;
