@@ -2,7 +2,7 @@
 //! ([`clock`]) with seeded faults ([`fault`]); Redfish, RMCP+, the boot ROM and SSH are servers and clients around its [`handle`].
 //!
 //! It has its own codecs and names `model` only, so that a mistake in the product cannot cancel out against the same mistake here. It never runs
-//! a command of the real machine, and it listens and fetches on loopback only.
+//! a command of the real machine, it listens on loopback only, and its boot ROMs fetch from the boot server that they are given.
 
 pub mod accelerator;
 pub mod bootrom;

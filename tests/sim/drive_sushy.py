@@ -29,7 +29,7 @@ while system.power_state != sushy.PowerState.ON:
 print("power", system.power_state.value)
 manager = root.get_manager_collection().get_members()[0]
 print("manager", manager.firmware_version, manager.manager_type.value)
-for item in root.get_update_service().get_firmware_inventory().get_members():
+for item in root.get_update_service().firmware_inventory.get_members():
     print("firmware", item.identity, item.version)
 print("chassis", root.get_chassis_collection().get_members()[0].serial_number)
 print("tasks", len(root.get_task_service().tasks.get_members()) >= 0)

@@ -97,6 +97,8 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
             "ServiceEnabled": true,
             "Status": well(),
             "FirmwareInventory": link(format!("{path}/FirmwareInventory")),
+            // Nothing can be flashed yet, and sushy wants the word all the same.
+            "Actions": {},
         }),
         ["UpdateService", "FirmwareInventory"] => {
             collection(path, "SoftwareInventory", firmware(id).into_iter().map(|(name, _)| format!("{path}/{name}")))
