@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::check::{finding, unheard};
+use super::check::{CHECKS, finding, unheard};
 use super::rules::Rules;
 use super::vendor::{self, Heard, Seen};
 use super::{count, device, homogeneous, identity, pci, serials, tolerate};
@@ -118,9 +118,11 @@ pub fn judge(node: &NodeId, pool: &str, suite: &Suite, answers: &Answers, today:
     (Judged { verdict, findings, devices }, admission)
 }
 
-/// Sorts worst first and gives the worst verdict. No finding at all is no pass: nothing was judged.
+/// Sorts worst first, then in the order of the catalogue, which has causes before what follows from them, and gives the worst verdict.
+/// No finding at all is no pass: nothing was judged.
 fn settle(findings: &mut Vec<Finding>) -> Verdict {
-    findings.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| a.cmp(b)));
+    let place = |f: &Finding| CHECKS.iter().position(|(name, _)| *name == f.check);
+    findings.sort_by(|a, b| b.verdict.cmp(&a.verdict).then_with(|| place(a).cmp(&place(b))).then_with(|| a.cmp(b)));
     findings.dedup();
     findings.first().map_or(Verdict::Inconclusive, |worst| worst.verdict)
 }
