@@ -1,8 +1,8 @@
 //! Tests of `bmc`.
 
+mod ipmi_lossy;
 mod ipmi_rig;
 mod ipmi_sim;
-mod ipmi_lossy;
 mod ipmi_wire;
 mod redfish_faults;
 mod redfish_model;

@@ -2,9 +2,9 @@
 
 mod diff;
 mod examples;
-mod init;
 mod expansion;
 mod fixture;
+mod init;
 mod mistakes;
 mod playbook;
 mod properties;
