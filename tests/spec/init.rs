@@ -39,7 +39,7 @@ fn what_init_writes_is_valid() {
     for args in [&["validate"][..], &["validate", "-p", "playbooks/site.yaml"]] {
         let (code, _, err) = run(args);
         assert_eq!((code, err.matches("ecc must be `true` or `false`").count()), (Some(3), 1), "{err}");
-        assert!(err.contains("playbooks/policies/h100-acceptance.yaml:11:6") && err.contains("1 mistake in the input"), "{err}");
+        assert!(err.contains("playbooks/policies/h100-acceptance.yaml:10:6") && err.contains("1 mistake in the input"), "{err}");
     }
 }
 
