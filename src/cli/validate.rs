@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::gate_words::gate;
 use super::global::today;
-use super::{Exit, Failure, Global, Result, gate_words};
-use crate::model::Inventory;
+use super::{Exit, Failure, Global, Result};
+use crate::model::{Inventory, Node};
 use crate::spec::{self, Diagnostics};
 
 /// Check inventory, facts, playbooks, images, stacks and policies; print every mistake
@@ -15,9 +16,10 @@ use crate::spec::{self, Diagnostics};
 #[command(after_help = "Examples:
   bringup validate
   bringup -i inventory/kr-ai-1 validate -o json
+  bringup -i inventory/kr-ai-1 -p playbooks/gpu-bringup.yaml -s accel=nvidia validate
 
-Playbooks, stacks and policies are looked for in playbooks/, images in images/, both in the working directory. Exit code 3
-when anything is wrong.")]
+Playbooks, stacks and policies are looked for in playbooks/, images in images/, both in the working directory. With -p
+the selected nodes (-s, else all) must also fit that playbook. Exit code 3 when anything is wrong.")]
 pub struct Args {}
 
 /// Checks and tells.
@@ -29,12 +31,35 @@ pub async fn run(_args: Args, global: &Global) -> Result {
         Ok(loaded) => (Some(loaded.inventory), loaded.warnings),
         Err(mistakes) => (None, mistakes),
     };
-    found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate_words::gate()), &today()));
+    found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate()), &today()));
+    if let Some(file) = &global.flags.playbook {
+        let selected = inventory.as_ref().map(|i| super::site::select(global, i, None)).transpose()?.unwrap_or_default();
+        let nodes: Vec<&Node> = inventory.iter().flat_map(|i| i.nodes.values()).filter(|n| selected.contains(&n.id)).collect();
+        found.absorb(playbook(file, &nodes));
+    }
     tell(global, inventory.as_ref(), &found);
     match found.errors() {
         0 => Ok(Exit::DONE),
         1 => Err(Failure::new(Exit::INVALID, "1 mistake in the input")),
         n => Err(Failure::new(Exit::INVALID, format!("{n} mistakes in the input"))),
+    }
+}
+
+/// The playbook that was named, wherever it lies, held against the selected nodes. What lies in `playbooks/` was read already, so
+/// that its own mistakes are not told twice.
+fn playbook(file: &Path, nodes: &[&Node]) -> Diagnostics {
+    let here = file.parent().is_some_and(|folder| folder == Path::new("playbooks"));
+    match spec::load_playbook(file, &today()) {
+        Ok(loaded) => {
+            let mut found = loaded.check_nodes(nodes.iter().copied());
+            if !here {
+                found.absorb(loaded.check_gate(&gate()));
+                found.absorb(loaded.warnings);
+            }
+            found
+        }
+        Err(_) if here && file.is_file() => Diagnostics::new(),
+        Err(mistakes) => mistakes,
     }
 }
 

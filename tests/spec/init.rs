@@ -23,8 +23,24 @@ fn what_init_writes_is_valid() {
     assert_eq!(loaded.inventory.nodes.len(), 8);
     let found = validate_words(&site, Some(&loaded.inventory), None, TODAY);
     assert!(loaded.warnings.is_empty() && found.is_empty(), "{}", found.render(false));
+    let run = |args: &[&str]| {
+        let run =
+            Command::new(env!("CARGO_BIN_EXE_bringup")).current_dir(&site).args(args).env("NO_COLOR", "1").output().unwrap();
+        (run.status.code(), String::from_utf8_lossy(&run.stdout).into_owned(), String::from_utf8_lossy(&run.stderr).into_owned())
+    };
+    let (code, out, err) = run(&["validate"]);
+    assert_eq!((code, out.starts_with("ok: two-racks: 2 racks, 8 nodes, 64 accelerators")), (Some(0), true), "{out}{err}");
     let playbook = load_playbook(&site.join("playbooks/site.yaml"), TODAY).unwrap();
     assert!(playbook.check_nodes(loaded.inventory.nodes.values()).is_empty());
+
+    // A file that a playbook names and that lies in its folder too is read once and told once, seen from the project as well.
+    let policy = site.join("playbooks/policies/h100-acceptance.yaml");
+    std::fs::write(&policy, std::fs::read_to_string(&policy).unwrap().replace("ecc: true", "ecc: maybe")).unwrap();
+    for args in [&["validate"][..], &["validate", "-p", "playbooks/site.yaml"]] {
+        let (code, _, err) = run(args);
+        assert_eq!((code, err.matches("ecc must be `true` or `false`").count()), (Some(3), 1), "{err}");
+        assert!(err.contains("playbooks/policies/h100-acceptance.yaml:10:6") && err.contains("1 mistake in the input"), "{err}");
+    }
 }
 
 #[test]
