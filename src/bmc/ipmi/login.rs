@@ -25,9 +25,8 @@ const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 /// Get Channel Authentication Capabilities, IPMI v2.0 data, this channel, operator (§22.13), in an IPMI 1.5 packet outside of any session (§13.6).
 /// Its answer is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port for
 /// that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`).
-const ANNOUNCE: [u8; 23] = [
-    0x06, 0x00, 0xff, 0x07, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x20, 0x18, 0xc8, 0x81, 0x00, 0x38, 0x8e, 0x03, 0xb6,
-];
+const ANNOUNCE: [u8; 23] =
+    [0x06, 0x00, 0xff, 0x07, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x20, 0x18, 0xc8, 0x81, 0x00, 0x38, 0x8e, 0x03, 0xb6];
 
 /// What one attempt came to.
 enum Step {
