@@ -2,6 +2,7 @@
 //! both back. It never takes a system's word without its serial, and never cycles a node that is on its way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +31,8 @@ pub struct Netboot {
     pub shell: Arc<dyn Shell>,
     /// Where grants are kept.
     pub grants: Grants,
+    /// The power was seen off and on again since the last touch of this life: whatever answers now booted after it.
+    cycled: AtomicBool,
 }
 
 #[async_trait]
@@ -117,6 +120,12 @@ impl Action for Netboot {
 }
 
 impl Netboot {
+    /// An action that has touched nothing yet.
+    #[must_use]
+    pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
+        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false) }
+    }
+
     /// A system with another serial, or with none that can be read, is not the node.
     fn identity(&self, serial: &Reading<String>) -> Result<(), String> {
         let want = &self.target.serial;
@@ -151,7 +160,8 @@ impl Netboot {
             return Ok(Standing::Ready { seen: format!("the node is off; {seen}") });
         }
         let answers = matches!(heard, Heard::System(_));
-        if answers && (stage > Stage::Issued || age_s > OLD_SYSTEM_GRACE_S) {
+        let booted_since = self.cycled.load(Ordering::Relaxed) || stage > Stage::Issued;
+        if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
             return Ok(Standing::Ready { seen: format!("{seen}; the boot server saw it reach: {stage}") });
         }
         let with = format!("booting for {age_s} s, reached: {stage}");
@@ -240,10 +250,14 @@ impl Netboot {
         let touch = Touch::Power(verb);
         scribe.before(&touch).await?;
         scribe.progress(&format!("power {verb}"));
+        self.cycled.store(false, Ordering::Relaxed);
         // The connection to the old system dies with it.
         self.shell.close().await;
         match self.bmc.set_power(verb, POWER).await {
-            Written::Applied(seen) => scribe.after(&touch, EvidenceNote::Applied(seen)).await,
+            Written::Applied(seen) => {
+                self.cycled.store(true, Ordering::Relaxed);
+                scribe.after(&touch, EvidenceNote::Applied(seen)).await
+            }
             Written::Ambiguous(seen) => {
                 scribe.after(&touch, EvidenceNote::Ambiguous(seen.clone())).await?;
                 Err(ActionError { doing: format!("power {verb}"), seen, class: Class::Ambiguous, source: None })

@@ -235,12 +235,17 @@ fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Resul
 }
 
 fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
-    let found: Option<(String, Option<String>, i64, Option<String>, bool)> = tx
-        .prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?
-        .query_row([id], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?)))
-        .optional()?;
-    let Some((spec, closed, scripts, script_to, fetched)) = found else { return Ok(None) };
-    Ok(Some(Held { spec: serde_json::from_str(&spec)?, closed, scripts, script_to, fetched }))
+    let mut query = tx.prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?;
+    let mut rows = query.query([id])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let spec: String = row.get(0)?;
+    Ok(Some(Held {
+        spec: serde_json::from_str(&spec)?,
+        closed: row.get(1)?,
+        scripts: row.get(2)?,
+        script_to: row.get(3)?,
+        fetched: row.get(4)?,
+    }))
 }
 
 fn note(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {

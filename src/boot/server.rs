@@ -21,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{Method, Reply, Request, answer};
 use super::body::{self, Body};
 use super::grant::{Stage, now_ms};
+use super::grants::Grants;
 use super::stall::Stall;
 use super::store::shown;
-use super::grants::Grants;
 use crate::model::NodeId;
 
 /// Connections at once; a fleet of 1,250 nodes holds two each at most.
@@ -146,13 +146,7 @@ pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOpt
     drop(tokio::time::timeout(GOODBYE, all).await);
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    grants: Grants,
-    options: ServeOptions,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, peer: SocketAddr, grants: Grants, options: ServeOptions, stop: CancellationToken) {
     drop(stream.set_nodelay(true));
     let io = TokioIo::new(Stall::new(stream, STALLED));
     let service = service_fn(|request| respond(request, peer.ip(), grants.clone(), options.clone()));
@@ -192,7 +186,8 @@ async fn respond(
     };
     let head = asked.method == Method::Head;
     let loaders = options.loaders;
-    let reply = tokio::task::spawn_blocking(move || answer(&asked, &grants.0, &loaders, now_ms())).await.map_err(io::Error::other)?;
+    let reply =
+        tokio::task::spawn_blocking(move || answer(&asked, &grants.0, &loaders, now_ms())).await.map_err(io::Error::other)?;
     send(reply, head, options.log).await
 }
 

@@ -310,16 +310,15 @@ pub(super) struct Line<'a> {
 impl Line<'_> {
     pub(super) fn write(&self, tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
         let detail = shown(self.detail);
-        tx.prepare_cached("INSERT INTO noted (at_ms, grant_id, node, stage, peer, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(
-            params![
+        tx.prepare_cached("INSERT INTO noted (at_ms, grant_id, node, stage, peer, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
                 now_ms,
                 self.grant,
                 self.node.map(NodeId::as_str),
                 self.stage.word(),
                 self.from.map(|ip| ip.to_string()),
                 detail
-            ],
-        )?;
+            ])?;
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl Workbench for Bench {
             spec @ ActionSpec::Netboot { .. } => {
                 let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
                 let target = NetbootTarget::new(written, spec, run, plan).map_err(|why| no_hand(node, why))?;
-                Box::new(Netboot { target, bmc, shell, grants: self.grants.clone() })
+                Box::new(Netboot::new(target, bmc, shell, self.grants.clone()))
             }
         })
     }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
-use crate::boot::{self, Grants};
+use crate::boot::{self, Grants, ServeOptions};
 use crate::model::{ActionSpec, Inventory, Plan};
 
 /// Servers that run inside this process for as long as the run does.
@@ -26,7 +27,7 @@ impl BootServers {
 ///
 /// # Errors
 /// One that is neither running nor ours to start, or that serves other grants.
-pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants) -> Result<BootServers> {
+pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &Path) -> Result<BootServers> {
     let mut servers = BootServers { stop: tokio_util::sync::CancellationToken::new(), tasks: tokio::task::JoinSet::new() };
     for url in urls(plan, inventory) {
         let address = address(&url)?;
@@ -46,7 +47,8 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
                 })?;
                 global.talk(format!("boot server {url} runs inside this process"));
                 let (grants, stop) = (grants.clone(), servers.stop.clone());
-                servers.tasks.spawn(boot::serve(listener, grants, stop));
+                let options = ServeOptions { loaders: loaders.to_path_buf(), ..ServeOptions::default() };
+                servers.tasks.spawn(boot::serve_with(listener, grants, options, stop));
             }
             Err(error) => {
                 return Err(Failure::new(Exit::ERROR, error).hint("is another program listening there?"));

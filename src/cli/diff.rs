@@ -124,7 +124,7 @@ fn count(n: usize, noun: &str) -> String {
     let digits = n.to_string();
     let mut marked = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             marked.push(',');
         }
         marked.push(digit);

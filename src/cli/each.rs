@@ -38,12 +38,7 @@ pub struct Gathered<T> {
 ///
 /// # Errors
 /// The inventory, the selection or a private key; no node was touched.
-pub async fn visit<T, F>(
-    global: &Global,
-    expr: &str,
-    reach: &Reach,
-    visit: impl Fn(Arc<dyn Shell>) -> F,
-) -> Result<Gathered<T>>
+pub async fn visit<T, F>(global: &Global, expr: &str, reach: &Reach, visit: impl Fn(Arc<dyn Shell>) -> F) -> Result<Gathered<T>>
 where
     F: Future<Output = std::result::Result<T, ShellError>>,
 {
@@ -100,13 +95,19 @@ pub fn title(nodes: &[&NodeId]) -> String {
 /// # Errors
 /// No node was reached.
 pub fn verdict<T>(gathered: &Gathered<T>, failed: usize) -> Result {
-    let not_reached = |e: &ShellError| matches!(e.kind, ShellTrouble::Unreachable | ShellTrouble::Credentials | ShellTrouble::HostKey { .. } | ShellTrouble::TimedOut);
+    let not_reached = |e: &ShellError| {
+        matches!(
+            e.kind,
+            ShellTrouble::Unreachable | ShellTrouble::Credentials | ShellTrouble::HostKey { .. } | ShellTrouble::TimedOut
+        )
+    };
     let untouched = gathered.nodes.values().all(|r| r.as_ref().err().is_some_and(not_reached));
     if untouched && !gathered.nodes.is_empty() {
         let host_key = gathered.nodes.values().any(|r| matches!(r, Err(ShellError { kind: ShellTrouble::HostKey { .. }, .. })));
         let failure = Failure::new(Exit::UNREACHABLE, "no node could be reached");
         return Err(if host_key {
-            failure.hint("compare the host keys with the nodes' own, then record them, or give --accept-new for nodes without one")
+            failure
+                .hint("compare the host keys with the nodes' own, then record them, or give --accept-new for nodes without one")
         } else {
             failure.hint("bringup bmc info SELECT shows whether the nodes have power")
         });

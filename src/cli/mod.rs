@@ -4,11 +4,13 @@ pub mod account;
 pub mod apply;
 pub mod bench;
 pub mod bootserver;
+pub mod demo;
 pub mod diff;
-pub mod events;
 pub mod each;
+pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod gate;
 pub mod gate_words;
 pub mod global;
 pub mod hands;
@@ -16,20 +18,24 @@ pub mod init;
 pub mod look;
 pub mod output;
 pub mod plan;
-pub mod progress;
-pub mod resume;
+pub mod pool;
 pub mod private_key;
+pub mod progress;
 pub mod push;
+pub mod resume;
 pub mod revision;
 pub mod runner;
 pub mod schema;
-pub mod secret;
+pub mod show;
 pub mod site;
 pub mod states;
-pub mod summary;
-pub mod sim;
+pub mod validate;
+pub mod secret;
 pub mod serve;
 pub mod shells;
+pub mod sim;
+pub mod summary;
+pub mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -59,6 +65,8 @@ struct Cli {
 enum Verb {
     // verbs: add one line each, in the order of contract.md
     Init(init::Args),
+    Validate(validate::Args),
+    Show(show::Args),
     Schema(schema::Args),
     Diff(diff::Args),
     Plan(plan::Args),
@@ -68,8 +76,11 @@ enum Verb {
     Release(resume::ReleaseArgs),
     Status(account::StatusArgs),
     History(account::HistoryArgs),
+    Verify(verify::Args),
+    Pool(pool::Args),
     Report(account::ReportArgs),
     Sim(sim::Args),
+    Demo(demo::Args),
     Exec(exec::Args),
     Push(push::Args),
     Serve(serve::Args),
@@ -78,6 +89,8 @@ enum Verb {
 async fn dispatch(verb: Verb, global: &Global) -> Result {
     match verb {
         Verb::Init(args) => init::run(args, global).await,
+        Verb::Validate(args) => validate::run(args, global).await,
+        Verb::Show(args) => show::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
         Verb::Plan(args) => plan::run(args, global).await,
@@ -87,7 +100,10 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Release(args) => resume::release(args, global).await,
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
+        Verb::Verify(args) => verify::run(args, global).await,
+        Verb::Pool(args) => pool::run(args, global).await,
         Verb::Report(args) => account::report(&args, global),
+        Verb::Demo(args) => demo::run(args, global).await,
         Verb::Sim(args) => sim::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,

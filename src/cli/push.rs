@@ -58,8 +58,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let unreadable = |source| Failure::new(Exit::INVALID, LocalFile { path: args.file.clone(), source });
     let artifact = Artifact { path: args.file.clone(), sha256: hashed.map_err(unreadable)? };
     let (file, to, mode) = (&artifact, &args.to, args.mode);
-    let gathered =
-        each::visit(global, &args.nodes, &args.reach, |shell| async move { shell.push(file, to, mode).await }).await?;
+    let gathered = each::visit(global, &args.nodes, &args.reach, |shell| async move { shell.push(file, to, mode).await }).await?;
     let failed = gathered.nodes.values().filter(|r| r.is_err()).count();
     if global.out.is_json() {
         global.out.json(&document(&artifact, &args.to, &gathered));

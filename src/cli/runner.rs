@@ -30,6 +30,9 @@ pub struct RunFlags {
     /// Time between two looks at a node
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::global::parse_duration)]
     pub pace: Duration,
+    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`, when the run starts its own boot server
+    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
+    pub loaders: PathBuf,
 }
 
 /// A run that is about to begin or to go on.
@@ -69,7 +72,7 @@ pub async fn lock(global: &Global) -> Result<RunLock> {
 pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     let journal = Journal::open(&global.journal_path()?)?;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
-    let server = bootserver::ensure(global, &start.plan, &start.inventory, &grants).await?;
+    let server = bootserver::ensure(global, &start.plan, &start.inventory, &grants, &flags.loaders).await?;
     let (state, began) = begin(&journal, &start).await?;
     let Start { id, plan, inventory, hands, lock, .. } = start;
     let mut events = flags.events.as_deref().map(EventFile::open).transpose()?;

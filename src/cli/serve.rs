@@ -41,7 +41,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let bound = tokio::net::TcpListener::bind(args.listen).await.and_then(|l| l.local_addr().map(|at| (l, at)));
     let (listener, address) = bound.map_err(|source| {
-        Failure::new(Exit::ERROR, Listen { address: args.listen, source }).hint("is another boot server running? --listen takes another address")
+        Failure::new(Exit::ERROR, Listen { address: args.listen, source })
+            .hint("is another boot server running? --listen takes another address")
     })?;
     let (log, stop) = (BootLog::default(), CancellationToken::new());
     let mut seen = log.watch();

@@ -61,15 +61,21 @@ fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
     if steps.is_empty() && in_pool {
         return Ok(None);
     }
-    let suite = Suite {
+    let suite = suite(node, policy);
+    let rests_on = RestsOn { observed: observed.clone() };
+    Ok(Some(NodePlan { node: node.id.clone(), pool: node.pool.clone(), rests_on, steps, suite }))
+}
+
+/// What the gate will ask a node and how it will judge: the policy, and what was bought.
+#[must_use]
+pub fn suite(node: &Node, policy: &Policy) -> Suite {
+    Suite {
         policy: policy.clone(),
         accelerator: node.accelerator.clone(),
         serial: node.serial.clone(),
         uuid: node.uuid.clone(),
         accelerator_serials: node.accelerator_serials.iter().cloned().collect(),
-    };
-    let rests_on = RestsOn { observed: observed.clone() };
-    Ok(Some(NodePlan { node: node.id.clone(), pool: node.pool.clone(), rests_on, steps, suite }))
+    }
 }
 
 fn policy<'a>(node: &Node, playbook: &'a Playbook) -> Result<&'a Policy, Obstacle> {

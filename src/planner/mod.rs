@@ -5,5 +5,5 @@ mod line;
 mod stale;
 
 pub use digest::image_digest;
-pub use line::{Ask, Line, line};
+pub use line::{Ask, Line, line, suite};
 pub use stale::stale;

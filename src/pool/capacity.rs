@@ -34,7 +34,7 @@ pub struct Idle {
 /// Reasons that the pool itself does not hold, for a better answer than "never brought up".
 #[derive(Debug, Clone, Default)]
 pub struct Causes {
-    /// Why a node is out, such as the last run's quarantine or block.
+    /// Why a node that the pool does not know is out, such as the last run's block.
     pub nodes: BTreeMap<NodeId, String>,
     /// Why an accelerator of a working node is withheld, by node and device.
     pub devices: BTreeMap<(NodeId, String), String>,
@@ -82,7 +82,6 @@ impl Tally {
 
 fn count(node: &Node, member: Option<&Member>, causes: &Causes, tally: &mut Tally) {
     let bought = u64::from(node.accelerator.count);
-    let cause = causes.nodes.get(&node.id);
     match member.map(|member| &member.standing) {
         Some(Standing::Working { devices, withheld }) => {
             let works = u64::try_from(devices.len()).unwrap_or(u64::MAX).min(bought);
@@ -97,13 +96,12 @@ fn count(node: &Node, member: Option<&Member>, causes: &Causes, tally: &mut Tall
             tally.lose(&node.id, "bought, but the gate that admitted the node did not know of it".to_owned(), rest);
         }
         Some(Standing::Drained { why }) => {
-            let why = cause.map_or_else(|| format!("drained: {why}"), Clone::clone);
-            tally.lose(&node.id, why, bought);
+            tally.lose(&node.id, format!("drained: {why}"), bought);
         }
         None => {
             let held =
                 (!node.admit).then(|| format!("held by override: {}", node.hold.as_deref().unwrap_or("no reason is written")));
-            let why = held.or_else(|| cause.cloned()).unwrap_or_else(|| "never brought up".to_owned());
+            let why = held.or_else(|| causes.nodes.get(&node.id).cloned()).unwrap_or_else(|| "never brought up".to_owned());
             tally.lose(&node.id, why, bought);
         }
     }

@@ -149,7 +149,8 @@ impl Pool for Ledger {
         .await
     }
 
-    /// A node that the pool does not know stays unknown. The latest reason wins; `since_ms` is when it stopped working.
+    /// The latest reason wins; `since_ms` is when it stopped working. A node that the pool did not know is known from now on, in no pool,
+    /// so that its reason can be told.
     async fn drain(&self, node: &NodeId, why: &str) -> Result<bool, PoolError> {
         let (node, why) = (node.to_string(), why.to_owned());
         self.blocking(format!("draining {node} from the pool"), move |connection| {
@@ -162,8 +163,12 @@ impl Pool for Ledger {
                     "UPDATE member SET standing = 'drained', why = ?2, devices = '[]', withheld = '[]', since_ms = ?3 WHERE node = ?1",
                     params![node, why, now_ms()],
                 )?;
-            } else if standing.is_some() {
-                write.execute("UPDATE member SET why = ?2 WHERE node = ?1", params![node, why])?;
+            } else {
+                write.execute(
+                    "INSERT INTO member (node, pool, standing, why, devices, withheld, since_ms) VALUES (?1, '', 'drained', ?2, '[]', '[]', ?3)
+                     ON CONFLICT (node) DO UPDATE SET why = excluded.why",
+                    params![node, why, now_ms()],
+                )?;
             }
             write.commit()?;
             Ok(worked)

@@ -46,7 +46,7 @@ pub enum Standing {
 pub struct Member {
     /// Node.
     pub node: NodeId,
-    /// Pool.
+    /// Pool; empty for a node that was drained before it ever joined one.
     pub pool: String,
     /// Whether it works.
     pub standing: Standing,

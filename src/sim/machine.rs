@@ -343,7 +343,7 @@ impl Machine {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
             (BootTarget::None | BootTarget::Disk | BootTarget::Cd | BootTarget::Setup, _) => {
-                self.to_disk(at, "boot order");
+                self.fall_to_disk(at, "boot order");
                 return;
             }
         };
@@ -353,7 +353,7 @@ impl Machine {
         effects.push(Effect::Fetch { attempt: self.attempts, source });
     }
 
-    fn to_disk(&mut self, at: SimTime, why: &str) {
+    fn fall_to_disk(&mut self, at: SimTime, why: &str) {
         self.note(at, format!("rom: disk ({why})"));
         self.stage = Stage::DiskLoader;
         self.stage_ends = Some(at.after_s(self.durations.disk));
@@ -365,7 +365,7 @@ impl Machine {
         }
         match result {
             Ok(loaded) => self.load(now, Origin::Network, Some(*loaded)),
-            Err(why) => self.to_disk(now, &why),
+            Err(why) => self.fall_to_disk(now, &why),
         }
     }
 

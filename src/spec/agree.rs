@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::artifact::tidy;
 use super::code;
 use super::decode::Spanned;
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
@@ -30,6 +31,20 @@ impl LoadedPlaybook {
         let stacks = self.playbook.stacks.keys().cloned().collect();
         let place = format!("the playbook `{}`", self.playbook.name);
         agree(&nodes, &Names { stacks, policies }, &place, (self.listed.stacks, self.listed.policies), &mut out);
+        for policy in self.playbook.policies.values() {
+            let Some(min) = policy.degraded_min else { continue };
+            let few: Vec<&Node> =
+                nodes.iter().copied().filter(|n| n.verify == policy.name && n.accelerator.count < min).collect();
+            if let Some(first) = few.first() {
+                let bought = first.accelerator.count;
+                let message = format!(
+                    "{} the policy `{}`, which lets {min} healthy accelerators work degraded, but only {bought} were bought",
+                    naming(&few),
+                    policy.name
+                );
+                out.push(Diagnostic::error(code::DISAGREE, message));
+            }
+        }
         if let Some((label, value)) = &self.playbook.rollout.canary
             && !nodes.iter().any(|n| n.labels.get(label) == Some(value))
         {
@@ -53,18 +68,25 @@ impl LoadedPlaybook {
 /// is an inventory, that the names in it resolve. No artifact is opened.
 #[must_use]
 pub fn validate_words(root: &Path, inventory: Option<&Inventory>, gate: Option<&Gate<'_>>, today: &str) -> Diagnostics {
-    let folder = root.join("playbooks");
+    // The library names files by their tidy paths, and each file must have one name.
+    let (folder, images) = (tidy(&root.join("playbooks")), tidy(&root.join("images")));
     let mut library = Library::new(&folder, today);
-    for file in files(&folder) {
+    for folder in [&folder, &images, &folder.join("stacks"), &folder.join("policies")] {
+        for file in files(folder, "yml") {
+            let message = format!("{} is not read", quote(&file.display().to_string()));
+            library.out.push(Diagnostic::warning(code::NO_EFFECT, message).hint("files are found as NAME.yaml"));
+        }
+    }
+    for file in files(&folder, "yaml") {
         library.playbook(&file);
     }
-    for file in files(&root.join("images")) {
+    for file in files(&images, "yaml") {
         library.read_image(&file, &stem(&file), None);
     }
-    for file in files(&folder.join("stacks")) {
+    for file in files(&folder.join("stacks"), "yaml") {
         library.read_stack(&file, &stem(&file), None);
     }
-    for file in files(&folder.join("policies")) {
+    for file in files(&folder.join("policies"), "yaml") {
         library.read_policy(&file, &stem(&file), None);
     }
     if let Some(gate) = gate {

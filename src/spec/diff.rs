@@ -106,7 +106,10 @@ pub struct Group {
     pub why: String,
 }
 
+/// Field, before, now, cause, risk and why: equal keys are one group.
 type Key = (String, Option<String>, Option<String>, Option<String>, Risk, &'static str);
+/// The same for fields with a value of its own on each node.
+type EachKey = (String, Option<String>, Risk, &'static str);
 
 /// All differences, the riskiest first.
 #[must_use]
@@ -182,8 +185,7 @@ fn file_of(cause: Option<String>) -> Option<String> {
 
 fn fields(a: &Side<'_>, b: &Side<'_>, boards: &BTreeMap<NodeId, Board>) -> Vec<Group> {
     let mut equal: BTreeMap<Key, Vec<NodeId>> = BTreeMap::new();
-    let mut each: BTreeMap<(String, Option<String>, Risk, &'static str), Vec<(NodeId, Option<String>, Option<String>)>> =
-        BTreeMap::new();
+    let mut each: BTreeMap<EachKey, Vec<(NodeId, Option<String>, Option<String>)>> = BTreeMap::new();
     for (id, now) in &b.inventory.nodes {
         let Some(before) = a.inventory.nodes.get(id) else { continue };
         if before == now {

@@ -55,8 +55,7 @@ pub fn load_inventory(dir: &Path, today: &str) -> Result<LoadedInventory, Diagno
 type Loaded = (Inventory, Site, BTreeMap<NodeId, Slot>, Facts);
 
 fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
-    let hint = "give the directory of an inventory with `-i`, or make one with `bringup init`";
-    let file = read(&dir.join(SITE_FILE), Some(hint), out)?;
+    let file = read(&dir.join(SITE_FILE), Some(&elsewhere(dir)), out)?;
     let tree = yaml::parse(file, out)?;
     let dropped = out.refused();
     let mut site = Site::read(&tree, today, out)?;
@@ -92,6 +91,21 @@ fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
     let digest = digest(&site.name, &racks, &nodes);
     let inventory = Inventory { site: site.name.clone(), racks, nodes, digest };
     Some((inventory, site, slots, facts))
+}
+
+/// What to do when a directory is no inventory: often the inventories are one level below.
+fn elsewhere(dir: &Path) -> String {
+    let below = std::fs::read_dir(dir).into_iter().flatten().filter_map(|item| Some(item.ok()?.path()));
+    let mut below: Vec<String> = below
+        .filter(|p| p.join(SITE_FILE).is_file())
+        .map(|p| format!("-i {}", quote(&p.display().to_string())))
+        .take(8)
+        .collect();
+    below.sort();
+    match below.is_empty() {
+        true => "give the directory of an inventory with `-i`, or make one with `bringup init`".to_owned(),
+        false => format!("inventories are below: {}", below.join(", ")),
+    }
 }
 
 /// SHA-256 of the expanded inventory as compact JSON: maps in order of their keys, structs in the order of their fields, no digest.

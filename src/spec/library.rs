@@ -261,14 +261,14 @@ pub(super) type NamedBy<'a> = Option<(&'a Spanned<FileName>, &'static str)>;
 /// Names of the YAML files beside a path, for suggestions; at most a thousand.
 fn siblings(path: &Path) -> Vec<String> {
     let Some(folder) = path.parent() else { return Vec::new() };
-    files(folder).into_iter().take(1000).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect()
+    files(folder, "yaml").into_iter().take(1000).filter_map(|p| Some(p.file_stem()?.to_string_lossy().into_owned())).collect()
 }
 
-/// The `*.yaml` files of a folder in order; none when there is no such folder.
-pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
+/// The files of a folder with this extension, in order; none when there is no such folder.
+pub(super) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut all: Vec<PathBuf> =
-        entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "yaml") && p.is_file()).collect();
+        entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == extension) && p.is_file()).collect();
     all.sort();
     all
 }

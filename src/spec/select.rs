@@ -19,8 +19,7 @@ const KEYS: [&str; 12] =
     ["node", "rack", "slot", "profile", "pool", "feed", "accel", "vendor", "model", "stack", "verify", "serial"];
 
 /// Why an expression selects nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SelectError {
     /// The expression.
     pub expression: String,
@@ -33,6 +32,15 @@ pub struct SelectError {
     /// True when the expression is sound but no node is in the set.
     pub empty: bool,
 }
+
+impl std::fmt::Display for SelectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let column = self.expression.get(..self.at).map_or(0, |before| before.chars().count()) + 1;
+        write!(f, "{} (column {column} of `{}`)", self.why, quote(&self.expression))?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
+}
+impl std::error::Error for SelectError {}
 
 impl SelectError {
     /// The expression with a caret under the place.

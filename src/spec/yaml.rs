@@ -96,12 +96,12 @@ pub fn parse(file: FileId, out: &mut Diagnostics) -> Option<Tree> {
             Ok((event, span)) => builder.event(event, span),
             Err(e) => {
                 let start = e.marker().byte_offset().unwrap_or(e.marker().index()).min(text.len());
-                Err(Diagnostic::error(code::SYNTAX, format!("this is not YAML: {}", quote(&e.info())))
-                    .at(Span::new(file, start, start)))
+                let message = format!("this is not YAML: {}", quote(&e.info()));
+                Err(Box::new(Diagnostic::error(code::SYNTAX, message).at(Span::new(file, start, start))))
             }
         };
         if let Err(diagnostic) = step {
-            builder.out.push(diagnostic);
+            builder.out.push(*diagnostic);
             return None;
         }
     }
@@ -112,18 +112,20 @@ pub fn parse(file: FileId, out: &mut Diagnostics) -> Option<Tree> {
     root
 }
 
-type Step = Result<(), Diagnostic>;
+/// Boxed, so that the way without mistakes stays light.
+type Step<T = ()> = Result<T, Box<Diagnostic>>;
 
 impl Builder<'_> {
     fn event(&mut self, event: Event<'_>, raw: RawSpan) -> Step {
         let range = raw.byte_range().unwrap_or(raw.start.index()..raw.end.index());
         let span = Span::new(self.file, range.start, range.end);
-        let refused = |message: &str| Diagnostic::error(code::REFUSED_YAML, message).at(span);
+        let refused = |message: &str| Box::new(Diagnostic::error(code::REFUSED_YAML, message).at(span));
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(refused("a second document starts here").hint("put it into a file of its own"));
+                    let second = refused("a second document starts here");
+                    return Err(Box::new(second.hint("put it into a file of its own")));
                 }
                 Ok(())
             }
@@ -157,20 +159,22 @@ impl Builder<'_> {
     }
 
     /// Only `!!str` (which forces a string) and the tags that say what is so anyway are taken. True when it forces a string.
-    fn check_tag(&self, tag: Option<&Tag>, span: Span) -> Result<bool, Diagnostic> {
+    fn check_tag(&self, tag: Option<&Tag>, span: Span) -> Step<bool> {
         match tag.map(|t| (t.core_suffix(), t.original())) {
             None | Some((Some("map" | "seq"), _)) => Ok(false),
             Some((Some("str"), _)) => Ok(true),
-            Some((_, name)) => Err(Diagnostic::error(code::REFUSED_YAML, format!("the tag `{}` is not taken", quote(&name)))
-                .at(span)
-                .hint("write plain values; each field knows its own type")),
+            Some((_, name)) => {
+                let d = Diagnostic::error(code::REFUSED_YAML, format!("the tag `{}` is not taken", quote(&name))).at(span);
+                Err(Box::new(d.hint("write plain values; each field knows its own type")))
+            }
         }
     }
 
     fn deeper(&mut self, open: Open) -> Step {
         let (Open::Seq { span, .. } | Open::Map { span, .. }) = &open;
         if self.open.len() >= MAX_DEPTH {
-            return Err(Diagnostic::error(code::REFUSED_YAML, format!("nested more than {MAX_DEPTH} levels deep")).at(*span));
+            let message = format!("nested more than {MAX_DEPTH} levels deep");
+            return Err(Box::new(Diagnostic::error(code::REFUSED_YAML, message).at(*span)));
         }
         self.open.push(open);
         Ok(())
@@ -180,7 +184,7 @@ impl Builder<'_> {
         self.nodes = self.nodes.saturating_add(size);
         if self.nodes > MAX_NODES {
             let message = format!("more than {MAX_NODES} values once aliases are followed");
-            return Err(Diagnostic::error(code::REFUSED_YAML, message).at(tree.span));
+            return Err(Box::new(Diagnostic::error(code::REFUSED_YAML, message).at(tree.span)));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, (tree.clone(), size));

@@ -1,5 +1,6 @@
 //! Bytes: a session of `ipmitool` 1.8.19 with OpenIPMI `ipmi_sim` 2.0.33 (captured with `-vvvvv`), and hostile bytes for every decoder.
 
+use bringup::bmc::Password;
 use bringup::bmc::ipmi::command::{self, boot, chassis, fru, guid};
 use bringup::bmc::ipmi::handshake::{self, Attempt, Reply};
 use bringup::bmc::ipmi::packet::{self, Payload};
@@ -7,7 +8,6 @@ use bringup::bmc::ipmi::rakp::{BmcKey, Facts};
 use bringup::bmc::ipmi::session::{Dropped, Session};
 use bringup::bmc::ipmi::suite::Suite;
 use bringup::bmc::ipmi::{Account, AccountError, message};
-use bringup::bmc::Password;
 use ipmi_rs_core::app::GetDeviceId;
 use ipmi_rs_core::connection::IpmiCommand;
 use proptest::prelude::*;
@@ -59,7 +59,8 @@ fn open_session_bytes() {
     let request = packet::encode_plain(Payload::OpenRequest, &handshake::open_request(&attempt(), Suite::Three, 0));
     let captured = "0600ff07 0610 00000000 00000000 2000 00000000 a4a3a2a0 0000000801000000 0100000801000000 0200000801000000";
     assert_eq!(request, hex(captured));
-    let answer = hex("0600ff07 0611 00000000 00000000 2400 00000000 a4a3a2a0 02000000 0000000801000000 0100000801000000 0200000801000000");
+    let answer =
+        hex("0600ff07 0611 00000000 00000000 2400 00000000 a4a3a2a0 02000000 0000000801000000 0100000801000000 0200000801000000");
     let packet = packet::decode(&answer).unwrap();
     assert_eq!(packet.payload, Payload::OpenResponse);
     assert_eq!(handshake::open_response(packet.data, &attempt(), Suite::Three), Some(Reply::Next(BMCS)));
@@ -67,7 +68,10 @@ fn open_session_bytes() {
     for (at, value) in [(16, 0), (24, 0), (24, 4), (32, 0), (32, 2), (16, 3)] {
         let mut lowered = packet.data.to_vec();
         lowered[at] = value;
-        assert!(matches!(handshake::open_response(&lowered, &attempt(), Suite::Three), Some(Reply::Malformed(_))), "{at} {value}");
+        assert!(
+            matches!(handshake::open_response(&lowered, &attempt(), Suite::Three), Some(Reply::Malformed(_))),
+            "{at} {value}"
+        );
     }
     let other = Attempt { tag: 1, ..attempt() };
     assert_eq!(handshake::open_response(packet.data, &other, Suite::Three), None, "answers another attempt");

@@ -1,11 +1,13 @@
 //! Tests of `bmc`.
 
+mod ipmi_lossy;
 mod ipmi_rig;
 mod ipmi_sim;
-mod ipmi_lossy;
 mod ipmi_wire;
-mod redfish_faults;
 mod redfish_model;
+mod redfish_reads;
 mod redfish_server;
 mod redfish_sushy;
 mod redfish_trees;
+mod redfish_trust;
+mod redfish_writes;

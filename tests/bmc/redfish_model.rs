@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use bringup::bmc::Written;
+use bringup::model::{BootMode, BootOverride, BootTarget};
 use serde_json::{Value, json};
 
 use super::redfish_server::{Reply, Seen, Server};
@@ -164,4 +166,22 @@ fn patch(seen: &Seen, state: &mut State) -> Reply {
     }
     state.tag += 1;
     Reply::status(200)
+}
+
+/// What the tests want of the boot override.
+pub fn http_boot() -> BootOverride {
+    BootOverride {
+        target: BootTarget::UefiHttp,
+        once: true,
+        mode: Some(BootMode::Uefi),
+        http_uri: Some("http://10.0.0.1/grant/x".into()),
+    }
+}
+
+/// The text of a write that was applied.
+pub fn applied(written: Written) -> String {
+    match written {
+        Written::Applied(text) => text,
+        other => panic!("not applied: {other:?}"),
+    }
 }

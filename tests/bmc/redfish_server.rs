@@ -76,6 +76,8 @@ pub struct Server {
     pub fingerprint: Option<Digest>,
     pub log: Arc<Mutex<Vec<Seen>>>,
     pub connections: Arc<Mutex<usize>>,
+    /// The most connections that were open at once.
+    pub open: Arc<Mutex<usize>>,
     /// Bytes that arrived as TLS application data or plain text, over all connections.
     pub bytes: Arc<Mutex<usize>>,
 }
@@ -96,15 +98,24 @@ impl Server {
             fingerprint: tls.as_ref().map(|(_, digest)| digest.clone()),
             log: Arc::default(),
             connections: Arc::default(),
+            open: Arc::default(),
             bytes: Arc::default(),
         };
         let (log, connections, bytes) = (server.log.clone(), server.connections.clone(), server.bytes.clone());
+        let (open, most) = (Arc::new(Mutex::new(0_usize)), server.open.clone());
         let acceptor = tls.map(|(config, _)| tokio_rustls::TlsAcceptor::from(config));
         tokio::spawn(async move {
             loop {
                 let Ok((tcp, _)) = listener.accept().await else { return };
                 *connections.lock().unwrap() += 1;
                 let (handler, log, bytes, acceptor) = (handler.clone(), log.clone(), bytes.clone(), acceptor.clone());
+                let open = open.clone();
+                {
+                    let mut now = open.lock().unwrap();
+                    *now += 1;
+                    let mut most = most.lock().unwrap();
+                    *most = now.max(*most);
+                }
                 tokio::spawn(async move {
                     match acceptor {
                         None => serve(tcp, &*handler, &log, &bytes).await,
@@ -114,6 +125,7 @@ impl Server {
                             }
                         }
                     }
+                    *open.lock().unwrap() -= 1;
                 });
             }
         });

@@ -27,7 +27,8 @@ fn ranges_as_curl_asks_for_them() {
     // curl resumes a download that was broken off.
     let half = site.dir.path().join("half");
     std::fs::write(&half, &kernel[..123_456]).unwrap();
-    let done = Command::new("curl").args(["-sS", "-C", "-", "-o"]).arg(&half).arg(format!("http://{}{path}", site.address)).status();
+    let done =
+        Command::new("curl").args(["-sS", "-C", "-", "-o"]).arg(&half).arg(format!("http://{}{path}", site.address)).status();
     assert!(done.unwrap().success());
     assert_eq!(std::fs::read(&half).unwrap(), kernel);
 }

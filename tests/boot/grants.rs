@@ -28,7 +28,12 @@ fn a_boot_from_first_look_to_release() {
     assert!(got.text().contains(&format!("bringup.grant={id}")) && got.text().contains("bringup.plan=plan-0123"));
     assert!(got.text().contains(&format!("fetch=http://{}{base}/root", site.address)), "{}", got.text());
     assert!(got.text().contains("BOOTIF=01-52-54-00-aa-00-01"));
-    for (path, content) in [("kernel", kernel()), ("initrd/0", b"initrd zero".into()), ("initrd/1", b"initrd one".into()), ("root", b"squashfs".into())] {
+    for (path, content) in [
+        ("kernel", kernel()),
+        ("initrd/0", b"initrd zero".into()),
+        ("initrd/1", b"initrd one".into()),
+        ("root", b"squashfs".into()),
+    ] {
         assert_eq!(site.get(&format!("{base}/{path}")).body, content, "{path}");
     }
     assert_eq!(site.get(&format!("{base}/initrd/2")).status, 404);
@@ -112,7 +117,9 @@ fn an_expired_grant_opens_nothing() {
 
 #[test]
 fn a_newer_grant_of_a_node_replaces_the_older_and_a_mac_has_one_node() {
-    let Some(site) = Site::start("boot::grants::a_newer_grant_of_a_node_replaces_the_older_and_a_mac_has_one_node") else { return };
+    let Some(site) = Site::start("boot::grants::a_newer_grant_of_a_node_replaces_the_older_and_a_mac_has_one_node") else {
+        return;
+    };
     let first = site.issue(site.spec());
     let second = site.issue(site.spec());
     assert_eq!(site.get(&first.script_path()).status, 410);

@@ -1,7 +1,8 @@
 //! The boot server against curl, a client that others wrote, and against peers that mean harm.
 
 mod claims;
+mod files;
 mod grants;
 mod hostile;
-mod files;
 mod site;
+mod verb;

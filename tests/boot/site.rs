@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bringup::boot::{BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with};
+use bringup::boot::{
+    BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with,
+};
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;

@@ -30,7 +30,8 @@ async fn admit_drain_and_again() {
     let node = NodeId::new("a001-s01").unwrap();
     assert!(ledger.list().await.unwrap().is_empty());
     assert!(!ledger.drain(&node, "not there").await.unwrap(), "a node that never joined was not working");
-    assert!(ledger.list().await.unwrap().is_empty(), "and does not become known by it");
+    let known = one(&ledger).await;
+    assert_eq!((known.pool.as_str(), known.standing), ("", Standing::Drained { why: "not there".into() }));
 
     ledger.admit(key(&world::nvidia(), "a001-s01")).await.unwrap();
     let first = one(&ledger).await;

@@ -4,3 +4,4 @@ mod far;
 mod push;
 mod run;
 mod trust;
+mod verbs;

@@ -1,7 +1,15 @@
-//! Tests of `sim`.
+//! Tests of `sim`: the automaton by itself, then each server under clients that other people wrote.
 
+mod farm;
+mod login;
+mod machine;
+mod redfish;
 mod rmcp_freeipmi;
 mod rmcp_ipmi_rs;
 mod rmcp_ipmitool;
+mod rmcp_replay;
 mod rmcp_rig;
 mod rmcp_wire;
+mod rom;
+mod site;
+mod whole;

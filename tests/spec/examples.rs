@@ -117,6 +117,13 @@ fn nodes_that_a_playbook_does_not_serve_are_told_once_a_name() {
         ]
     );
     assert_eq!((told.errors(), told.warnings()), (1, 1));
+
+    let mut few = example("two-racks").inventory;
+    few.nodes.retain(|_, n| n.accelerator.kind == AcceleratorKind::Nvidia);
+    few.nodes.values_mut().for_each(|n| n.accelerator.count = 4);
+    let told = loaded.check_nodes(few.nodes.values());
+    let first = told.sorted()[0].message.clone();
+    assert!(first.starts_with("4 nodes (first r1-s1) name the policy `h100-acceptance`, which lets 7 healthy"), "{first}");
 }
 
 /// The committed facts are what the script writes: nobody edited one of them by hand.

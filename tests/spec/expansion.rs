@@ -109,7 +109,7 @@ fn overrides_in_files_of_their_own_come_later() {
 fn twelve_thousand_five_hundred_nodes() {
     let site =
         site_with("a[001-002]", "a[0001-3125]").replace("slots: 2", "slots: 4").replace("b001", "b0001").replace("a001", "a0001");
-    let site = site.replace("a002", "a0002").replace("require: [facts.serial], ", "").replace("limit_w: 44000", "limit_w: 44000");
+    let site = site.replace("a002", "a0002").replace("require: [facts.serial], ", "");
     let mut facts = String::from("node,serial,bmc_mac,boot_mac\n");
     for rack in 1..=3125u32 {
         for slot in 1..=4u32 {

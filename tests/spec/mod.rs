@@ -2,11 +2,12 @@
 
 mod diff;
 mod examples;
-mod init;
 mod expansion;
 mod fixture;
+mod init;
 mod mistakes;
 mod playbook;
 mod properties;
 mod schema;
 mod selecting;
+mod verbs;

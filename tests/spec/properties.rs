@@ -109,8 +109,7 @@ proptest! {
     #[test]
     fn selection_is_set_algebra(a in term(), b in term()) {
         let inventory = load(SITE, FACTS).unwrap().inventory;
-        let nodes = |e: &str| select(e, &inventory, &|_: &NodeId, _: &str| None).map_or_else(
-            |e| { assert!(e.empty, "{}", e.caret()); BTreeSet::new() }, |s| s);
+        let nodes = |e: &str| select(e, &inventory, &|_: &NodeId, _: &str| None).unwrap_or_else(|e| { assert!(e.empty, "{}", e.caret()); BTreeSet::new() });
         let (x, y) = (nodes(a), nodes(b));
         prop_assert_eq!(nodes(&format!("{a} | {b}")), x.union(&y).cloned().collect::<BTreeSet<_>>());
         prop_assert_eq!(nodes(&format!("{a} & {b}")), x.intersection(&y).cloned().collect::<BTreeSet<_>>());

@@ -59,6 +59,12 @@ impl Service {
     }
 }
 
+impl From<std::process::Child> for Service {
+    fn from(child: std::process::Child) -> Self {
+        Self { child }
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         drop(self.child.kill());

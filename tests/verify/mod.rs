@@ -6,4 +6,5 @@ mod fuzz;
 mod partial;
 mod pci_script;
 mod silence;
+mod simulated;
 pub mod world;

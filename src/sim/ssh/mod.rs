@@ -75,7 +75,8 @@ async fn listen(config: &Arc<Config>, address: SocketAddr, guest: &Arc<Mutex<Gue
         };
         while connections.try_join_next().is_some() {}
         if connections.len() < CONNECTIONS {
-            let login = Login { guest: Arc::clone(guest), fleet: fleet.clone(), receiving: HashMap::new(), channels: HashSet::new() };
+            let login =
+                Login { guest: Arc::clone(guest), fleet: fleet.clone(), receiving: HashMap::new(), channels: HashSet::new() };
             connections.spawn(converse(Arc::clone(config), stream, login));
         }
     }

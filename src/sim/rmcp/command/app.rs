@@ -44,13 +44,18 @@ pub(super) fn run(
             Ok(Vec::new())
         }
         (SESSION_INFO, [0x00, ..]) => session_info(machine, caller),
-        (CHANNEL_INFO, [channel]) => channel_info(*channel),
+        (CHANNEL_INFO, [channel]) => channel_info(caller, *channel),
         _ => Err(code::LENGTH),
     }
 }
 
 fn this(channel: u8) -> bool {
     matches!(channel & 0x0f, CHANNEL | THIS_CHANNEL)
+}
+
+/// A number of sessions in the six bits that the specification has for it.
+fn count(sessions: usize) -> u8 {
+    u8::try_from(sessions).unwrap_or(0x3f).min(0x3f)
 }
 
 fn device_id(machine: &MachineHandle) -> Vec<u8> {
@@ -108,15 +113,14 @@ fn privilege(caller: Caller, wanted: u8, effect: &mut Effect) -> Answer {
 
 /// §22.20, of the session that asks.
 fn session_info(machine: &MachineHandle, caller: Caller) -> Answer {
-    let count = |n: usize| u8::try_from(n).unwrap_or(0x3f).min(0x3f);
     // One account, which is user 2 as on most BMCs; 10h in the last byte: an IPMI 2.0 session.
     Ok(vec![0x01, count(machine.identity().profile.sessions), count(caller.active), 0x02, caller.level, 0x10 | CHANNEL])
 }
 
 /// §22.24: 802.3 LAN, IPMB-1.0 messages, many sessions.
-fn channel_info(channel: u8) -> Answer {
+fn channel_info(caller: Caller, channel: u8) -> Answer {
     if !this(channel) {
         return Err(code::FIELD);
     }
-    Ok(vec![CHANNEL, 0x04, 0x01, 0x80, 0xf2, 0x1b, 0x00, 0x00, 0x00])
+    Ok(vec![CHANNEL, 0x04, 0x01, 0x80 | count(caller.active), 0xf2, 0x1b, 0x00, 0x00, 0x00])
 }

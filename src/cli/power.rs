@@ -1,0 +1,175 @@
+//! `power`: asks or changes the chassis power of many nodes at once. Every change is read back; a lost answer is told as unclear.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead as _;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+
+use super::failure::{Exit, Failure, Result};
+use super::folded::{Told, exit, rows};
+use super::global::{Global, parse_duration};
+use super::hands::{Hands, Trust};
+use super::output::Format;
+use super::site;
+use crate::model::{Inventory, Node, NodeId, PowerVerb, Reading};
+use crate::spec::fold;
+
+/// Most nodes that are asked at once: so many that some dead BMCs, which hold a place until their deadline, do not keep the others waiting.
+const AT_ONCE: usize = 1024;
+
+/// Asks or changes the chassis power
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup power status rack=a017\n  bringup power cycle 'a017-s[01-04]' --yes")]
+pub struct Args {
+    /// What to do
+    #[arg(value_enum, value_name = "VERB")]
+    deed: Deed,
+    /// Nodes; all of them for `status`, never by default for a change
+    #[arg(value_name = "SELECT")]
+    select: Option<String>,
+    /// Do not ask before a change
+    #[arg(long)]
+    yes: bool,
+    /// Longest wait for a node to get there
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
+    deadline: Duration,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Deed {
+    /// Ask, change nothing
+    Status,
+    /// Power on
+    On,
+    /// Cut power now
+    Off,
+    /// Ask the operating system to shut down
+    Graceful,
+    /// Cut power, then power on
+    Cycle,
+}
+
+impl Deed {
+    fn verb(self) -> Option<PowerVerb> {
+        match self {
+            Self::Status => None,
+            Self::On => Some(PowerVerb::On),
+            Self::Off => Some(PowerVerb::Off),
+            Self::Graceful => Some(PowerVerb::Graceful),
+            Self::Cycle => Some(PowerVerb::Cycle),
+        }
+    }
+
+    fn name(self) -> String {
+        self.verb().map_or_else(|| "status".to_owned(), |verb| verb.to_string())
+    }
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    node: &'a NodeId,
+    #[serde(flatten)]
+    told: &'a Told,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    format_version: u32,
+    verb: String,
+    nodes: Vec<Row<'a>>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// The selection or inventory is wrong, or nobody agreed to the change. What became of each node is data, and the exit code.
+pub async fn run(args: Args, global: &Global) -> Result {
+    let loaded = site::inventory(global)?;
+    let verb = args.deed.verb();
+    if verb.is_some() && args.select.is_none() && global.flags.select.is_none() {
+        return Err(Failure::new(Exit::USAGE, "a power change needs to be told which nodes")
+            .hint(format!("bringup power {} SELECT; `*` means every node", args.deed.name())));
+    }
+    let selected = site::select(global, &loaded.inventory, args.select.as_deref())?;
+    if let Some(verb) = verb {
+        agree(global, verb, &selected, args.yes)?;
+    }
+    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let told = ask(&loaded.inventory, &hands, &selected, verb, args.deadline).await?;
+    show(global, args.deed, &told);
+    Ok(exit(&told))
+}
+
+/// Asks a person, or goes on without one only where nothing is lost.
+fn agree(global: &Global, verb: PowerVerb, nodes: &BTreeSet<NodeId>, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    let count = nodes.len();
+    let names = fold(nodes.iter().map(NodeId::as_str));
+    if !global.interactive() {
+        if verb == PowerVerb::On {
+            return Ok(());
+        }
+        return Err(
+            Failure::new(Exit::USAGE, format!("power {verb} of {count} nodes ({names}) was not agreed to")).hint("add --yes")
+        );
+    }
+    global.talk(format!("power {verb} of {count} nodes: {names}\nType `yes` to go on:"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(Exit::ERROR, "not agreed to; nothing was touched")) }
+}
+
+async fn ask(
+    inventory: &Inventory,
+    hands: &Hands,
+    selected: &BTreeSet<NodeId>,
+    verb: Option<PowerVerb>,
+    deadline: Duration,
+) -> Result<BTreeMap<NodeId, Told>> {
+    // Every secret is resolved before the first packet: a missing one touches nothing.
+    let mut nodes = Vec::new();
+    for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
+        hands.bmc(node)?;
+        nodes.push(node);
+    }
+    Ok(futures_util::stream::iter(nodes)
+        .map(|node| async move { (node.id.clone(), one(hands, node, verb, deadline).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await)
+}
+
+async fn one(hands: &Hands, node: &Node, verb: Option<PowerVerb>, deadline: Duration) -> Told {
+    let bmc = match hands.bmc(node) {
+        Ok(bmc) => bmc,
+        Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
+    };
+    let told = match verb {
+        None => match bmc.power().await {
+            Ok(Reading::Known(state)) => Told::well(state.to_string()),
+            Ok(Reading::Absent) => Told::unclear("unknown", "the BMC has no chassis power"),
+            Ok(Reading::Unknown { why }) => Told::unclear("unknown", why),
+            Err(error) => Told::error(&error),
+        },
+        Some(verb) => Told::written(&bmc.set_power(verb, deadline).await),
+    };
+    bmc.close().await;
+    told
+}
+
+fn show(global: &Global, deed: Deed, told: &BTreeMap<NodeId, Told>) {
+    let all = || told.iter().map(|(node, told)| Row { node, told });
+    match global.out.format {
+        Format::Json => {
+            global.out.json(&Report { format_version: 1, verb: deed.name(), nodes: all().collect() });
+        }
+        Format::Ndjson => all().filter_map(|row| serde_json::to_string(&row).ok()).for_each(|line| global.out.line(line)),
+        _ => global.out.table(&["nodes", "count", "power", "seen"], rows(told)),
+    }
+}

@@ -1,0 +1,92 @@
+//! `bringup validate`: every mistake in every file, at once. Touches no machine and changes no file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::global::today;
+use super::{Exit, Failure, Global, Result};
+use crate::model::Inventory;
+use crate::spec::{self, Diagnostics, Gate};
+use crate::verify::{CHECKS, VersionRule};
+
+/// Check inventory, facts, playbooks, images, stacks and policies; print every mistake
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  bringup validate
+  bringup -i inventory/kr-ai-1 validate -o json
+
+Playbooks, stacks and policies are looked for in playbooks/, images in images/, both in the working directory. Exit code 3
+when anything is wrong.")]
+pub struct Args {}
+
+/// Checks and tells.
+///
+/// # Errors
+/// Exit code 3 when anything is wrong, after all mistakes have been shown.
+pub async fn run(_args: Args, global: &Global) -> Result {
+    let (inventory, mut found) = match spec::load_inventory(&global.flags.inventory, &today()) {
+        Ok(loaded) => (Some(loaded.inventory), loaded.warnings),
+        Err(mistakes) => (None, mistakes),
+    };
+    let checks: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).collect();
+    let version_rule = |rule: &str| VersionRule::parse(rule).map(drop).map_err(|e| e.to_string());
+    let gate = Gate { checks: &checks, version_rule: &version_rule };
+    found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate), &today()));
+    tell(global, inventory.as_ref(), &found);
+    match found.errors() {
+        0 => Ok(Exit::DONE),
+        1 => Err(Failure::new(Exit::INVALID, "1 mistake in the input")),
+        n => Err(Failure::new(Exit::INVALID, format!("{n} mistakes in the input"))),
+    }
+}
+
+fn tell(global: &Global, inventory: Option<&Inventory>, found: &Diagnostics) {
+    if !found.is_empty() && !global.out.is_json() {
+        let shown = found.render(global.out.colour_err);
+        let shown = shown.trim_end();
+        if found.refused() { global.out.complain(format!("{shown}\n")) } else { global.talk(format!("{shown}\n")) }
+    }
+    let files = found.sources.digests();
+    if global.out.is_json() {
+        let mut value = found.to_json();
+        value["ok"] = json!(!found.refused());
+        value["files"] = json!(files);
+        value["inventory"] = inventory.map_or(json!(null), |i| {
+            json!({"site": i.site, "racks": i.racks.len(), "nodes": i.nodes.len(), "accelerators": kinds(i), "digest": i.digest})
+        });
+        global.out.json(&value);
+        return;
+    }
+    let Some(inventory) = inventory.filter(|_| !found.refused()) else { return };
+    let kinds = kinds(inventory);
+    let total: u64 = kinds.values().sum();
+    let each: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let held = inventory.nodes.values().filter(|n| !n.admit).count();
+    let held = if held > 0 { format!(", {held} held") } else { String::new() };
+    global.out.line(format!(
+        "ok: {}: {} racks, {} nodes{held}, {total} accelerators ({})",
+        inventory.site,
+        inventory.racks.len(),
+        inventory.nodes.len(),
+        each.join(", ")
+    ));
+    let under = |folder: &str| files.keys().filter(|name| Path::new(name).starts_with(folder)).count();
+    global.talk(format!(
+        "read {} files: {} under playbooks/, {} under images/; inventory {}",
+        files.len(),
+        under("playbooks"),
+        under("images"),
+        inventory.digest.short()
+    ));
+}
+
+/// How many accelerators of each kind were bought.
+fn kinds(inventory: &Inventory) -> BTreeMap<String, u64> {
+    let mut kinds = BTreeMap::new();
+    for node in inventory.nodes.values() {
+        *kinds.entry(node.accelerator.kind.to_string()).or_default() += u64::from(node.accelerator.count);
+    }
+    kinds
+}
