@@ -22,6 +22,12 @@ const ROLES: [u8; 2] = [3, 2];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 
+/// Get Channel Authentication Capabilities, IPMI v2.0 data, this channel, operator (§22.13), in an IPMI 1.5 packet outside of any session (§13.6).
+/// Its answer is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port for
+/// that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`).
+const ANNOUNCE: [u8; 23] =
+    [0x06, 0x00, 0xff, 0x07, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x20, 0x18, 0xc8, 0x81, 0x00, 0x38, 0x8e, 0x03, 0xb6];
+
 /// What one attempt came to.
 enum Step {
     Open(Box<Session>, Line),
@@ -55,6 +61,9 @@ pub(super) async fn login(
         let turn = if heard { 0 } else { usize::try_from(silent / SILENT_BEFORE_NEXT_SUITE).unwrap_or(0) };
         let Some(&suite) = suites.get(turn % suites.len().max(1)) else { break };
         let lost_before = silent;
+        if silent > 0 {
+            lan.line(to).send_if_ready(&ANNOUNCE);
+        }
         let step = attempt(lan, to, account, suite, role, rtt, deadline, &mut heard).await;
         match step {
             Step::Open(session, line) => return Ok((*session, line)),
