@@ -1,7 +1,6 @@
 //! Tests of `bmc`.
 
 mod ipmi_lossy;
-mod ipmi_rig;
 mod ipmi_own_sim;
 pub mod ipmi_rig;
 mod ipmi_sim;

@@ -1,4 +1,4 @@
 //! Tests of `cli`.
 
-mod power;
 mod gate;
+mod power;

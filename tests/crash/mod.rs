@@ -153,7 +153,10 @@ impl Site {
             }
         }
         let secret = self.farm.bmc_password();
-        assert!(!events.iter().any(|e| serde_json::to_string(&e.event).unwrap().contains(secret)), "{what}: a password in the journal");
+        assert!(
+            !events.iter().any(|e| serde_json::to_string(&e.event).unwrap().contains(secret)),
+            "{what}: a password in the journal"
+        );
     }
 
     async fn end(self) {
