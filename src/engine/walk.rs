@@ -175,7 +175,7 @@ fn why_refused(judged: &verify::Judged) -> String {
         let detail = device.findings.first().map_or_else(String::new, |f| format!(" {}: {}", f.check, f.detail));
         reasons.push((device.verdict, format!("{}{detail}", device.device)));
     }
-    reasons.sort_by(|a, b| b.0.cmp(&a.0));
+    reasons.sort_by_key(|r| std::cmp::Reverse(r.0));
     let more = reasons.len().saturating_sub(2);
     let mut text = reasons.into_iter().take(2).map(|(v, r)| format!("{v}: {r}")).collect::<Vec<_>>().join("; ");
     if more > 0 {
