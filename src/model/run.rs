@@ -177,6 +177,10 @@ impl RunState {
     /// # Errors
     /// [`TransitionError`] when the table does not allow the event here; the state is then unchanged.
     pub fn apply(&mut self, event: &Event, at_ms: i64) -> Result<(), TransitionError> {
+        // A hand used by itself belongs to no run and moves none.
+        if matches!(event, Event::HandTouched { .. } | Event::HandSeen { .. }) {
+            return Ok(());
+        }
         if let Some(node) = event.node() {
             let mut next = self.nodes.get(node).cloned().unwrap_or_default();
             next.take(node, event, at_ms)?;
