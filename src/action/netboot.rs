@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::giveback::{Back, give_back};
 use super::system::{Heard, hear};
 use super::target::NetbootTarget;
-use super::{Action, ActionError, OpenTouch, Scribe, Standing};
+use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::bmc::{Bmc, BmcError, Written};
 use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
@@ -85,33 +86,29 @@ impl Action for Netboot {
         self.power(scribe).await
     }
 
-    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
-        let mut given_back = Vec::new();
-        if let Some(grant) = self.open_grant().await? {
-            self.grants.release(&grant.spec.id).await.map_err(|e| self.store("give back the grant", &e))?;
-            given_back.push(format!("grant {}", grant.spec.id));
-        }
-        // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
-        let held = self.bmc.boot().await.map_err(|e| from_bmc("read the boot override", e))?;
-        if let Reading::Known(held) = held
-            && held.target == self.target.method
-        {
-            let none = BootOverride::none();
-            let touch = Touch::SetBoot(none.clone());
-            scribe.before(&touch).await?;
-            match self.bmc.set_boot(&none).await {
-                Written::Applied(seen) => {
-                    scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
-                    given_back.push(format!("boot override {}", held.target));
-                }
-                Written::Ambiguous(seen) => scribe.after(&touch, EvidenceNote::Ambiguous(seen)).await?,
-                Written::NotApplied(error) => {
-                    scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
-                    return Err(from_bmc("give back the boot override", error));
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError> {
+        let mut returned = Returned::default();
+        match self.open_grant().await {
+            Ok(None) => {}
+            Ok(Some(grant)) => {
+                let what = format!("grant {}", grant.spec.id);
+                match self.grants.release(&grant.spec.id).await {
+                    Ok(_) => returned.given.push(what),
+                    Err(error) => {
+                        let why = format!("{}; it opens nothing after its deadline", self.store("give it back", &error));
+                        returned.kept.push(Kept { what, why });
+                    }
                 }
             }
+            Err(error) => returned.kept.push(Kept { what: "boot grant".to_owned(), why: error.to_string() }),
         }
-        Ok(given_back)
+        // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
+        match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
+            Back::Nothing => {}
+            Back::Given(what) => returned.given.push(what),
+            Back::Kept(kept) => returned.kept.push(kept),
+        }
+        Ok(returned)
     }
 
     fn deadline_s(&self) -> u64 {

@@ -44,6 +44,9 @@ pub fn text(global: &Global, account: &Account) -> String {
         account.lifecycle,
         account.seconds
     ));
+    for kept in &account.not_given_back {
+        text.push_str(&format!("\nnot given back: {}", super::output::escape(kept)));
+    }
     text
 }
 
