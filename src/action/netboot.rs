@@ -75,7 +75,13 @@ impl Action for Netboot {
             Heard::Stranger(why) => format!("a system answers that lets nobody in: {why}"),
             Heard::Nothing(why) => format!("no system answers: {why}"),
         };
-        let Some(grant) = grant else { return Ok(Standing::Ready { seen }) };
+        let Some(grant) = grant else {
+            // A grant of this run that is over says how far the node came before its time was up.
+            let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
+            let last = newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run);
+            let seen = last.map_or(seen.clone(), |grant| format!("{seen}; {}", trail(&grant, &self.target)));
+            return Ok(Standing::Ready { seen });
+        };
         self.on_its_way(&grant, &heard, seen, open).await
     }
 
@@ -159,7 +165,7 @@ impl Netboot {
         let answers = matches!(heard, Heard::System(_));
         let booted_since = self.cycled.load(Ordering::Relaxed) || stage > Stage::Issued;
         if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
-            return Ok(Standing::Ready { seen: format!("{seen}; the boot server saw it reach: {stage}") });
+            return Ok(Standing::Ready { seen: format!("{seen}; {}", trail(grant, &self.target)) });
         }
         let with = format!("booting for {age_s} s, reached: {stage}");
         Ok(Standing::Busy { with })
@@ -280,6 +286,42 @@ impl Netboot {
 /// The furthest stage that the boot server saw.
 fn furthest(grant: &GrantStatus) -> Stage {
     grant.stages.keys().copied().filter(|s| *s <= Stage::Root).max().unwrap_or(Stage::Issued)
+}
+
+/// How far the boot server saw the node come, what that means, and where a person looks next.
+fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
+    let node = &target.node;
+    let (came, next) = match (furthest(grant), target.method) {
+        (Stage::Issued, BootTarget::UefiHttp) => (
+            "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri",
+            format!("bringup bmc info {node}, and the site's DHCP for UEFI HTTP clients"),
+        ),
+        (Stage::Issued, _) => (
+            "the boot server never heard of it: it did not netboot, or the site's DHCP led it elsewhere",
+            format!("bringup bmc info {node}, and that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
+        ),
+        (Stage::Loader, _) => (
+            "the boot server saw it reach: loader; iPXE started and never asked for its script",
+            format!("that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
+        ),
+        (Stage::Script, _) => {
+            ("the boot server saw it reach: script; it never asked for the kernel", format!("the console of {node}"))
+        }
+        (Stage::Kernel, _) if !target.initrd.is_empty() => {
+            ("the boot server saw it reach: kernel; it never asked for the initrd", format!("the console of {node}"))
+        }
+        (Stage::Kernel, _) => ("the boot server saw it reach: kernel, which is all it needs", format!("the console of {node}")),
+        (_, _) => {
+            let text = "the boot server saw it fetch kernel and initrd, so the image started or stopped by itself";
+            (text, format!("bringup power status {node}, and its console"))
+        }
+    };
+    let refused = match grant.refused {
+        0 => String::new(),
+        1 => "; 1 attempt on its grant was refused".to_owned(),
+        many => format!("; {many} attempts on its grant were refused"),
+    };
+    format!("{came}{refused}; look next at: {next}")
 }
 
 /// Takes the grant's secret out of what a BMC repeated.

@@ -133,6 +133,7 @@ async fn ask(
     deadline: Duration,
 ) -> Result<BTreeMap<NodeId, Told>> {
     // Every secret is resolved before the first packet: a missing one touches nothing.
+    hands.prepare_bmcs(selected.iter().filter_map(|id| inventory.nodes.get(id))).await;
     let mut nodes = Vec::new();
     for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
         hands.bmc(node)?;

@@ -72,7 +72,7 @@ pub async fn run(
                     held = Some(why);
                 }
                 Decision::Finished if tasks.is_empty() => {
-                    drop(hush.send(true));
+                    hush.send_replace(true);
                     if let Some(Ok(heard)) = ears.join_next().await {
                         heard?;
                     }
