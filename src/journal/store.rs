@@ -166,14 +166,14 @@ impl Journal {
             match (line.event, at.and_then(|at| hands.get_mut(at))) {
                 (Event::HandTouched { node, .. }, Some(hand)) => {
                     hand.nodes.insert(node);
-                },
+                }
                 (Event::HandTouched { node, by, touch }, None) => {
                     let (nodes, applied) = (BTreeSet::from([node]), BTreeSet::new());
                     hands.push(HandSummary { id: line.run, at_ms: line.at_ms, by, touch, nodes, applied });
                 }
                 (Event::HandSeen { node, seen: EvidenceNote::Applied(_), .. }, Some(hand)) => {
                     hand.applied.insert(node);
-                },
+                }
                 _ => {}
             }
             Ok(())
