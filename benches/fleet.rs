@@ -51,13 +51,13 @@ fn main() {
     let loaders = dir.join("loaders");
     let applied = step(dir, &["apply", plan.to_str().unwrap(), "--loaders", loaders.to_str().unwrap()]);
     println!("apply of {nodes} nodes: {} (virtual boot 600 times as fast as a real one)", show(&applied));
-    let capacity = Command::new(env!("CARGO_BIN_EXE_bringup"))
+    let status = Command::new(env!("CARGO_BIN_EXE_bringup"))
         .args(["-o", "json", "status", "--state"])
         .arg(dir.join("state/journal.db"))
         .output()
         .unwrap();
-    let account = String::from_utf8_lossy(&capacity.stdout);
-    let admitted = account.matches("\"admitted\"").count();
+    let account = String::from_utf8_lossy(&status.stdout);
+    let admitted = account.matches("\"phase\": \"admitted\"").count();
     println!("admitted: {admitted} of {nodes} nodes; the simulator's peak was {:.1} MiB", held("VmHWM:"));
     println!("  peer missing: no other tool does this job");
     assert_eq!(admitted, nodes, "not every node was admitted");
