@@ -156,6 +156,24 @@ pub enum Event {
     },
     /// Every node has ended.
     RunFinished,
+    /// Intent of a hand used by itself (`power`, `push`, `exec`, `pool`), outside any run's plan. Written before the touch.
+    HandTouched {
+        /// Node.
+        node: NodeId,
+        /// Who (`user@host`).
+        by: String,
+        /// What is about to be done.
+        touch: Touch,
+    },
+    /// What became of that touch, read back.
+    HandSeen {
+        /// Node.
+        node: NodeId,
+        /// The touch.
+        touch: Touch,
+        /// What was read back.
+        seen: EvidenceNote,
+    },
     /// Written by a newer version.
     #[serde(other)]
     Unknown,
@@ -177,7 +195,9 @@ impl Event {
             | Self::Checked { node, .. }
             | Self::NodeAdmitted { node, .. }
             | Self::NodeQuarantined { node, .. }
-            | Self::Released { node, .. } => Some(node),
+            | Self::Released { node, .. }
+            | Self::HandTouched { node, .. }
+            | Self::HandSeen { node, .. } => Some(node),
             Self::RunStarted { .. }
             | Self::RunResumed { .. }
             | Self::RunHeld { .. }
@@ -216,6 +236,11 @@ pub enum Touch {
     },
     /// Put the node to work.
     Admit,
+    /// Take the node out of work.
+    Drain {
+        /// Why.
+        why: String,
+    },
     /// A kind of touch that a newer version knows.
     #[serde(other)]
     Unknown,
