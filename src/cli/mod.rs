@@ -6,6 +6,7 @@ pub mod bench;
 pub mod bmc;
 pub mod bootserver;
 pub mod demo;
+mod descriptors;
 pub mod diff;
 pub mod doctor;
 pub mod each;
@@ -132,6 +133,10 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
     }
 }
 
+/// Threads for disk work at most. Nodes queue for them instead of getting one each: tokio's own bound is 512, all of which a thousand nodes
+/// would start only to wait for the same database.
+const BLOCKING_THREADS: usize = 16;
+
 /// Reads the arguments, runs the verb, prints its failure, returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
@@ -144,7 +149,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let global = Global::new(cli.flags);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    descriptors::raise();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             global.out.complain(format!("error: cannot start the runtime: {error}"));

@@ -150,9 +150,9 @@ fn lines(node: &NodePlan) -> Vec<String> {
 
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
 fn forecast(plan: &Plan) -> String {
+    let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
     let deadline = |id: &NodeId| -> u64 {
-        let line = plan.nodes.iter().find(|n| n.node == *id);
-        line.map_or(0, |l| {
+        lines.get(id).map_or(0, |l| {
             let step = |s: &crate::model::Step| match &s.action {
                 ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
                 ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),

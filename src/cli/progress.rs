@@ -18,6 +18,8 @@ pub struct Progress {
     state: RunState,
     rack_of: BTreeMap<NodeId, String>,
     bars: BTreeMap<String, ProgressBar>,
+    /// How many nodes of each bar have ended; counted along, since counting anew at every event would make a run quadratic in its nodes.
+    ended: BTreeMap<String, u64>,
     multi: MultiProgress,
 }
 
@@ -35,10 +37,15 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
-        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
+        let (bars, ended) = (BTreeMap::new(), BTreeMap::new());
+        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars, ended, multi };
         let mut totals: BTreeMap<String, u64> = BTreeMap::new();
         for node in &plan.nodes {
-            *totals.entry(progress.line_of(&node.node)).or_default() += 1;
+            let name = progress.line_of(&node.node);
+            if progress.phase(&node.node).ended() {
+                *progress.ended.entry(name.clone()).or_default() += 1;
+            }
+            *totals.entry(name).or_default() += 1;
         }
         for (name, total) in totals {
             let bar = progress.multi.add(ProgressBar::new(total));
@@ -67,8 +74,13 @@ impl Progress {
                 }
             }
             Told::Event(line) => {
+                let before = line.event.node().is_some_and(|id| self.phase(id).ended());
                 // The engine has folded it already, so it is legal; a listener never stops a run.
                 drop(self.state.apply(&line.event, line.at_ms));
+                if let Some(node) = line.event.node().filter(|id| !before && self.phase(id).ended()) {
+                    let name = self.line_of(node);
+                    *self.ended.entry(name).or_default() += 1;
+                }
                 self.event(&line.event);
             }
         }
@@ -77,9 +89,8 @@ impl Progress {
     fn event(&mut self, event: &Event) {
         if let Some(node) = event.node() {
             let name = self.line_of(node);
-            let ended = self.rack_of.keys().filter(|id| self.line_of(id) == name && self.phase(id).ended()).count();
             if let Some(bar) = self.bars.get(&name) {
-                bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
+                bar.set_position(self.ended.get(&name).copied().unwrap_or(0));
                 if let Some(text) = doing(event) {
                     bar.set_message(escape(&format!("{node} {text}")).replace('\n', " "));
                 }

@@ -46,23 +46,28 @@ pub async fn run(
     let mut tasks: JoinSet<(NodeId, Result<Walked, EngineError>)> = JoinSet::new();
     let mut held: Option<String> = None;
     let mut stoppable = true;
+    // A decision rests on phases and on who is taken up. It looks at every node, so it is not taken again for an event that changes neither:
+    // most of a run's events do not, and their number grows with the nodes too.
+    let mut due = true;
     loop {
         // Every event that is on the disk is in the fold before a decision is taken.
         while let Ok(line) = folded.try_recv() {
-            take(&recorder, &mut state, line)?;
+            due |= take(&recorder, &mut state, line)?;
         }
         let stopping = *stop.borrow() != Stop::No;
         if *stop.borrow() == Stop::Now {
             tasks.abort_all();
             return Ok(Left { ending: Ending::Interrupted, state });
         }
-        if !stopping && held.is_none() {
+        if !stopping && held.is_none() && due {
+            due = false;
             match decide(&run.plan, &state, &|id| taken_up.contains_key(id)) {
                 Decision::Start(nodes) => {
                     for id in nodes {
                         start(&mut tasks, &recorder, &state, &stop, &id);
                         taken_up.insert(id, ());
                     }
+                    due = true;
                 }
                 Decision::Wait => {}
                 Decision::Hold { why } => {
@@ -96,11 +101,11 @@ pub async fn run(
             }
         }
         tokio::select! {
-            Some(line) = folded.recv() => take(&recorder, &mut state, line)?,
+            Some(line) = folded.recv() => due |= take(&recorder, &mut state, line)?,
             Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
-                Ok((_, Ok(Walked::Ended | Walked::Left))) => {}
+                Ok((_, Ok(Walked::Ended | Walked::Left))) => due = true,
                 Ok((_, Err(error))) => return Err(error),
-                Err(join) if join.is_cancelled() => {}
+                Err(join) if join.is_cancelled() => due = true,
                 Err(_) => {
                     let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.phase.ended()));
                     return Err(id.map_or_else(|| crate::journal::JournalError::Stopped.into(), |id| EngineError::Lost(id.clone())));
@@ -130,10 +135,17 @@ fn heard_to(state: &RunState) -> i64 {
     state.nodes.values().map(|n| n.boot_line).max().unwrap_or(0)
 }
 
-fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<(), EngineError> {
+/// Folds a line and tells it; true when a decision may come out otherwise now.
+fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<bool, EngineError> {
+    let rests_on = |state: &RunState| {
+        let phase = line.event.node().and_then(|id| state.nodes.get(id)).map(|n| n.phase);
+        (state.lifecycle, phase)
+    };
+    let before = rests_on(state);
     state.apply(&line.event, line.at_ms)?;
+    let changed = rests_on(state) != before;
     drop(recorder.told.send(Told::Event(Box::new(line))));
-    Ok(())
+    Ok(changed)
 }
 
 /// Gives a run up: gives back what its steps borrowed on every node that was under way, and journals the end.
