@@ -8,7 +8,7 @@ use super::{Exit, Failure, Global, Result};
 use crate::model::{BmcProtocol, NodeId};
 use crate::sim::{Farm, FarmSpec, Fault, Seed};
 
-/// A simulated rack or fleet on loopback: BMCs, boot ROMs, SSH, accelerators, seeded faults
+/// Starts a simulated rack on loopback: BMCs, boot ROMs, SSH, accelerators, seeded faults
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
