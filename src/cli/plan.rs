@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure, Result};
+use super::fit;
 use super::global::Global;
 use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
-use super::fit;
 use super::output::escape;
 use super::site::site;
 use crate::model::{ActionSpec, NodeId, NodePlan, Plan};

@@ -120,7 +120,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
         };
         global.out.json(&started);
     }
-    global.talk(format!("inventory {}, playbook {}", written.inventory.display(), written.playbook.display()));
+    let (inventory, playbook) = (written.inventory.display(), written.playbook.display());
+    global.talk(format!("next: bringup -i {inventory} -p {playbook} apply --loaders {}", written.loaders.display()));
     global.talk("running; interrupt to stop");
     let interrupted = tokio::signal::ctrl_c().await;
     farm.stop().await;

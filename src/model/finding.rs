@@ -82,7 +82,8 @@ impl Judgement {
     #[must_use]
     pub fn told(&self) -> String {
         let why = self.why();
-        let why = self.findings.first().and_then(|f| why.strip_prefix("missing: ").filter(|_| f.check == "missing")).unwrap_or(&why);
+        let why =
+            self.findings.first().and_then(|f| why.strip_prefix("missing: ").filter(|_| f.check == "missing")).unwrap_or(&why);
         format!("{}: {why}", self.device)
     }
 }
