@@ -102,6 +102,7 @@ impl Progress {
                 self.say(&format!("{node}  {}  {why}{}", self.phase(node), self.took(node)));
             }
             Event::NodeBlocked { node, why, .. } => self.say(&format!("{node}  blocked  {why}")),
+            Event::NotReleased { node, what, why } => self.say(&format!("{node}  not given back: {what}: {why}")),
             Event::RunHeld { why } => self.say(&format!("held: {why}")),
             other if self.verbose > 0 => {
                 if let (Some(node), Some(text)) = (other.node(), doing(other)) {
@@ -161,7 +162,7 @@ fn doing(event: &Event) -> Option<String> {
             Touch::Push { to, .. } => format!("push {to}"),
             Touch::Run { argv } => format!("run {}", argv.join(" ")),
             Touch::Admit => "into the pool".to_owned(),
-            Touch::Unknown => return None,
+            Touch::Drain { .. } | Touch::Unknown => return None,
         },
         Event::AttemptEnded { seen, .. } => match seen {
             EvidenceNote::Applied(text) => format!("seen: {text}"),
@@ -172,6 +173,13 @@ fn doing(event: &Event) -> Option<String> {
         Event::StepFailed { step, class, error, .. } => format!("{step} failed ({class}): {error}"),
         Event::Checked { verdict, .. } => format!("gate: {verdict}"),
         Event::Released { what, .. } => format!("given back: {what}"),
+        Event::BootSeen { stage, from, .. } => format!("boot server: {stage}{}", by(from.as_ref())),
+        Event::GrantRefused { grant, why, from, .. } => format!("boot server: refused {grant}{}: {why}", by(from.as_ref())),
         _ => return None,
     })
+}
+
+/// Who asked.
+fn by(from: Option<&std::net::IpAddr>) -> String {
+    from.map_or_else(String::new, |address| format!(" to {address}"))
 }

@@ -7,6 +7,9 @@ use crate::model::{Phase, Plan, RunId, RunState};
 use crate::report::{Account, account};
 use crate::spec::fold;
 
+/// Most things that were not given back which the summary names; the report names all.
+const MOST_KEPT: usize = 20;
+
 /// Prints how a run stands.
 pub fn print(global: &Global, id: &RunId, plan: &Plan, state: &RunState) {
     let at_ms = state.span_ms.map_or(0, |s| s.0);
@@ -44,6 +47,12 @@ pub fn text(global: &Global, account: &Account) -> String {
         account.lifecycle,
         account.seconds
     ));
+    for kept in account.not_given_back.iter().take(MOST_KEPT) {
+        text.push_str(&format!("\nnot given back: {}", super::output::escape(kept)));
+    }
+    if let Some(more @ 1..) = account.not_given_back.len().checked_sub(MOST_KEPT) {
+        text.push_str(&format!("\nnot given back: {more} more; all are in `bringup report {} -o md`", account.run));
+    }
     text
 }
 

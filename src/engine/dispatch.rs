@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::overhear::{catch_up, overhear};
 use super::recorder::Recorder;
-use super::steps::StepScribe;
-use super::walk::{Walked, walk};
+use super::walk::{Walked, release, walk};
 use super::{EngineError, Left, Run, Stop, Told};
 use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
 use crate::rollout::{Decision, decide};
@@ -38,6 +38,10 @@ pub async fn run(
 ) -> Result<Left, EngineError> {
     let (fold, mut folded) = mpsc::unbounded_channel::<Recorded>();
     let recorder = Recorder { run: run.clone(), fold, told };
+    // Dropping the set ends it with the run; what it had not read yet is read by the next life.
+    let (hush, hushed) = watch::channel(false);
+    let mut ears = JoinSet::new();
+    ears.spawn(overhear(recorder.clone(), heard_to(&state), hushed));
     let mut taken_up: BTreeMap<NodeId, ()> = BTreeMap::new();
     let mut tasks: JoinSet<(NodeId, Result<Walked, EngineError>)> = JoinSet::new();
     let mut held: Option<String> = None;
@@ -68,6 +72,10 @@ pub async fn run(
                     held = Some(why);
                 }
                 Decision::Finished if tasks.is_empty() => {
+                    hush.send_replace(true);
+                    if let Some(Ok(heard)) = ears.join_next().await {
+                        heard?;
+                    }
                     recorder.write(Event::RunFinished).await?;
                     while let Ok(line) = folded.try_recv() {
                         take(&recorder, &mut state, line)?;
@@ -117,6 +125,11 @@ fn start(
     tasks.spawn(async move { (id, Box::pin(walk(&recorder, &line, &before, &stop)).await) });
 }
 
+/// Newest line of the boot server's record that is in the journal.
+fn heard_to(state: &RunState) -> i64 {
+    state.nodes.values().map(|n| n.boot_line).max().unwrap_or(0)
+}
+
 fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<(), EngineError> {
     state.apply(&line.event, line.at_ms)?;
     drop(recorder.told.send(Told::Event(Box::new(line))));
@@ -137,21 +150,17 @@ pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSe
             continue;
         }
         for step in &line.steps {
-            match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
-                Ok(action) => match action.release(&StepScribe { recorder: &recorder, node: &line.node, step, attempt: 0 }).await
-                {
-                    Ok(things) => {
-                        for what in things {
-                            recorder.write(Event::Released { node: line.node.clone(), what }).await?;
-                        }
-                    }
-                    Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
-                },
+            match run.bench.action(&run.id, &run.plan.id, line, step) {
+                Ok(action) => {
+                    let kept = release(&recorder, line, step, action.as_ref()).await?;
+                    not_given_back.extend(kept.into_iter().map(|what| format!("{} {what}", line.node)));
+                }
                 Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
             }
         }
         run.bench.leave(&line.node).await;
     }
+    catch_up(&recorder, heard_to(state)).await?;
     recorder.write(Event::RunAborted { by: by.to_owned() }).await?;
     Ok(not_given_back)
 }

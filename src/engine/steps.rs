@@ -74,7 +74,7 @@ pub(super) async fn walk_step(
     let resumed = before.step.as_ref() == Some(&step.id);
     let title = step.why.clone();
     recorder.write(Event::StepBegan { node: node.clone(), step: step.id.clone(), title }).await?;
-    let mut open = before.open_touch.as_ref().filter(|_| resumed).map(|(touch, at_ms)| OpenTouch {
+    let mut open = before.open_touch.as_ref().filter(|open| open.0 == step.id).map(|(_, touch, at_ms)| OpenTouch {
         touch: touch.clone(),
         age_s: u64::try_from(((recorder.run.clock)() - at_ms) / 1000).unwrap_or(0),
     });

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::recorder::Recorder;
 use super::steps::{StepEnd, StepScribe, walk_step};
 use super::{EngineError, Stop};
-use crate::action::Action;
+use crate::action::{Action, Kept, Returned};
 use crate::model::{Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, Step, StepId, Touch, Verdict};
 use crate::verify;
 
@@ -49,7 +49,7 @@ async fn steps_and_gate(
     }
     let mut borrowed: Vec<(&Step, Box<dyn Action>)> = Vec::new();
     for step in &line.steps {
-        let action = match run.bench.action(&run.id, &run.plan.id, node, step) {
+        let action = match run.bench.action(&run.id, &run.plan.id, line, step) {
             Ok(action) => action,
             Err(error) => {
                 let why = error.to_string();
@@ -79,20 +79,35 @@ async fn steps_and_gate(
     gate(recorder, line).await
 }
 
-/// Gives back what the steps borrowed. A thing that cannot be given back is said and does not fail the node.
+/// Gives back what the steps borrowed. A thing that cannot be given back is journaled and does not fail the node.
 async fn give_back(recorder: &Recorder, line: &NodePlan, borrowed: &[(&Step, Box<dyn Action>)]) -> Result<(), EngineError> {
     for (step, action) in borrowed.iter().rev() {
-        let scribe = StepScribe { recorder, node: &line.node, step, attempt: 0 };
-        match action.release(&scribe).await {
-            Ok(things) => {
-                for what in things {
-                    recorder.write(Event::Released { node: line.node.clone(), what }).await?;
-                }
-            }
-            Err(error) => recorder.progress(&line.node, format!("step {}: not given back: {error}", step.id)),
-        }
+        let _kept = release(recorder, line, step, action.as_ref()).await?;
     }
     Ok(())
+}
+
+/// Gives back what one step borrowed and journals what came of it. Returns what could not be given back.
+pub(super) async fn release(
+    recorder: &Recorder,
+    line: &NodePlan,
+    step: &Step,
+    action: &dyn Action,
+) -> Result<Vec<String>, EngineError> {
+    let scribe = StepScribe { recorder, node: &line.node, step, attempt: 0 };
+    let returned = action.release(&scribe).await.unwrap_or_else(|error| Returned {
+        given: Vec::new(),
+        kept: vec![Kept { what: format!("step {}", step.id), why: error.to_string() }],
+    });
+    for what in returned.given {
+        recorder.write(Event::Released { node: line.node.clone(), what }).await?;
+    }
+    let mut kept = Vec::new();
+    for Kept { what, why } in returned.kept {
+        kept.push(format!("{what}: {why}"));
+        recorder.write(Event::NotReleased { node: line.node.clone(), what, why }).await?;
+    }
+    Ok(kept)
 }
 
 async fn gate(recorder: &Recorder, line: &NodePlan) -> Result<Walked, EngineError> {

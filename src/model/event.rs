@@ -139,6 +139,41 @@ pub enum Event {
         /// What.
         what: String,
     },
+    /// Something borrowed could not be given back: it stays until a person takes it away.
+    NotReleased {
+        /// Node.
+        node: NodeId,
+        /// What.
+        what: String,
+        /// What was tried and seen.
+        why: String,
+    },
+    /// The boot server saw the node come this far under a grant of this run.
+    BootSeen {
+        /// Node.
+        node: NodeId,
+        /// Public name of the grant.
+        grant: String,
+        /// `loader`, `script`, `kernel`, `initrd` or `root`.
+        stage: String,
+        /// Address that asked.
+        from: Option<std::net::IpAddr>,
+        /// Line of the boot server's own record; those up to it were read.
+        line: i64,
+    },
+    /// Somebody asked for what a grant of this run does not give them: a replay, another machine, a grant that is over.
+    GrantRefused {
+        /// Node that the grant is for; not who asked.
+        node: NodeId,
+        /// Public name of the grant.
+        grant: String,
+        /// Why it was refused.
+        why: String,
+        /// Address that asked.
+        from: Option<std::net::IpAddr>,
+        /// Line of the boot server's own record; those up to it were read.
+        line: i64,
+    },
     /// Nothing new starts until somebody releases the run.
     RunHeld {
         /// Why.
@@ -156,6 +191,24 @@ pub enum Event {
     },
     /// Every node has ended.
     RunFinished,
+    /// Intent of a hand used by itself (`power`, `push`, `exec`, `pool`), outside any run's plan. Written before the touch.
+    HandTouched {
+        /// Node.
+        node: NodeId,
+        /// Who (`user@host`).
+        by: String,
+        /// What is about to be done.
+        touch: Touch,
+    },
+    /// What became of that touch, read back.
+    HandSeen {
+        /// Node.
+        node: NodeId,
+        /// The touch.
+        touch: Touch,
+        /// What was read back.
+        seen: EvidenceNote,
+    },
     /// Written by a newer version.
     #[serde(other)]
     Unknown,
@@ -177,7 +230,12 @@ impl Event {
             | Self::Checked { node, .. }
             | Self::NodeAdmitted { node, .. }
             | Self::NodeQuarantined { node, .. }
-            | Self::Released { node, .. } => Some(node),
+            | Self::Released { node, .. }
+            | Self::NotReleased { node, .. }
+            | Self::BootSeen { node, .. }
+            | Self::GrantRefused { node, .. }
+            | Self::HandTouched { node, .. }
+            | Self::HandSeen { node, .. } => Some(node),
             Self::RunStarted { .. }
             | Self::RunResumed { .. }
             | Self::RunHeld { .. }
@@ -216,6 +274,11 @@ pub enum Touch {
     },
     /// Put the node to work.
     Admit,
+    /// Take the node out of work.
+    Drain {
+        /// Why.
+        why: String,
+    },
     /// A kind of touch that a newer version knows.
     #[serde(other)]
     Unknown,

@@ -96,8 +96,9 @@ pub struct NodeState {
     pub done: Vec<StepId>,
     /// Attempts begun in the step under way.
     pub attempts: u32,
-    /// A touch that was announced and not yet read back, with the time it was announced (ms since 1970).
-    pub open_touch: Option<(Touch, i64)>,
+    /// A touch that was announced and not yet read back: its step, itself, and when it was announced (ms since 1970). Later lives of
+    /// the run look at earlier steps again first, so another step's beginning does not close it.
+    pub open_touch: Option<(StepId, Touch, i64)>,
     /// Verdict of the gate.
     pub verdict: Option<Verdict>,
     /// Judgement of each accelerator.
@@ -110,6 +111,12 @@ pub struct NodeState {
     pub why: Option<String>,
     /// Kind of the failure, when a step failed.
     pub class: Option<Class>,
+    /// What was borrowed and could not be given back, each with its reason.
+    #[serde(default)]
+    pub kept: Vec<String>,
+    /// Newest line of the boot server's record that is in the journal; 0 before the first.
+    #[serde(default)]
+    pub boot_line: i64,
     /// Wall-clock time of the first and of the last event, in ms since 1970.
     pub span_ms: Option<(i64, i64)>,
 }
@@ -128,6 +135,8 @@ impl Default for NodeState {
             idle: 0,
             why: None,
             class: None,
+            kept: Vec::new(),
+            boot_line: 0,
             span_ms: None,
         }
     }
@@ -176,9 +185,16 @@ impl RunState {
     /// # Errors
     /// [`TransitionError`] when the table does not allow the event here; the state is then unchanged.
     pub fn apply(&mut self, event: &Event, at_ms: i64) -> Result<(), TransitionError> {
+        // A hand used by itself belongs to no run and moves none.
+        if matches!(event, Event::HandTouched { .. } | Event::HandSeen { .. }) {
+            return Ok(());
+        }
         if let Some(node) = event.node() {
             let mut next = self.nodes.get(node).cloned().unwrap_or_default();
             next.take(node, event, at_ms)?;
+            // Somebody may try a grant long after its node has ended; that is no work on the node.
+            let overheard = matches!(event, Event::BootSeen { .. } | Event::GrantRefused { .. }) && next.phase.ended();
+            let at_ms = if overheard { next.span_ms.map_or(at_ms, |s| s.1) } else { at_ms };
             next.span_ms = Some((next.span_ms.map_or(at_ms, |s| s.0), at_ms));
             self.nodes.insert(node.clone(), next);
         } else {
@@ -240,21 +256,22 @@ impl NodeState {
             (Event::StepBegan { step, .. }, Working) => {
                 if self.step.as_ref() != Some(step) {
                     self.attempts = 0;
-                    self.open_touch = None;
                 }
                 self.step = Some(step.clone());
             }
             (Event::StepBegan { .. }, _) => return refuse("step-began"),
             // A failed node still gives back what it borrowed, and that is a touch too.
-            (Event::AttemptBegan { attempt, touch, .. }, Working | Judged | Failed) => {
+            (Event::AttemptBegan { attempt, touch, step, .. }, Working | Judged | Failed) => {
                 self.attempts = self.attempts.max(*attempt);
-                self.open_touch = Some((touch.clone(), at_ms));
+                self.open_touch = Some((step.clone(), touch.clone(), at_ms));
             }
             (Event::AttemptBegan { .. }, _) => return refuse("attempt-began"),
             (Event::AttemptEnded { .. }, Working | Judged | Failed) => self.open_touch = None,
             (Event::AttemptEnded { .. }, _) => return refuse("attempt-ended"),
             (Event::StepFinished { step, .. }, Working) => {
-                self.open_touch = None;
+                if self.open_touch.as_ref().is_some_and(|open| open.0 == *step) {
+                    self.open_touch = None;
+                }
                 self.step = None;
                 if !self.done.contains(step) {
                     self.done.push(step.clone());
@@ -291,10 +308,22 @@ impl NodeState {
             (Event::NodeQuarantined { .. }, Pending | Quarantined | Blocked | Admitted | Degraded) => {
                 return refuse("node-quarantined");
             }
-            (Event::Released { .. }, _) => {}
+            // What is given back later (by `abort`, by the next life) is kept no more.
+            (Event::Released { what, .. }, _) => self.kept.retain(|kept| !same_thing(kept, what)),
+            (Event::NotReleased { what, why, .. }, _) => {
+                self.kept.retain(|kept| !same_thing(kept, what));
+                self.kept.push(format!("{what}: {why}"));
+            }
+            (Event::BootSeen { line, .. } | Event::GrantRefused { line, .. }, _) => self.boot_line = self.boot_line.max(*line),
             // Events about the run never come here.
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Whether two lines are about the same thing: what stands before the first colon followed by a space.
+fn same_thing(one: &str, other: &str) -> bool {
+    let thing = |text: &str| text.split_once(": ").map_or(text, |(thing, _)| thing).to_owned();
+    thing(one) == thing(other)
 }

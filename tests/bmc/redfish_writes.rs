@@ -108,12 +108,14 @@ async fn a_lost_answer_is_ambiguous_or_settled_by_looking_and_never_sent_again()
     assert!(text.contains("was lost"), "{text}");
     assert_eq!(state.lock().unwrap().resets, ["On"]);
     // It does not act, and the answer is lost.
-    for reply in [Reply::Drop, Reply::status(500), Reply::status(504), Reply::Raw(b"HTTP/1.1 2".to_vec())] {
+    let replies = [Reply::Drop, Reply::status(500), Reply::status(504), Reply::Raw(b"HTTP/1.1 2".to_vec())];
+    futures_util::future::join_all(replies.map(|reply| async move {
         let (server, _) = bmc(move |s, _| s.is("POST", RESET).then(|| reply.clone())).await;
-        let written = server.client().set_power(PowerVerb::On, Duration::from_millis(400)).await;
+        let written = server.client().set_power(PowerVerb::On, Duration::from_secs(2)).await;
         assert!(matches!(&written, Written::Ambiguous(text) if text.contains("last: PowerState off")), "{written:?}");
         assert_eq!(server.count("POST", "Reset"), 1);
-    }
+    }))
+    .await;
     let (server, _) = bmc(|s, _| (s.method == "PATCH").then_some(Reply::Drop)).await;
     assert!(matches!(server.client().set_boot(&http_boot()).await, Written::Ambiguous(text) if text.contains("Target None")));
     assert_eq!(server.count("PATCH", "/Systems/1"), 1);
@@ -184,7 +186,7 @@ async fn rc57_lag_is_waited_for_and_rc31_every_success_code_is_only_a_claim() {
         applied(server.client().set_power(PowerVerb::On, SOON).await);
     }
     let (server, _) = bmc(|s, _| s.is("POST", RESET).then(|| Reply::status(200))).await;
-    let written = server.client().set_power(PowerVerb::On, Duration::from_millis(300)).await;
+    let written = server.client().set_power(PowerVerb::On, Duration::from_secs(2)).await;
     assert!(matches!(&written, Written::Ambiguous(text) if text.contains("was not seen")), "{written:?}");
 }
 

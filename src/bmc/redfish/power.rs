@@ -109,17 +109,18 @@ impl Client {
     async fn watch(&self, at: &str, want: PowerState, deadline: Instant, taken: &str) -> Leg {
         let start = Instant::now();
         let mut pause = self.limits.poll.0;
+        let mut seen: Option<String> = None;
         loop {
             let last = match self.look(at, deadline).await {
                 Ok(now) if view(&now) == Reading::Known(want) => {
                     return Ok(format!("{taken}; PowerState {want} was seen after {:.1} s", start.elapsed().as_secs_f32()));
                 }
-                Ok(now) => told(&view(&now)),
+                Ok(now) => seen.insert(told(&view(&now))).clone(),
                 Err(e) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => {
                     return Err(Written::Ambiguous(format!("{taken}; then {e}")));
                 }
-                // A BMC may be away for a moment; the deadline bounds the wait.
-                Err(e) => e.to_string(),
+                // A BMC may be away for a moment; the deadline bounds the wait, and often cuts the last look short.
+                Err(e) => seen.as_ref().map_or_else(|| e.to_string(), |seen| format!("{seen}, then {e}")),
             };
             let next = Instant::now() + pause;
             if next >= deadline {
