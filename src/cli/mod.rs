@@ -13,6 +13,7 @@ pub mod each;
 pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod fit;
 pub mod folded;
 pub mod gate;
 pub mod gate_words;
@@ -52,13 +53,14 @@ pub use failure::{Exit, Failure, Result};
 pub use global::Global;
 
 const EXIT_CODES: &str = "Exit codes:
-  0 done or no change · 1 error · 2 changes pending · 3 input invalid · 4 some nodes failed, budget kept
-  5 held: budget breached · 6 locked by another run · 7 stale plan · 8 accelerators refused by the gate
-  9 refused by policy · 10 unreachable or wrong credentials before any change · 64 usage · 130 interrupted, resumable";
+  0 done or no change · 1 error · 2 changes pending · 3 input invalid
+  4 some nodes failed, budget kept · 5 held: budget breached · 6 locked by another run
+  7 stale plan · 8 accelerators refused by the gate · 9 refused by policy
+  10 unreachable or wrong credentials before any change · 64 usage · 130 interrupted, resumable";
 
 /// Turns a written rack into a proven one.
 #[derive(Debug, Parser)]
-#[command(name = "bringup", version, about, after_help = EXIT_CODES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "bringup", version, about, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     flags: global::Flags,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure, Result};
+use super::fit;
 use super::global::Global;
 use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
@@ -89,16 +90,18 @@ pub fn describe(looked: &Looked, width: usize) -> String {
     );
     for (lines, members) in groups(plan) {
         let count = if members.len() == 1 { String::new() } else { format!("  ({} nodes)", members.len()) };
-        text.push_str(&format!("\n  {}{count}\n", fold(members.iter().map(|id| id.as_str()))));
+        let names = fit::names(&fold(members.iter().map(|id| id.as_str())), width.saturating_sub(16));
+        text.push_str(&format!("\n  {}{count}\n", names.replace('\n', "\n  ")));
         for line in lines {
-            text.push_str(&format!("    {}\n", escape(&line)));
+            text.push_str(&format!("{}\n", fit::words(&format!("    {}", escape(&line)), width, 15)));
         }
     }
     if !plan.blocked.is_empty() {
         text.push_str("\nblocked\n");
         for blocked in &plan.blocked {
             let why: String = escape(&blocked.why).chars().take(width.max(60) * 2).collect();
-            text.push_str(&format!("  {}  {why}\n      next: {}\n", blocked.node, blocked.hint));
+            let why = fit::words(&format!("  {}  {why}", blocked.node), width, 6);
+            text.push_str(&format!("{why}\n      next: {}\n", blocked.hint));
         }
     }
     if !plan.nodes.is_empty() {

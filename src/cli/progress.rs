@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::fit;
 use super::output::{Out, escape};
 use crate::engine::Told;
 use crate::model::{Event, NodeId, Phase, Plan, RackId, RunState};
@@ -37,8 +38,14 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
+<<<<<<< HEAD
         let (bars, ended) = (BTreeMap::new(), BTreeMap::new());
         let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars, ended, multi };
+=======
+        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
+        let bar = if out.colour_err { "{bar:24.cyan}" } else { "{bar:24}" };
+        let template = &format!("{{prefix:>8}} {bar} {{pos:>3}}/{{len:<3}} {{elapsed:>4}} {{wide_msg}}");
+>>>>>>> docs
         let mut totals: BTreeMap<String, u64> = BTreeMap::new();
         for node in &plan.nodes {
             let name = progress.line_of(&node.node);
@@ -49,7 +56,7 @@ impl Progress {
         }
         for (name, total) in totals {
             let bar = progress.multi.add(ProgressBar::new(total));
-            if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:24} {pos:>3}/{len:<3} {elapsed:>4} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("━╸ "));
             }
             bar.set_prefix(name.clone());
@@ -90,13 +97,22 @@ impl Progress {
         if let Some(node) = event.node() {
             let name = self.line_of(node);
             if let Some(bar) = self.bars.get(&name) {
+<<<<<<< HEAD
                 bar.set_position(self.ended.get(&name).copied().unwrap_or(0));
                 if let Some(text) = doing(event) {
+=======
+                bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
+                if ended == total(bar) {
+                    bar.abandon_with_message("all ended");
+                } else if let Some(text) = doing(event) {
+>>>>>>> docs
                     bar.set_message(escape(&format!("{node} {text}")).replace('\n', " "));
                 }
             }
         }
         match event {
+            // The bars count those that came in whole; a line each would push everything else off the screen.
+            Event::NodeAdmitted { degraded: false, .. } if self.out.bars && self.verbose == 0 => {}
             Event::NodeAdmitted { node, devices, withheld, degraded, .. } => {
                 let total = devices.len() + withheld.len();
                 let word = if *degraded { "degraded" } else { "admitted" };
@@ -127,7 +143,7 @@ impl Progress {
     }
 
     fn say(&self, text: &str) {
-        let text = escape(text);
+        let text = fit::words(&escape(text), self.out.width.into(), 4);
         if self.out.bars {
             self.multi.suspend(|| self.out.talk(text));
         } else {
@@ -135,12 +151,17 @@ impl Progress {
         }
     }
 
-    /// Takes the bars off the screen.
+    /// Takes the bars off the screen; a line stays free before what follows.
     pub fn finish(&self) {
         for bar in self.bars.values() {
             bar.finish_and_clear();
         }
+        self.out.talk("");
     }
+}
+
+fn total(bar: &ProgressBar) -> usize {
+    bar.length().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
 }
 
 /// The letters that a rack's name starts with: racks `a001`…`a275` share the bar `a*`.

@@ -39,7 +39,7 @@ pub fn text(global: &Global, account: &Account) -> String {
     }
     let mut text = global.out.render_table(&["nodes", "state", "working", "why"], rows);
     text.push_str(&format!(
-        "\n\n{} of {} accelerators work; {} idle, each with its reason.\nrun {}  {}  {:.1} s",
+        "\n\n{} of {} accelerators work; {} idle, each with its reason\nrun {}  {}  {:.1} s",
         account.working,
         account.accelerators,
         account.accelerators - account.working,
@@ -58,9 +58,5 @@ pub fn text(global: &Global, account: &Account) -> String {
 
 fn idle_devices(node: &crate::report::NodeAccount) -> String {
     let bad = node.devices.iter().filter(|d| !d.verdict.admissible());
-    let one = |d: &crate::model::Judgement| {
-        let worst = d.findings.iter().max_by_key(|f| f.verdict);
-        format!("{} {}: {}", d.device, d.verdict, worst.map_or("", |f| f.detail.as_str()))
-    };
-    bad.map(one).collect::<Vec<_>>().join("; ")
+    bad.map(crate::model::Judgement::told).collect::<Vec<_>>().join("; ")
 }

@@ -187,12 +187,11 @@ fn why_refused(judged: &verify::Judged) -> String {
         reasons.push((finding.verdict, format!("{}: {}", finding.check, finding.detail)));
     }
     for device in judged.devices.iter().filter(|d| !d.verdict.admissible()) {
-        let detail = device.findings.first().map_or_else(String::new, |f| format!(" {}: {}", f.check, f.detail));
-        reasons.push((device.verdict, format!("{}{detail}", device.device)));
+        reasons.push((device.verdict, device.told()));
     }
     reasons.sort_by_key(|r| std::cmp::Reverse(r.0));
     let more = reasons.len().saturating_sub(2);
-    let mut text = reasons.into_iter().take(2).map(|(v, r)| format!("{v}: {r}")).collect::<Vec<_>>().join("; ");
+    let mut text = reasons.into_iter().take(2).map(|(_, reason)| reason).collect::<Vec<_>>().join("; ");
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::journal::RunSummary;
-use crate::model::{Finding, Judgement, Lifecycle, NodeId, Phase, RunId, Verdict};
+use crate::model::{Judgement, Lifecycle, NodeId, Phase, RunId, Verdict};
 
 /// The account of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -159,8 +159,8 @@ fn idle_of(state: &crate::model::NodeState, idle: u32) -> Vec<(String, u32)> {
 }
 
 fn device_reason(device: &Judgement) -> String {
-    let worst: Option<&Finding> = device.findings.iter().max_by_key(|f| f.verdict);
-    worst.map_or_else(|| device.verdict.to_string(), |f| format!("{}: {}", f.check, f.detail))
+    let why = device.why();
+    if why.is_empty() { device.verdict.to_string() } else { why }
 }
 
 // Milliseconds of a run fit a double exactly up to 2^53 (285,000 years).
