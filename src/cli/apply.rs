@@ -127,7 +127,7 @@ async fn fresh(global: &Global, site: &Site, hands: &Arc<Hands>, plan: &Plan) ->
             return Err(stale_plan(format!("{file} has changed since it was made")));
         }
     }
-    let seen = look(global, site, hands, plan.nodes.iter().map(|n| n.node.clone()).collect()).await;
+    let seen = look(global, site, hands, plan.nodes.iter().map(|n| n.node.clone()).collect()).await?;
     let mut reasons = Vec::new();
     for line in &plan.nodes {
         match seen.get(&line.node) {

@@ -24,7 +24,9 @@ const FIRST_DAY_MS: i64 = 1_767_225_600_000;
 
 /// Says what this machine can and cannot do
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup doctor\n  bringup -i inventory/kr-ai-1 doctor -o json\n\nEnds with 1 when something is broken.")]
+#[command(
+    after_help = "Example:\n  bringup doctor\n  bringup -i inventory/kr-ai-1 doctor -o json\n\nEnds with 1 when something is broken."
+)]
 pub struct Args {
     /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
@@ -87,9 +89,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
             Standing::Note => "note",
             Standing::Broken => "broken",
         };
-        let rows = lines
-            .iter()
-            .map(|l| vec![l.what.to_owned(), standing(l.standing).to_owned(), l.seen.clone(), l.hint.clone().unwrap_or_default()]);
+        let rows = lines.iter().map(|l| {
+            vec![l.what.to_owned(), standing(l.standing).to_owned(), l.seen.clone(), l.hint.clone().unwrap_or_default()]
+        });
         global.out.table(&["what", "standing", "seen", "next"], rows.collect());
     }
     match worst {
@@ -106,10 +108,15 @@ fn state(path: &Path) -> Line {
         if file.exists()
             && let Err(error) = OpenOptions::new().append(true).open(&file)
         {
-            return broken("state", format!("{}: {error}", file.display()), "make it writable, or give another place with --state");
+            return broken(
+                "state",
+                format!("{}: {error}", file.display()),
+                "make it writable, or give another place with --state",
+            );
         }
     }
-    let Some(found) = dir.ancestors().map(|d| if d.as_os_str().is_empty() { Path::new(".") } else { d }).find(|d| d.exists()) else {
+    let Some(found) = dir.ancestors().map(|d| if d.as_os_str().is_empty() { Path::new(".") } else { d }).find(|d| d.exists())
+    else {
         return broken("state", format!("{} cannot be made", dir.display()), "give another place with --state");
     };
     match (std::fs::metadata(found), std::fs::metadata("/proc/self")) {
@@ -214,7 +221,11 @@ async fn ports(site: &Inventory) -> Vec<Line> {
             Ok(_) => well("boot server", format!("{url} runs")),
             Err(AskError::Silent) => match std::net::TcpListener::bind(address) {
                 Ok(_) => well("boot server", format!("{url} is free: a run starts its own there")),
-                Err(error) => note("boot server", format!("nobody answers at {url}: {error}"), format!("bringup serve --listen {address} there")),
+                Err(error) => note(
+                    "boot server",
+                    format!("nobody answers at {url}: {error}"),
+                    format!("bringup serve --listen {address} there"),
+                ),
             },
             Err(error) => note("boot server", error.to_string(), "bringup serve on the machine that owns the address"),
         });

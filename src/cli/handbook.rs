@@ -70,8 +70,9 @@ impl HandBook {
     pub fn close(self) -> Result<()> {
         match self.lost.into_inner().unwrap_or_else(PoisonError::into_inner) {
             None => Ok(()),
-            Some(error) => Err(Failure::new(Exit::ERROR, error)
-                .hint("nodes that say `not journaled` were not touched; free some space or give another --state, then look again")),
+            Some(error) => Err(Failure::new(Exit::ERROR, error).hint(
+                "nodes that say `not journaled` were not touched; free some space or give another --state, then look again",
+            )),
         }
     }
 }
