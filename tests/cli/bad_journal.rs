@@ -24,7 +24,7 @@ fn a_journal_cut_in_the_middle() {
     let rig = ended();
     let boots = rig.farm().nodes()[0].machine.boots();
     let whole = std::fs::read(rig.path(".bringup/journal.db")).unwrap();
-    for keep in [1, 50, 100, 4096, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+    for keep in [1, 50, 100, 4096, whole.len() / 2, whole.len() - 4096] {
         std::fs::write(rig.path(".bringup/journal.db"), &whole[..keep]).unwrap();
         for verb in READERS {
             let ran = rig.run(verb);

@@ -55,11 +55,10 @@ impl Ran {
     }
 }
 
-/// One rack of a farm, its files, and a boot server's address that this test alone has.
+/// One rack of a farm, and its files.
 pub struct Rig {
     pub farm: Option<Farm>,
     pub dir: tempfile::TempDir,
-    pub server: String,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -82,7 +81,7 @@ impl Rig {
         let server = format!("http://127.0.0.1:{port}");
         farm.write_inventory(dir.path(), &server).unwrap();
         farm.chain_to(format!("{server}/boot.ipxe"));
-        Self { farm: Some(farm), dir, server, runtime }
+        Self { farm: Some(farm), dir, runtime }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -78,7 +78,7 @@ fn events_on_standard_output_are_a_document_a_line() {
 #[test]
 fn every_verb_speaks_json() {
     let rig = Rig::up(2, &[]);
-    let json = |args: &[&str]| rig.run(&[args, &["-o", "json"]].concat()).ends(0, &[]).json();
+    let json = |args: &[&str]| rig.run(&[&["-o", "json"], args].concat()).ends(0, &[]).json();
     json(&["plan", "--out", "p.json"]);
     json(&["apply", "p.json"]);
     for verb in [

@@ -39,7 +39,7 @@ fn a_duplicate_serial_mac_or_address() {
     drop(rig);
     let rows: Vec<Vec<&str>> = facts.lines().skip(1).map(|l| l.split(',').collect()).collect();
     // serial, boot_mac and bmc_address of the second node become those of the first.
-    for (column, word) in [(1, "serial"), (4, "boot_mac"), (8, "address")] {
+    for (column, word) in [(1, "serial"), (4, "MAC address"), (8, "address")] {
         refused("inventory/facts/nodes.csv", rows[1][column], rows[0][column], &[word]);
     }
 }
