@@ -49,7 +49,7 @@ fn path(global: &Global) -> Result<PathBuf> {
 fn load(global: &Global, named: Option<&str>) -> Result<RunSummary> {
     let path = path(global)?;
     let id = match named {
-        Some(name) => RunId::new(name)?,
+        Some(name) => RunId::new(name).map_err(|e| Failure::new(Exit::USAGE, e))?,
         None => Journal::newest(&path)?,
     };
     Ok(Journal::load(&path, &id)?)

@@ -63,7 +63,7 @@ fn open_run(global: &Global, named: Option<&str>) -> Result<RunSummary> {
             .hint("begin a run with `bringup apply`, or name the journal with --state"));
     }
     let id = match named {
-        Some(name) => RunId::new(name)?,
+        Some(name) => RunId::new(name).map_err(|e| Failure::new(Exit::USAGE, e))?,
         None => Journal::unfinished(&path)?
             .ok_or_else(|| Failure::new(Exit::ERROR, "every run has ended").hint("see them with `bringup history`"))?,
     };

@@ -116,7 +116,10 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     server.stop().await;
     drop(lock);
     let left = left.map_err(|error| failed(error, &id))?;
-    summary::print(global, &id, &plan, &left.state);
+    // With the events on standard output, a table would be no line of JSON.
+    if flags.events.as_deref() != Some(std::path::Path::new("-")) {
+        summary::print(global, &id, &plan, &left.state);
+    }
     Ok(match left.ending {
         Ending::Interrupted => {
             global.talk(format!("interrupted; go on with: bringup resume {id}"));

@@ -36,6 +36,15 @@ pub enum JournalError {
         /// Newest format that this build reads.
         known: i64,
     },
+    /// The run lock's file cannot be used (no space, no right to).
+    #[error("take the lock {}", path.display())]
+    Lock {
+        /// File.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// A read failed.
     #[error("read the journal")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),

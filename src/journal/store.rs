@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +23,8 @@ enum Order {
 pub struct Journal {
     path: PathBuf,
     orders: mpsc::Sender<Order>,
+    /// Why the writer stopped, for those who come after the one whose line was lost.
+    lost: Arc<OnceLock<String>>,
 }
 
 /// A run in a list.
@@ -62,17 +65,19 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let mut db = sqlite::open(path)?;
         let (orders, mut inbox) = mpsc::channel::<Order>(BATCH);
+        let lost = Arc::new(OnceLock::new());
+        let told = Arc::clone(&lost);
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let mut batch = Vec::with_capacity(BATCH);
             while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
-                if !serve(&mut db, &mut batch) {
+                if !serve(&mut db, &mut batch, &told) {
                     // A failed commit is final: nothing may be written after a line that was lost.
                     return;
                 }
             }
         });
         writer.map_err(|e| JournalError::Open { path: path.to_path_buf(), source: Box::new(e) })?;
-        Ok(Self { path: path.to_path_buf(), orders })
+        Ok(Self { path: path.to_path_buf(), orders, lost })
     }
 
     /// Keeps the plan of a new run.
@@ -82,8 +87,8 @@ impl Journal {
     pub async fn begin(&self, run: &RunId, at_ms: i64, plan: &Plan) -> Result<(), JournalError> {
         let (done, wait) = oneshot::channel();
         let order = Order::Begin(run.clone(), at_ms, Box::new(plan.clone()), done);
-        self.orders.send(order).await.map_err(|_| JournalError::Stopped)?;
-        wait.await.map_err(|_| JournalError::Stopped)?
+        self.orders.send(order).await.map_err(|_| self.stopped())?;
+        wait.await.map_err(|_| self.stopped())?
     }
 
     /// Writes an event; returns when it is on the disk.
@@ -93,8 +98,12 @@ impl Journal {
     pub async fn append(&self, run: &RunId, at_ms: i64, event: Event) -> Result<Recorded, JournalError> {
         let (done, wait) = oneshot::channel();
         let order = Order::Append(Entry { run: run.clone(), at_ms, event }, done);
-        self.orders.send(order).await.map_err(|_| JournalError::Stopped)?;
-        wait.await.map_err(|_| JournalError::Stopped)?
+        self.orders.send(order).await.map_err(|_| self.stopped())?;
+        wait.await.map_err(|_| self.stopped())?
+    }
+
+    fn stopped(&self) -> JournalError {
+        self.lost.get().map_or(JournalError::Stopped, |why| JournalError::Write(why.clone().into()))
     }
 
     /// Where it lies.
@@ -211,7 +220,7 @@ fn summary(db: &rusqlite::Connection, id: RunId) -> Result<RunSummary, JournalEr
 }
 
 /// Serves a batch; `false` after a failure of the disk. Whoever waits hears of it, or has gone away by itself.
-fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>) -> bool {
+fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>, lost: &OnceLock<String>) -> bool {
     let mut entries = Vec::new();
     let mut waiting = Vec::new();
     for order in batch.drain(..) {
@@ -235,6 +244,8 @@ fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>) -> bool {
         }
         Err(error) => {
             let text = error_chain(&error);
+            // Set once: this writer ends here.
+            drop(lost.set(text.clone()));
             for done in waiting {
                 drop(done.send(Err(JournalError::Write(text.clone().into()))));
             }
