@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Action, ActionError, Returned, OpenTouch, Scribe, Standing};
+use super::{Action, ActionError, OpenTouch, Returned, Scribe, Standing};
 use crate::model::{Answer, Class, EvidenceNote, Install, Probe, ProbeOutput, Touch, VersionProbe};
 use crate::shell::{Pushed, Shell, ShellError};
 

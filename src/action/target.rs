@@ -1,8 +1,6 @@
 //! What a netboot is to bring about on one node: the plan's step and the node's own addresses, checked together.
 
-use crate::model::{
-    ActionSpec, Artifact, BootMode, BootOverride, BootTarget, Digest, Mac, Node, NodeId, PlanId, Reading, RunId,
-};
+use crate::model::{ActionSpec, Artifact, BootMode, BootOverride, BootTarget, Digest, Mac, Node, NodeId, PlanId, Reading, RunId};
 
 /// What a netboot is to bring about.
 #[derive(Debug, Clone)]
@@ -48,7 +46,13 @@ impl NetbootTarget {
     ///
     /// # Errors
     /// Says which fact is missing.
-    pub fn new(node: &Node, spec: &ActionSpec, run: &RunId, plan: &PlanId, boot_before: &Reading<BootOverride>) -> Result<Self, String> {
+    pub fn new(
+        node: &Node,
+        spec: &ActionSpec,
+        run: &RunId,
+        plan: &PlanId,
+        boot_before: &Reading<BootOverride>,
+    ) -> Result<Self, String> {
         let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, old_boot_id, deadline_s, image: _ } =
             spec
         else {

@@ -55,7 +55,8 @@ impl Workbench for Bench {
             }
             spec @ ActionSpec::Netboot { .. } => {
                 let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
-                let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot).map_err(|why| no_hand(node, why))?;
+                let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
+                    .map_err(|why| no_hand(node, why))?;
                 Box::new(Netboot::new(target, bmc, shell, self.grants.clone()))
             }
         })

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::recorder::Recorder;
 use super::overhear::{catch_up, overhear};
+use super::recorder::Recorder;
 use super::walk::{Walked, release, walk};
 use super::{EngineError, Left, Run, Stop, Told};
 use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
