@@ -156,6 +156,17 @@ impl Site {
                 assert!(events[..at].iter().any(|e| announced(&e.event)), "{what}: {touch:?} was not announced");
             }
         }
+        // What the boot server saw is there once, however often the run was cut.
+        let lines: Vec<i64> =
+            events.iter().filter_map(|e| if let Event::BootSeen { line, .. } = &e.event { Some(*line) } else { None }).collect();
+        assert!(
+            lines.windows(2).all(|w| w[0] < w[1]),
+            "{what}: a line of the boot server's record is doubled or out of order: {lines:?}"
+        );
+        for id in run.state.nodes.keys() {
+            let came = |e: &Event| matches!(e, Event::BootSeen { node, stage, .. } if node == id && stage == "kernel");
+            assert_eq!(events.iter().filter(|e| came(&e.event)).count(), 1, "{what}: {id} fetched its kernel");
+        }
         let secret = self.farm.bmc_password();
         assert!(
             !events.iter().any(|e| serde_json::to_string(&e.event).unwrap().contains(secret)),
