@@ -23,7 +23,7 @@
 //! | [`bmc`] | the out-of-band hand: Redfish and IPMI | model |
 //! | [`shell`] | the in-band hand: SSH | model, verify |
 //! | [`boot`] | the boot server's HTTP half: grants, scripts, artifacts | model |
-//! | [`journal`] | the store: append, fold, hash chain, lease | model |
+//! | [`journal`] | the store: append, fold, hash chain, lock | model |
 //! | [`pool`] | where admitted nodes work | model, verify |
 //! | [`survey`] | reads the world into `Observed` | model, bmc, shell |
 //! | [`action`] | the verbs, one file each | model, verify, bmc, shell, boot |
@@ -32,7 +32,7 @@
 //! | [`sim`] | the far end of every wire: real sockets, own codecs, seeded faults | model |
 //! | [`cli`] | wires the rooms; the only place that prints or exits | all |
 //!
-//! `tests/floors.rs` holds the same table and fails the build when an import goes the wrong way.
+//! `tests/floors/` holds the same table and fails the build when an import goes the wrong way.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr))]
 
 pub mod action;

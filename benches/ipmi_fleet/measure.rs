@@ -15,7 +15,7 @@ pub struct Figures {
 /// Runs it to its end.
 pub fn run(command: &mut Command, right: impl Fn(&str) -> usize) -> Figures {
     let begun = Instant::now();
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();

@@ -1,5 +1,6 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
+mod giveback;
 mod netboot;
 mod stack;
 mod system;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::model::{Answer, Class, EvidenceNote, NodeId, PlanId, Probe, RunId, Step, Touch};
+use crate::model::{Answer, Class, Event, EvidenceNote, NodeId, NodePlan, PlanId, Probe, RunId, Step, Touch};
 
 /// Where an end stands, by looking.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,24 @@ pub struct OpenTouch {
     pub age_s: u64,
 }
 
+/// What became of the things that an action had borrowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Returned {
+    /// What was given back.
+    pub given: Vec<String>,
+    /// What could not be: a person has to know.
+    pub kept: Vec<Kept>,
+}
+
+/// Something borrowed that stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// What, without `: ` in it.
+    pub what: String,
+    /// What was tried and seen.
+    pub why: String,
+}
+
 /// One step of one node, ready to be walked.
 #[async_trait]
 pub trait Action: Send + Sync {
@@ -79,8 +98,8 @@ pub trait Action: Send + Sync {
     async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError>;
     /// Changes the world, only after `Ready`; every touch is announced to the scribe first and read back after.
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
-    /// Gives back what was borrowed (boot override, grant); says what it gave back. Idempotent.
-    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError>;
+    /// Gives back what was borrowed (boot override, grant); says what it gave back and what it could not. Idempotent.
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError>;
     /// Longest wait from an act to its end, in seconds.
     fn deadline_s(&self) -> u64;
 }
@@ -88,13 +107,16 @@ pub trait Action: Send + Sync {
 /// Where the walk gets its actions and its answers. `cli` builds it from the hands; the engine never sees a hand.
 #[async_trait]
 pub trait Workbench: Send + Sync {
-    /// The action for a step of a node.
+    /// The action for a step of a node's line.
     ///
     /// # Errors
     /// The step cannot be carried out at all: no such node, a secret that cannot be resolved.
-    fn action(&self, run: &RunId, plan: &PlanId, node: &NodeId, step: &Step) -> Result<Box<dyn Action>, ActionError>;
+    fn action(&self, run: &RunId, plan: &PlanId, line: &NodePlan, step: &Step) -> Result<Box<dyn Action>, ActionError>;
     /// Asks a node all probes; what could not be asked is `Unknown`, never missing.
     async fn examine(&self, node: &NodeId, probes: &[Probe]) -> BTreeMap<String, Answer>;
+    /// What the boot server gave and refused under the grants of a run after this line of its record, as events, and the last line that
+    /// was read. At most 1,000 lines at a time; nothing when the record cannot be read now.
+    async fn boots_since(&self, run: &RunId, line: i64) -> (Vec<Event>, i64);
     /// Ends the connections to a node.
     async fn leave(&self, node: &NodeId);
     /// Time between two looks.

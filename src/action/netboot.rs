@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::giveback::{Back, give_back};
 use super::system::{Heard, hear};
 use super::target::NetbootTarget;
-use super::{Action, ActionError, OpenTouch, Scribe, Standing};
+use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::bmc::{Bmc, BmcError, Written};
 use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
@@ -74,7 +75,13 @@ impl Action for Netboot {
             Heard::Stranger(why) => format!("a system answers that lets nobody in: {why}"),
             Heard::Nothing(why) => format!("no system answers: {why}"),
         };
-        let Some(grant) = grant else { return Ok(Standing::Ready { seen }) };
+        let Some(grant) = grant else {
+            // A grant of this run that is over says how far the node came before its time was up.
+            let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
+            let last = newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run);
+            let seen = last.map_or(seen.clone(), |grant| format!("{seen}; {}", trail(&grant, &self.target)));
+            return Ok(Standing::Ready { seen });
+        };
         self.on_its_way(&grant, &heard, seen, open).await
     }
 
@@ -85,33 +92,29 @@ impl Action for Netboot {
         self.power(scribe).await
     }
 
-    async fn release(&self, scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
-        let mut given_back = Vec::new();
-        if let Some(grant) = self.open_grant().await? {
-            self.grants.release(&grant.spec.id).await.map_err(|e| self.store("give back the grant", &e))?;
-            given_back.push(format!("grant {}", grant.spec.id));
-        }
-        // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
-        let held = self.bmc.boot().await.map_err(|e| from_bmc("read the boot override", e))?;
-        if let Reading::Known(held) = held
-            && held.target == self.target.method
-        {
-            let none = BootOverride::none();
-            let touch = Touch::SetBoot(none.clone());
-            scribe.before(&touch).await?;
-            match self.bmc.set_boot(&none).await {
-                Written::Applied(seen) => {
-                    scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
-                    given_back.push(format!("boot override {}", held.target));
-                }
-                Written::Ambiguous(seen) => scribe.after(&touch, EvidenceNote::Ambiguous(seen)).await?,
-                Written::NotApplied(error) => {
-                    scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
-                    return Err(from_bmc("give back the boot override", error));
+    async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError> {
+        let mut returned = Returned::default();
+        match self.open_grant().await {
+            Ok(None) => {}
+            Ok(Some(grant)) => {
+                let what = format!("grant {}", grant.spec.id);
+                match self.grants.release(&grant.spec.id).await {
+                    Ok(_) => returned.given.push(what),
+                    Err(error) => {
+                        let why = format!("{}; it opens nothing after its deadline", self.store("give it back", &error));
+                        returned.kept.push(Kept { what, why });
+                    }
                 }
             }
+            Err(error) => returned.kept.push(Kept { what: "boot grant".to_owned(), why: error.to_string() }),
         }
-        Ok(given_back)
+        // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
+        match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
+            Back::Nothing => {}
+            Back::Given(what) => returned.given.push(what),
+            Back::Kept(kept) => returned.kept.push(kept),
+        }
+        Ok(returned)
     }
 
     fn deadline_s(&self) -> u64 {
@@ -162,7 +165,7 @@ impl Netboot {
         let answers = matches!(heard, Heard::System(_));
         let booted_since = self.cycled.load(Ordering::Relaxed) || stage > Stage::Issued;
         if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
-            return Ok(Standing::Ready { seen: format!("{seen}; the boot server saw it reach: {stage}") });
+            return Ok(Standing::Ready { seen: format!("{seen}; {}", trail(grant, &self.target)) });
         }
         let with = format!("booting for {age_s} s, reached: {stage}");
         Ok(Standing::Busy { with })
@@ -283,6 +286,42 @@ impl Netboot {
 /// The furthest stage that the boot server saw.
 fn furthest(grant: &GrantStatus) -> Stage {
     grant.stages.keys().copied().filter(|s| *s <= Stage::Root).max().unwrap_or(Stage::Issued)
+}
+
+/// How far the boot server saw the node come, what that means, and where a person looks next.
+fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
+    let node = &target.node;
+    let (came, next) = match (furthest(grant), target.method) {
+        (Stage::Issued, BootTarget::UefiHttp) => (
+            "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri",
+            format!("bringup bmc info {node}, and the site's DHCP for UEFI HTTP clients"),
+        ),
+        (Stage::Issued, _) => (
+            "the boot server never heard of it: it did not netboot, or the site's DHCP led it elsewhere",
+            format!("bringup bmc info {node}, and that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
+        ),
+        (Stage::Loader, _) => (
+            "the boot server saw it reach: loader; iPXE started and never asked for its script",
+            format!("that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
+        ),
+        (Stage::Script, _) => {
+            ("the boot server saw it reach: script; it never asked for the kernel", format!("the console of {node}"))
+        }
+        (Stage::Kernel, _) if !target.initrd.is_empty() => {
+            ("the boot server saw it reach: kernel; it never asked for the initrd", format!("the console of {node}"))
+        }
+        (Stage::Kernel, _) => ("the boot server saw it reach: kernel, which is all it needs", format!("the console of {node}")),
+        (_, _) => {
+            let text = "the boot server saw it fetch kernel and initrd, so the image started or stopped by itself";
+            (text, format!("bringup power status {node}, and its console"))
+        }
+    };
+    let refused = match grant.refused {
+        0 => String::new(),
+        1 => "; 1 attempt on its grant was refused".to_owned(),
+        many => format!("; {many} attempts on its grant were refused"),
+    };
+    format!("{came}{refused}; look next at: {next}")
 }
 
 /// Takes the grant's secret out of what a BMC repeated.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Action, ActionError, OpenTouch, Scribe, Standing};
+use super::{Action, ActionError, OpenTouch, Returned, Scribe, Standing};
 use crate::model::{Answer, Class, EvidenceNote, Install, Probe, ProbeOutput, Touch, VersionProbe};
 use crate::shell::{Pushed, Shell, ShellError};
 
@@ -80,8 +80,8 @@ impl Action for InstallStack {
         Ok(())
     }
 
-    async fn release(&self, _scribe: &dyn Scribe) -> Result<Vec<String>, ActionError> {
-        Ok(Vec::new())
+    async fn release(&self, _scribe: &dyn Scribe) -> Result<Returned, ActionError> {
+        Ok(Returned::default())
     }
 
     fn deadline_s(&self) -> u64 {

@@ -1,6 +1,6 @@
 //! What a netboot is to bring about on one node: the plan's step and the node's own addresses, checked together.
 
-use crate::model::{ActionSpec, Artifact, BootMode, BootTarget, Digest, Mac, Node, NodeId, PlanId, RunId};
+use crate::model::{ActionSpec, Artifact, BootMode, BootOverride, BootTarget, Digest, Mac, Node, NodeId, PlanId, Reading, RunId};
 
 /// What a netboot is to bring about.
 #[derive(Debug, Clone)]
@@ -35,16 +35,24 @@ pub struct NetbootTarget {
     pub cmdline: Vec<String>,
     /// Boot id of the system that ran when the plan was made.
     pub old_boot_id: Option<String>,
+    /// Boot override that the BMC held when the plan was made: what the run goes back to.
+    pub boot_before: Reading<BootOverride>,
     /// Longest wait for a login, in seconds.
     pub deadline_s: u32,
 }
 
 impl NetbootTarget {
-    /// Joins a step with its node.
+    /// Joins a step with its node and with the boot override that was held before.
     ///
     /// # Errors
     /// Says which fact is missing.
-    pub fn new(node: &Node, spec: &ActionSpec, run: &RunId, plan: &PlanId) -> Result<Self, String> {
+    pub fn new(
+        node: &Node,
+        spec: &ActionSpec,
+        run: &RunId,
+        plan: &PlanId,
+        boot_before: &Reading<BootOverride>,
+    ) -> Result<Self, String> {
         let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, old_boot_id, deadline_s, image: _ } =
             spec
         else {
@@ -66,6 +74,7 @@ impl NetbootTarget {
             root: root.clone(),
             cmdline: cmdline.clone(),
             old_boot_id: old_boot_id.clone(),
+            boot_before: boot_before.clone(),
             deadline_s: *deadline_s,
         })
     }

@@ -79,6 +79,15 @@ impl Grants {
         self.on_disk(move |store| store.find_open(&plan, &node, now_ms())).await
     }
 
+    /// The newest grant of a node under a plan, open or closed.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn find_newest(&self, plan: &PlanId, node: &NodeId) -> Result<Option<GrantStatus>, BootError> {
+        let (plan, node) = (plan.clone(), node.clone());
+        self.on_disk(move |store| store.find_newest(&plan, &node, now_ms())).await
+    }
+
     /// What happened after line `seq`, oldest first, at most 1,000 lines; for the journal.
     ///
     /// # Errors

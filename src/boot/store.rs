@@ -228,6 +228,17 @@ impl Store {
         id.map_or(Ok(None), |id| status(&db, &id, now_ms))
     }
 
+    /// The newest grant of a node under a plan, open or closed.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub(super) fn find_newest(&self, plan: &PlanId, node: &NodeId, now_ms: i64) -> Result<Option<GrantStatus>, BootError> {
+        let db = self.db();
+        let sql = "SELECT id FROM boot_grant WHERE plan = ?1 AND node = ?2 ORDER BY rowid DESC LIMIT 1";
+        let id: Option<String> = db.query_row(sql, params![plan.as_str(), node.as_str()], |r| r.get(0)).optional()?;
+        id.map_or(Ok(None), |id| status(&db, &id, now_ms))
+    }
+
     /// What happened after line `seq`, oldest first, at most 1,000 lines.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::hands::Hands;
 use crate::action::{Action, ActionError, InstallStack, Netboot, NetbootTarget, Workbench};
-use crate::boot::Grants;
-use crate::model::{ActionSpec, Answer, Class, Inventory, NodeId, PlanId, Probe, RunId, Step};
+use crate::boot::{Grants, Noted, Stage};
+use crate::model::{ActionSpec, Answer, Class, Event, Inventory, NodeId, NodePlan, PlanId, Probe, RunId, Step};
 
 /// Builds actions from hands.
 pub struct Bench {
@@ -27,13 +27,26 @@ impl Bench {
     }
 }
 
+/// A line of the boot server's record as an event; grants issued and given back are in the journal already, as touches.
+fn boot_event(node: NodeId, grant: String, noted: Noted) -> Option<Event> {
+    let (from, line) = (noted.from, noted.seq);
+    match noted.stage {
+        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root => {
+            Some(Event::BootSeen { node, grant, stage: noted.stage.to_string(), from, line })
+        }
+        Stage::Refused => Some(Event::GrantRefused { node, grant, why: noted.detail, from, line }),
+        Stage::Issued | Stage::Released | Stage::Revoked | Stage::Expired => None,
+    }
+}
+
 fn no_hand(node: &NodeId, why: impl ToString) -> ActionError {
     ActionError { doing: format!("reach {node}"), seen: why.to_string(), class: Class::Refused, source: None }
 }
 
 #[async_trait]
 impl Workbench for Bench {
-    fn action(&self, run: &RunId, plan: &PlanId, node: &NodeId, step: &Step) -> Result<Box<dyn Action>, ActionError> {
+    fn action(&self, run: &RunId, plan: &PlanId, line: &NodePlan, step: &Step) -> Result<Box<dyn Action>, ActionError> {
+        let node = &line.node;
         let written = self.inventory.nodes.get(node).ok_or_else(|| no_hand(node, "the inventory has no such node"))?;
         let shell = self.hands.shell(written).map_err(|e| no_hand(node, e.error))?;
         Ok(match &step.action {
@@ -42,7 +55,8 @@ impl Workbench for Bench {
             }
             spec @ ActionSpec::Netboot { .. } => {
                 let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
-                let target = NetbootTarget::new(written, spec, run, plan).map_err(|why| no_hand(node, why))?;
+                let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
+                    .map_err(|why| no_hand(node, why))?;
                 Box::new(Netboot::new(target, bmc, shell, self.grants.clone()))
             }
         })
@@ -61,6 +75,29 @@ impl Workbench for Bench {
             answers.insert(probe.id.clone(), answer);
         }
         answers
+    }
+
+    async fn boots_since(&self, run: &RunId, line: i64) -> (Vec<Event>, i64) {
+        let Ok(lines) = self.grants.events_since(line).await else { return (Vec::new(), line) };
+        let last = lines.last().map_or(line, |l| l.seq);
+        let mut ours: BTreeMap<String, bool> = BTreeMap::new();
+        let mut events = Vec::new();
+        for noted in lines {
+            let (Some(grant), Some(node)) = (noted.grant.clone(), noted.node.clone()) else { continue };
+            let mine = match ours.get(&grant) {
+                Some(mine) => *mine,
+                None => {
+                    let Ok(status) = self.grants.status(&grant).await else { return (events, line) };
+                    let mine = status.is_some_and(|s| s.spec.run == *run);
+                    ours.insert(grant.clone(), mine);
+                    mine
+                }
+            };
+            if mine {
+                events.extend(boot_event(node, grant, noted));
+            }
+        }
+        (events, last)
     }
 
     async fn leave(&self, node: &NodeId) {

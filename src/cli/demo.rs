@@ -17,7 +17,7 @@ use crate::pool::{Ledger, Pool as _};
 use crate::report::{account, markdown};
 use crate::sim::{Farm, FarmSpec, Fault, Seed};
 
-/// Brings up two simulated racks of mixed accelerators, four nodes of which are broken on purpose
+/// Brings up two simulated racks, four nodes of which are broken on purpose
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup demo --seed 42")]
 pub struct Args {
@@ -102,8 +102,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
     std::fs::write(&report, markdown(&account(&run)))
         .map_err(|e| Failure::new(Exit::ERROR, format!("write the report {}: {e}", report.display())))?;
     global.talk(format!(
-        "\ninventory  {}\njournal    {}\nreport     {}\nlook again bringup status --state {}",
-        written.inventory.display(),
+        "\ninventory  {}\njournal    {}\nreport     {}\nagain      bringup status --state {}",
+        dir.join("inventory").display(),
         journal.display(),
         report.display(),
         journal.display()

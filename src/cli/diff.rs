@@ -13,7 +13,7 @@ use crate::spec::{LoadedInventory, fold, load_inventory};
 /// Longest list of nodes and boards in text for people; JSON has all of it.
 const LONGEST: usize = 200;
 
-/// Compare two expanded inventories, grouped by cause, each group with its risk
+/// Compares two expanded inventories, grouped by cause, each group with its risk
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bringup diff HEAD~1 inventory

@@ -11,7 +11,7 @@ use super::global::{Global, parse_duration};
 use super::output::escape;
 use crate::model::{Answer, EvidenceNote, NodeId, Probe, Touch};
 
-/// Run a command on nodes; equal answers are shown once
+/// Runs a command on nodes; equal answers are shown once
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The command is an argument vector: no shell expands it. For a pipe say `-- sh -c 'a | b'`.\n\
     The command is kept in the journal: give no secret in it.\n\n\

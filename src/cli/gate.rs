@@ -56,6 +56,7 @@ impl Gated {
 /// # Errors
 /// A node's policy is not in the playbook, or its private key cannot be had.
 pub async fn examine_all(global: &Global, site: &Site, hands: &Hands, nodes: &BTreeSet<NodeId>) -> Result<Vec<Gated>> {
+    hands.prepare_shells(nodes.iter().filter_map(|id| site.inventory.nodes.get(id))).await;
     let mut work = Vec::new();
     for node in nodes.iter().filter_map(|id| site.inventory.nodes.get(id)) {
         let policy = site.playbook.policies.get(&node.verify).ok_or_else(|| {

@@ -1,9 +1,12 @@
 //! The hands of every node, made when first asked for and kept for the life of the command: secrets resolved, trust from the facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure, Result};
 use super::secret::{self, SecretError};
@@ -24,6 +27,9 @@ pub struct Trust {
 /// Longest that an IPMI call may take, login included: ipmitool's own patience is 4 retries of 1 to 5 s.
 const IPMI_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Most secrets that are asked for at once: a helper is a process.
+const HELPERS: usize = 16;
+
 /// The hands of a site.
 pub struct Hands {
     base: PathBuf,
@@ -33,7 +39,11 @@ pub struct Hands {
     bmcs: Mutex<BTreeMap<NodeId, Arc<dyn Bmc>>>,
     shells: Mutex<BTreeMap<NodeId, Arc<dyn Shell>>>,
     keys: Mutex<BTreeMap<SecretRef, PrivateKeyText>>,
+    /// One copy of each secret, however many nodes share it; what could not be had is not asked for again.
+    secrets: Mutex<BTreeMap<SecretRef, Secret>>,
 }
+
+type Secret = std::result::Result<Arc<Zeroizing<String>>, SecretError>;
 
 impl Hands {
     /// Hands for a site. Secrets by relative `file:` paths lie below `base`, the inventory's directory.
@@ -48,7 +58,48 @@ impl Hands {
             bmcs: Mutex::default(),
             shells: Mutex::default(),
             keys: Mutex::default(),
+            secrets: Mutex::default(),
         }
+    }
+
+    /// Resolves the BMC passwords of these nodes, each once, away from the threads that drive the nodes. What cannot be had is told when a
+    /// hand asks for it.
+    pub async fn prepare_bmcs(&self, nodes: impl Iterator<Item = &Node>) {
+        self.resolve(nodes.map(|n| &n.bmc.password)).await;
+    }
+
+    /// Resolves the SSH keys of these nodes, as [`Self::prepare_bmcs`] does passwords.
+    pub async fn prepare_shells(&self, nodes: impl Iterator<Item = &Node>) {
+        self.resolve(nodes.map(|n| &n.ssh.key)).await;
+    }
+
+    async fn resolve(&self, wanted: impl Iterator<Item = &SecretRef>) {
+        let wanted: BTreeSet<SecretRef> = wanted.filter(|r| self.secrets().get(*r).is_none()).cloned().collect();
+        let each = futures_util::stream::iter(wanted).map(|reference| {
+            let base = self.base.clone();
+            async move {
+                let asked = reference.clone();
+                let found = tokio::task::spawn_blocking(move || secret::text(&asked, &base)).await;
+                // A program that is ending resolves nothing; whoever still asks resolves it by itself.
+                found.ok().map(|found| (reference, found.map(Arc::new)))
+            }
+        });
+        let found: Vec<_> = each.buffer_unordered(HELPERS).collect().await;
+        self.secrets().extend(found.into_iter().flatten());
+    }
+
+    fn secrets(&self) -> MutexGuard<'_, BTreeMap<SecretRef, Secret>> {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The secret, from the store or by asking now. No lock is held while a helper runs.
+    fn secret(&self, node: &Node, reference: &SecretRef) -> Result<Arc<Zeroizing<String>>> {
+        let known = self.secrets().get(reference).cloned();
+        let found = known.unwrap_or_else(|| {
+            let found = secret::text(reference, &self.base).map(Arc::new);
+            self.secrets().entry(reference.clone()).or_insert(found).clone()
+        });
+        found.map_err(|e| no_secret(node, e))
     }
 
     /// The BMC of a node.
@@ -56,12 +107,11 @@ impl Hands {
     /// # Errors
     /// The password cannot be had, or the account cannot exist in the protocol.
     pub fn bmc(&self, node: &Node) -> Result<Arc<dyn Bmc>> {
-        let mut known = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bmc) = known.get(&node.id) {
+        if let Some(bmc) = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner).get(&node.id) {
             return Ok(Arc::clone(bmc));
         }
         let written = &node.bmc;
-        let password = Password::new(secret::line(&written.password, &self.base).map_err(|e| no_secret(node, e))?.as_str());
+        let password = Password::new(secret::first_line(&self.secret(node, &written.password)?));
         let bmc: Arc<dyn Bmc> = match written.protocol {
             BmcProtocol::Redfish => {
                 let mut options = RedfishOptions::new(written.address, written.user.clone(), password, written.trust.clone());
@@ -77,8 +127,8 @@ impl Hands {
                 Arc::new(IpmiBmc::new(Arc::clone(&self.lan), written.address, account).with_patience(IPMI_PATIENCE))
             }
         };
-        known.insert(node.id.clone(), Arc::clone(&bmc));
-        Ok(bmc)
+        let mut known = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(node.id.clone()).or_insert(bmc)))
     }
 
     /// The shell of a node. Its host keys are its own facts', or else those that the playbook's image carries.
@@ -86,8 +136,7 @@ impl Hands {
     /// # Errors
     /// The private key cannot be had.
     pub fn shell(&self, node: &Node) -> Result<Arc<dyn Shell>> {
-        let mut known = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shell) = known.get(&node.id) {
+        if let Some(shell) = self.shells.lock().unwrap_or_else(PoisonError::into_inner).get(&node.id) {
             return Ok(Arc::clone(shell));
         }
         let host_keys = if node.ssh.host_keys.is_empty() { self.image_keys.clone() } else { node.ssh.host_keys.clone() };
@@ -98,20 +147,15 @@ impl Hands {
             host_keys,
             first_contact: if self.trust.accept_new { shell::FirstContact::Accept } else { shell::FirstContact::Refuse },
         }));
-        known.insert(node.id.clone(), Arc::clone(&shell));
-        Ok(shell)
+        let mut known = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(node.id.clone()).or_insert(shell)))
     }
 
     /// One copy of each private key, however many nodes share it.
     fn key(&self, node: &Node) -> Result<PrivateKeyText> {
+        let text = self.secret(node, &node.ssh.key)?;
         let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(key) = keys.get(&node.ssh.key) {
-            return Ok(key.clone());
-        }
-        let text = secret::text(&node.ssh.key, &self.base).map_err(|e| no_secret(node, e))?;
-        let key = PrivateKeyText::new(text.as_str().to_owned());
-        keys.insert(node.ssh.key.clone(), key.clone());
-        Ok(key)
+        Ok(keys.entry(node.ssh.key.clone()).or_insert_with(|| PrivateKeyText::new(text.as_str().to_owned())).clone())
     }
 
     /// Ends the sessions with a node's BMC and system. The hands stay and connect again when asked.

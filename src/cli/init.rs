@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Exit, Failure, Global, Result};
 use crate::spec::starter;
 
-/// Write a small working inventory/, playbooks/ and images/
+/// Writes a small working inventory/, playbooks/ and images/
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup init my-site && cd my-site && bringup validate")]
 pub struct Args {

@@ -36,6 +36,9 @@ fn stack_of<'a>(playbook: &'a Playbook, own: Option<&String>) -> Option<&'a Stac
 
 /// Surveys these nodes.
 pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<NodeId>) -> BTreeMap<NodeId, Observed> {
+    let written = || nodes.iter().filter_map(|id| site.inventory.nodes.get(id));
+    hands.prepare_bmcs(written()).await;
+    hands.prepare_shells(written()).await;
     let bar = bar(global, nodes.len());
     let found = futures_util::stream::iter(nodes.into_iter().filter_map(|id| site.inventory.nodes.get(&id)))
         .map(|node| {

@@ -6,12 +6,14 @@ pub mod bench;
 pub mod bmc;
 pub mod bootserver;
 pub mod demo;
+mod descriptors;
 pub mod diff;
 pub mod doctor;
 pub mod each;
 pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod fit;
 pub mod folded;
 pub mod gate;
 pub mod gate_words;
@@ -51,13 +53,14 @@ pub use failure::{Exit, Failure, Result};
 pub use global::Global;
 
 const EXIT_CODES: &str = "Exit codes:
-  0 done or no change · 1 error · 2 changes pending · 3 input invalid · 4 some nodes failed, budget kept
-  5 held: budget breached · 6 locked by another run · 7 stale plan · 8 accelerators refused by the gate
-  9 refused by policy · 10 unreachable or wrong credentials before any change · 64 usage · 130 interrupted, resumable";
+  0 done or no change · 1 error · 2 changes pending · 3 input invalid
+  4 some nodes failed, budget kept · 5 held: budget breached · 6 locked by another run
+  7 stale plan · 8 accelerators refused by the gate · 9 refused by policy
+  10 unreachable or wrong credentials before any change · 64 usage · 130 interrupted, resumable";
 
 /// Turns a written rack into a proven one.
 #[derive(Debug, Parser)]
-#[command(name = "bringup", version, about, after_help = EXIT_CODES, max_term_width = 110, disable_help_subcommand = true)]
+#[command(name = "bringup", version, about, after_help = EXIT_CODES, max_term_width = 100, disable_help_subcommand = true)]
 struct Cli {
     #[command(flatten)]
     flags: global::Flags,
@@ -132,6 +135,10 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
     }
 }
 
+/// Threads for disk work at most. Nodes queue for them instead of getting one each: tokio's own bound is 512, all of which a thousand nodes
+/// would start only to wait for the same database.
+const BLOCKING_THREADS: usize = 16;
+
 /// Reads the arguments, runs the verb, prints its failure, returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::command().try_get_matches_from(args).and_then(|m| Cli::from_arg_matches(&m)) {
@@ -144,7 +151,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let global = Global::new(cli.flags);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    descriptors::raise();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match builder.enable_all().max_blocking_threads(BLOCKING_THREADS).build() {
         Ok(runtime) => runtime,
         Err(error) => {
             global.out.complain(format!("error: cannot start the runtime: {error}"));

@@ -80,7 +80,7 @@ impl Out {
         }
     }
 
-    /// A table that fits the terminal; cells are escaped.
+    /// A table that fits the terminal; cells are escaped, and cells headed `nodes` are folded names.
     pub fn table(&self, headers: &[&str], rows: Vec<Vec<String>>) {
         self.line(self.render_table(headers, rows));
     }
@@ -88,16 +88,8 @@ impl Out {
     /// The table as text.
     #[must_use]
     pub fn render_table(&self, headers: &[&str], rows: Vec<Vec<String>>) -> String {
-        let mut table = comfy_table::Table::new();
-        table
-            .load_style(comfy_table::presets::NOTHING)
-            .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-            .set_width(self.width)
-            .set_header(headers.iter().map(|h| h.to_uppercase()));
-        for row in rows {
-            table.add_row(row.into_iter().map(|cell| escape(&cell)));
-        }
-        table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+        let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| escape(&cell)).collect()).collect();
+        super::fit::table(headers, rows, self.width)
     }
 
     /// Talk for people, on standard error; silent with `-q`.

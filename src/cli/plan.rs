@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::failure::{Exit, Failure, Result};
+use super::fit;
 use super::global::Global;
 use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
@@ -89,16 +90,18 @@ pub fn describe(looked: &Looked, width: usize) -> String {
     );
     for (lines, members) in groups(plan) {
         let count = if members.len() == 1 { String::new() } else { format!("  ({} nodes)", members.len()) };
-        text.push_str(&format!("\n  {}{count}\n", fold(members.iter().map(|id| id.as_str()))));
+        let names = fit::names(&fold(members.iter().map(|id| id.as_str())), width.saturating_sub(16));
+        text.push_str(&format!("\n  {}{count}\n", names.replace('\n', "\n  ")));
         for line in lines {
-            text.push_str(&format!("    {}\n", escape(&line)));
+            text.push_str(&format!("{}\n", fit::words(&format!("    {}", escape(&line)), width, 15)));
         }
     }
     if !plan.blocked.is_empty() {
         text.push_str("\nblocked\n");
         for blocked in &plan.blocked {
             let why: String = escape(&blocked.why).chars().take(width.max(60) * 2).collect();
-            text.push_str(&format!("  {}  {why}\n      next: {}\n", blocked.node, blocked.hint));
+            let why = fit::words(&format!("  {}  {why}", blocked.node), width, 6);
+            text.push_str(&format!("{why}\n      next: {}\n", blocked.hint));
         }
     }
     if !plan.nodes.is_empty() {
@@ -150,9 +153,9 @@ fn lines(node: &NodePlan) -> Vec<String> {
 
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
 fn forecast(plan: &Plan) -> String {
+    let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
     let deadline = |id: &NodeId| -> u64 {
-        let line = plan.nodes.iter().find(|n| n.node == *id);
-        line.map_or(0, |l| {
+        lines.get(id).map_or(0, |l| {
             let step = |s: &crate::model::Step| match &s.action {
                 ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
                 ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),

@@ -223,9 +223,9 @@ async fn count(global: &Global) -> Result {
     let ledger = ledger(global)?;
     let mut causes = Causes { nodes: last_words(global), devices: BTreeMap::new() };
     for (node, device) in ledger.withheld().await? {
-        let worst =
-            device.findings.iter().filter(|f| f.verdict > Verdict::Note).map(|f| format!("{}: {}", f.check, f.detail)).next();
-        causes.devices.insert((node, device.device), worst.unwrap_or_else(|| "no finding is kept".to_owned()));
+        let why = if device.verdict > Verdict::Note { device.why() } else { String::new() };
+        let why = if why.is_empty() { "no finding is kept".to_owned() } else { why };
+        causes.devices.insert((node, device.device), why);
     }
     let counted = capacity(&loaded.inventory, &ledger.list().await?, &causes);
     if global.out.format != Format::Text {

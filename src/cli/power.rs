@@ -103,7 +103,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
         agree(global, verb, &selected, args.yes)?;
     }
     let hands = Hands::new(&global.flags.inventory, None, &args.trust);
-    let nodes = reach(&loaded.inventory, &hands, &selected)?;
+    let nodes = reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
         let told = each(nodes, |node| status(&hands, node)).await;
         show(global, args.deed, &told);
@@ -138,8 +138,9 @@ fn agree(global: &Global, verb: PowerVerb, nodes: &BTreeSet<NodeId>, yes: bool) 
 }
 
 /// Every secret is resolved before the first packet: a missing one touches nothing.
-fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<NodeId>) -> Result<Vec<&'a Node>> {
+async fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<NodeId>) -> Result<Vec<&'a Node>> {
     let nodes: Vec<&Node> = selected.iter().filter_map(|id| inventory.nodes.get(id)).collect();
+    hands.prepare_bmcs(nodes.iter().copied()).await;
     for node in &nodes {
         hands.bmc(node)?;
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::fit;
 use super::output::{Out, escape};
 use crate::engine::Told;
 use crate::model::{Event, NodeId, Phase, Plan, RackId, RunState};
@@ -18,6 +19,8 @@ pub struct Progress {
     state: RunState,
     rack_of: BTreeMap<NodeId, String>,
     bars: BTreeMap<String, ProgressBar>,
+    /// How many nodes of each bar have ended; counted along, since counting anew at every event would make a run quadratic in its nodes.
+    ended: BTreeMap<String, u64>,
     multi: MultiProgress,
 }
 
@@ -35,14 +38,25 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
+<<<<<<< HEAD
+        let (bars, ended) = (BTreeMap::new(), BTreeMap::new());
+        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars, ended, multi };
+=======
         let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
+        let bar = if out.colour_err { "{bar:24.cyan}" } else { "{bar:24}" };
+        let template = &format!("{{prefix:>8}} {bar} {{pos:>3}}/{{len:<3}} {{elapsed:>4}} {{wide_msg}}");
+>>>>>>> docs
         let mut totals: BTreeMap<String, u64> = BTreeMap::new();
         for node in &plan.nodes {
-            *totals.entry(progress.line_of(&node.node)).or_default() += 1;
+            let name = progress.line_of(&node.node);
+            if progress.phase(&node.node).ended() {
+                *progress.ended.entry(name.clone()).or_default() += 1;
+            }
+            *totals.entry(name).or_default() += 1;
         }
         for (name, total) in totals {
             let bar = progress.multi.add(ProgressBar::new(total));
-            if let Ok(style) = ProgressStyle::with_template("{prefix:>8} {bar:24} {pos:>3}/{len:<3} {elapsed:>4} {wide_msg}") {
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("━╸ "));
             }
             bar.set_prefix(name.clone());
@@ -67,8 +81,13 @@ impl Progress {
                 }
             }
             Told::Event(line) => {
+                let before = line.event.node().is_some_and(|id| self.phase(id).ended());
                 // The engine has folded it already, so it is legal; a listener never stops a run.
                 drop(self.state.apply(&line.event, line.at_ms));
+                if let Some(node) = line.event.node().filter(|id| !before && self.phase(id).ended()) {
+                    let name = self.line_of(node);
+                    *self.ended.entry(name).or_default() += 1;
+                }
                 self.event(&line.event);
             }
         }
@@ -77,15 +96,23 @@ impl Progress {
     fn event(&mut self, event: &Event) {
         if let Some(node) = event.node() {
             let name = self.line_of(node);
-            let ended = self.rack_of.keys().filter(|id| self.line_of(id) == name && self.phase(id).ended()).count();
             if let Some(bar) = self.bars.get(&name) {
-                bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
+<<<<<<< HEAD
+                bar.set_position(self.ended.get(&name).copied().unwrap_or(0));
                 if let Some(text) = doing(event) {
+=======
+                bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
+                if ended == total(bar) {
+                    bar.abandon_with_message("all ended");
+                } else if let Some(text) = doing(event) {
+>>>>>>> docs
                     bar.set_message(escape(&format!("{node} {text}")).replace('\n', " "));
                 }
             }
         }
         match event {
+            // The bars count those that came in whole; a line each would push everything else off the screen.
+            Event::NodeAdmitted { degraded: false, .. } if self.out.bars && self.verbose == 0 => {}
             Event::NodeAdmitted { node, devices, withheld, degraded, .. } => {
                 let total = devices.len() + withheld.len();
                 let word = if *degraded { "degraded" } else { "admitted" };
@@ -95,6 +122,7 @@ impl Progress {
                 self.say(&format!("{node}  {}  {why}{}", self.phase(node), self.took(node)));
             }
             Event::NodeBlocked { node, why, .. } => self.say(&format!("{node}  blocked  {why}")),
+            Event::NotReleased { node, what, why } => self.say(&format!("{node}  not given back: {what}: {why}")),
             Event::RunHeld { why } => self.say(&format!("held: {why}")),
             other if self.verbose > 0 => {
                 if let (Some(node), Some(text)) = (other.node(), doing(other)) {
@@ -115,7 +143,7 @@ impl Progress {
     }
 
     fn say(&self, text: &str) {
-        let text = escape(text);
+        let text = fit::words(&escape(text), self.out.width.into(), 4);
         if self.out.bars {
             self.multi.suspend(|| self.out.talk(text));
         } else {
@@ -123,12 +151,17 @@ impl Progress {
         }
     }
 
-    /// Takes the bars off the screen.
+    /// Takes the bars off the screen; a line stays free before what follows.
     pub fn finish(&self) {
         for bar in self.bars.values() {
             bar.finish_and_clear();
         }
+        self.out.talk("");
     }
+}
+
+fn total(bar: &ProgressBar) -> usize {
+    bar.length().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
 }
 
 /// The letters that a rack's name starts with: racks `a001`…`a275` share the bar `a*`.
@@ -160,6 +193,13 @@ fn doing(event: &Event) -> Option<String> {
         Event::StepFailed { step, class, error, .. } => format!("{step} failed ({class}): {error}"),
         Event::Checked { verdict, .. } => format!("gate: {verdict}"),
         Event::Released { what, .. } => format!("given back: {what}"),
+        Event::BootSeen { stage, from, .. } => format!("boot server: {stage}{}", by(from.as_ref())),
+        Event::GrantRefused { grant, why, from, .. } => format!("boot server: refused {grant}{}: {why}", by(from.as_ref())),
         _ => return None,
     })
+}
+
+/// Who asked.
+fn by(from: Option<&std::net::IpAddr>) -> String {
+    from.map_or_else(String::new, |address| format!(" to {address}"))
 }

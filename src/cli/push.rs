@@ -12,7 +12,7 @@ use super::global::Global;
 use crate::model::{Artifact, Digest, EvidenceNote, NodeId, Touch};
 use crate::shell::Pushed;
 
-/// Put a file on nodes, verified by digest
+/// Puts a file on nodes, verified by digest
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup push NVIDIA-Linux.run 'rack=a017' --to /opt/NVIDIA-Linux.run --mode 0755")]
 pub struct Args {

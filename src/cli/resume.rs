@@ -123,6 +123,9 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     }
     let site = site(global)?;
     let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
+    let walked = || run.plan.nodes.iter().filter_map(|line| site.inventory.nodes.get(&line.node));
+    hands.prepare_bmcs(walked()).await;
+    hands.prepare_shells(walked()).await;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let bench = Bench::new(Arc::new(site.inventory), hands, grants, std::time::Duration::from_secs(2));
     let engine_run = engine::Run {

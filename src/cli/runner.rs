@@ -76,6 +76,10 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     let (state, began) = begin(&journal, &start).await?;
     let Start { id, plan, inventory, hands, lock, .. } = start;
     let mut events = flags.events.as_deref().map(EventFile::open).transpose()?;
+    // A resumed run has not looked at its nodes yet, so nothing is resolved.
+    let walked = || plan.nodes.iter().filter_map(|line| inventory.nodes.get(&line.node));
+    hands.prepare_bmcs(walked()).await;
+    hands.prepare_shells(walked()).await;
     let run = engine::Run {
         id: id.clone(),
         plan: Arc::new(plan),

@@ -6,7 +6,7 @@ use super::{Exit, Failure, Global, Result};
 use crate::spec::{schema, shape, shape_site};
 use crate::verify;
 
-/// Print the JSON Schema of a kind of file
+/// Prints the JSON Schema of a kind of file
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup schema playbook > playbook.schema.json")]
 pub struct Args {

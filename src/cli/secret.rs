@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ const LONGEST: u64 = 64 << 10;
 const HELPER: Duration = Duration::from_secs(10);
 
 /// Why a secret was not had. Names the reference, never the secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum SecretError {
     /// The environment variable is not set, or empty.
     #[error("the secret env:{0} is not set")]
@@ -28,7 +29,7 @@ pub enum SecretError {
         path: PathBuf,
         /// Cause.
         #[source]
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// Others may read the file.
     #[error("the secret file:{} may be read by others (mode {mode:o})", path.display())]
@@ -77,17 +78,14 @@ pub fn text(reference: &SecretRef, base: &Path) -> Result<Zeroizing<String>, Sec
     if found.trim().is_empty() { Err(SecretError::Empty(reference.to_string())) } else { Ok(found) }
 }
 
-/// Resolves a reference to its first line (a password has one).
-///
-/// # Errors
-/// [`SecretError`].
-pub fn line(reference: &SecretRef, base: &Path) -> Result<Zeroizing<String>, SecretError> {
-    let all = text(reference, base)?;
-    Ok(Zeroizing::new(all.lines().next().unwrap_or_default().to_owned()))
+/// The first line of a secret: a password has one.
+#[must_use]
+pub fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
 }
 
 fn file(path: &Path) -> Result<Zeroizing<String>, SecretError> {
-    let fail = |source| SecretError::File { path: path.to_path_buf(), source };
+    let fail = |error| SecretError::File { path: path.to_path_buf(), source: Arc::new(error) };
     let file = std::fs::File::open(path).map_err(fail)?;
     let mode = file.metadata().map_err(fail)?.mode() & 0o777;
     if mode & 0o077 != 0 {

@@ -12,7 +12,7 @@ use super::global::{Global, now_ms};
 use super::output::Format;
 use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
 
-/// Serve iPXE scripts and images to nodes under single-use grants
+/// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
     DHCP and TFTP are not part of this version.\n\nExample:\n  bringup serve --listen 10.77.0.1:8088")]

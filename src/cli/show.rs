@@ -12,7 +12,7 @@ use crate::spec::{LoadedInventory, fold, why::nearest_field};
 /// Most nodes that are listed one by one; more are folded into groups of equal nodes.
 const ONE_BY_ONE: usize = 20;
 
-/// Show the expanded inventory, and which line set a field
+/// Shows the expanded inventory, and which line set a field
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bringup show

@@ -8,7 +8,7 @@ use super::{Exit, Failure, Global, Result};
 use crate::model::{BmcProtocol, NodeId};
 use crate::sim::{Farm, FarmSpec, Fault, Seed};
 
-/// A simulated rack or fleet on loopback: BMCs, boot ROMs, SSH, accelerators, seeded faults
+/// Starts a simulated rack on loopback: BMCs, boot ROMs, SSH, accelerators, seeded faults
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup sim up --racks 1 --nodes 4 --dir sim")]
 pub struct Args {
@@ -121,7 +121,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
         };
         global.out.json(&started);
     }
-    global.talk(format!("inventory {}, playbook {}", written.inventory.display(), written.playbook.display()));
+    let (inventory, playbook) = (written.inventory.display(), written.playbook.display());
+    global.talk(format!("next: bringup -i {inventory} -p {playbook} apply --loaders {}", written.loaders.display()));
     global.talk("running; interrupt to stop");
     let interrupted = tokio::signal::ctrl_c().await;
     farm.stop().await;

@@ -7,6 +7,9 @@ use crate::model::{Phase, Plan, RunId, RunState};
 use crate::report::{Account, account};
 use crate::spec::fold;
 
+/// Most things that were not given back which the summary names; the report names all.
+const MOST_KEPT: usize = 20;
+
 /// Prints how a run stands.
 pub fn print(global: &Global, id: &RunId, plan: &Plan, state: &RunState) {
     let at_ms = state.span_ms.map_or(0, |s| s.0);
@@ -36,7 +39,7 @@ pub fn text(global: &Global, account: &Account) -> String {
     }
     let mut text = global.out.render_table(&["nodes", "state", "working", "why"], rows);
     text.push_str(&format!(
-        "\n\n{} of {} accelerators work; {} idle, each with its reason.\nrun {}  {}  {:.1} s",
+        "\n\n{} of {} accelerators work; {} idle, each with its reason\nrun {}  {}  {:.1} s",
         account.working,
         account.accelerators,
         account.accelerators - account.working,
@@ -44,14 +47,16 @@ pub fn text(global: &Global, account: &Account) -> String {
         account.lifecycle,
         account.seconds
     ));
+    for kept in account.not_given_back.iter().take(MOST_KEPT) {
+        text.push_str(&format!("\nnot given back: {}", super::output::escape(kept)));
+    }
+    if let Some(more @ 1..) = account.not_given_back.len().checked_sub(MOST_KEPT) {
+        text.push_str(&format!("\nnot given back: {more} more; all are in `bringup report {} -o md`", account.run));
+    }
     text
 }
 
 fn idle_devices(node: &crate::report::NodeAccount) -> String {
     let bad = node.devices.iter().filter(|d| !d.verdict.admissible());
-    let one = |d: &crate::model::Judgement| {
-        let worst = d.findings.iter().max_by_key(|f| f.verdict);
-        format!("{} {}: {}", d.device, d.verdict, worst.map_or("", |f| f.detail.as_str()))
-    };
-    bad.map(one).collect::<Vec<_>>().join("; ")
+    bad.map(crate::model::Judgement::told).collect::<Vec<_>>().join("; ")
 }

@@ -11,7 +11,7 @@ use super::{Exit, Failure, Global, Result};
 use crate::model::{Inventory, Node};
 use crate::spec::{self, Diagnostics};
 
-/// Check inventory, facts, playbooks, images, stacks and policies; print every mistake
+/// Checks inventory, facts, playbooks, images, stacks and policies; prints every mistake
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bringup validate

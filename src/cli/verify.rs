@@ -86,14 +86,13 @@ fn text(global: &Global, gated: &[Gated]) {
             rows.push(vec![one.node.to_string(), "node".into(), String::new(), String::new(), found.verdict.to_string(), why]);
         }
         for device in &one.judged.devices {
-            let why = device.findings.first().filter(|f| f.verdict > Verdict::Pass);
             rows.push(vec![
                 one.node.to_string(),
                 device.device.clone(),
                 device.serial.clone().unwrap_or_else(|| "?".into()),
                 device.model.clone().unwrap_or_else(|| "?".into()),
                 device.verdict.to_string(),
-                why.map_or_else(String::new, |f| format!("{}: {}", f.check, f.detail)),
+                device.why(),
             ]);
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::overhear::{catch_up, overhear};
 use super::recorder::Recorder;
-use super::steps::StepScribe;
-use super::walk::{Walked, walk};
+use super::walk::{Walked, release, walk};
 use super::{EngineError, Left, Run, Stop, Told};
 use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
 use crate::rollout::{Decision, decide};
@@ -38,27 +38,36 @@ pub async fn run(
 ) -> Result<Left, EngineError> {
     let (fold, mut folded) = mpsc::unbounded_channel::<Recorded>();
     let recorder = Recorder { run: run.clone(), fold, told };
+    // Dropping the set ends it with the run; what it had not read yet is read by the next life.
+    let (hush, hushed) = watch::channel(false);
+    let mut ears = JoinSet::new();
+    ears.spawn(overhear(recorder.clone(), heard_to(&state), hushed));
     let mut taken_up: BTreeMap<NodeId, ()> = BTreeMap::new();
     let mut tasks: JoinSet<(NodeId, Result<Walked, EngineError>)> = JoinSet::new();
     let mut held: Option<String> = None;
     let mut stoppable = true;
+    // A decision rests on phases and on who is taken up. It looks at every node, so it is not taken again for an event that changes neither:
+    // most of a run's events do not, and their number grows with the nodes too.
+    let mut due = true;
     loop {
         // Every event that is on the disk is in the fold before a decision is taken.
         while let Ok(line) = folded.try_recv() {
-            take(&recorder, &mut state, line)?;
+            due |= take(&recorder, &mut state, line)?;
         }
         let stopping = *stop.borrow() != Stop::No;
         if *stop.borrow() == Stop::Now {
             tasks.abort_all();
             return Ok(Left { ending: Ending::Interrupted, state });
         }
-        if !stopping && held.is_none() {
+        if !stopping && held.is_none() && due {
+            due = false;
             match decide(&run.plan, &state, &|id| taken_up.contains_key(id)) {
                 Decision::Start(nodes) => {
                     for id in nodes {
                         start(&mut tasks, &recorder, &state, &stop, &id);
                         taken_up.insert(id, ());
                     }
+                    due = true;
                 }
                 Decision::Wait => {}
                 Decision::Hold { why } => {
@@ -68,6 +77,10 @@ pub async fn run(
                     held = Some(why);
                 }
                 Decision::Finished if tasks.is_empty() => {
+                    hush.send_replace(true);
+                    if let Some(Ok(heard)) = ears.join_next().await {
+                        heard?;
+                    }
                     recorder.write(Event::RunFinished).await?;
                     while let Ok(line) = folded.try_recv() {
                         take(&recorder, &mut state, line)?;
@@ -88,11 +101,11 @@ pub async fn run(
             }
         }
         tokio::select! {
-            Some(line) = folded.recv() => take(&recorder, &mut state, line)?,
+            Some(line) = folded.recv() => due |= take(&recorder, &mut state, line)?,
             Some(joined) = tasks.join_next(), if !tasks.is_empty() => match joined {
-                Ok((_, Ok(Walked::Ended | Walked::Left))) => {}
+                Ok((_, Ok(Walked::Ended | Walked::Left))) => due = true,
                 Ok((_, Err(error))) => return Err(error),
-                Err(join) if join.is_cancelled() => {}
+                Err(join) if join.is_cancelled() => due = true,
                 Err(_) => {
                     let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.phase.ended()));
                     return Err(id.map_or_else(|| crate::journal::JournalError::Stopped.into(), |id| EngineError::Lost(id.clone())));
@@ -117,10 +130,22 @@ fn start(
     tasks.spawn(async move { (id, Box::pin(walk(&recorder, &line, &before, &stop)).await) });
 }
 
-fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<(), EngineError> {
+/// Newest line of the boot server's record that is in the journal.
+fn heard_to(state: &RunState) -> i64 {
+    state.nodes.values().map(|n| n.boot_line).max().unwrap_or(0)
+}
+
+/// Folds a line and tells it; true when a decision may come out otherwise now.
+fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<bool, EngineError> {
+    let rests_on = |state: &RunState| {
+        let phase = line.event.node().and_then(|id| state.nodes.get(id)).map(|n| n.phase);
+        (state.lifecycle, phase)
+    };
+    let before = rests_on(state);
     state.apply(&line.event, line.at_ms)?;
+    let changed = rests_on(state) != before;
     drop(recorder.told.send(Told::Event(Box::new(line))));
-    Ok(())
+    Ok(changed)
 }
 
 /// Gives a run up: gives back what its steps borrowed on every node that was under way, and journals the end.
@@ -137,21 +162,17 @@ pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSe
             continue;
         }
         for step in &line.steps {
-            match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
-                Ok(action) => match action.release(&StepScribe { recorder: &recorder, node: &line.node, step, attempt: 0 }).await
-                {
-                    Ok(things) => {
-                        for what in things {
-                            recorder.write(Event::Released { node: line.node.clone(), what }).await?;
-                        }
-                    }
-                    Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
-                },
+            match run.bench.action(&run.id, &run.plan.id, line, step) {
+                Ok(action) => {
+                    let kept = release(&recorder, line, step, action.as_ref()).await?;
+                    not_given_back.extend(kept.into_iter().map(|what| format!("{} {what}", line.node)));
+                }
                 Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
             }
         }
         run.bench.leave(&line.node).await;
     }
+    catch_up(&recorder, heard_to(state)).await?;
     recorder.write(Event::RunAborted { by: by.to_owned() }).await?;
     Ok(not_given_back)
 }

@@ -4,6 +4,7 @@
 //! else is at it" are the same code: look again.
 
 mod dispatch;
+mod overhear;
 mod recorder;
 mod steps;
 mod walk;

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::recorder::Recorder;
 use super::steps::{StepEnd, StepScribe, walk_step};
 use super::{EngineError, Stop};
-use crate::action::Action;
+use crate::action::{Action, Kept, Returned};
 use crate::model::{Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, Step, StepId, Touch, Verdict};
 use crate::verify;
 
@@ -49,7 +49,7 @@ async fn steps_and_gate(
     }
     let mut borrowed: Vec<(&Step, Box<dyn Action>)> = Vec::new();
     for step in &line.steps {
-        let action = match run.bench.action(&run.id, &run.plan.id, node, step) {
+        let action = match run.bench.action(&run.id, &run.plan.id, line, step) {
             Ok(action) => action,
             Err(error) => {
                 let why = error.to_string();
@@ -79,20 +79,35 @@ async fn steps_and_gate(
     gate(recorder, line).await
 }
 
-/// Gives back what the steps borrowed. A thing that cannot be given back is said and does not fail the node.
+/// Gives back what the steps borrowed. A thing that cannot be given back is journaled and does not fail the node.
 async fn give_back(recorder: &Recorder, line: &NodePlan, borrowed: &[(&Step, Box<dyn Action>)]) -> Result<(), EngineError> {
     for (step, action) in borrowed.iter().rev() {
-        let scribe = StepScribe { recorder, node: &line.node, step, attempt: 0 };
-        match action.release(&scribe).await {
-            Ok(things) => {
-                for what in things {
-                    recorder.write(Event::Released { node: line.node.clone(), what }).await?;
-                }
-            }
-            Err(error) => recorder.progress(&line.node, format!("step {}: not given back: {error}", step.id)),
-        }
+        let _kept = release(recorder, line, step, action.as_ref()).await?;
     }
     Ok(())
+}
+
+/// Gives back what one step borrowed and journals what came of it. Returns what could not be given back.
+pub(super) async fn release(
+    recorder: &Recorder,
+    line: &NodePlan,
+    step: &Step,
+    action: &dyn Action,
+) -> Result<Vec<String>, EngineError> {
+    let scribe = StepScribe { recorder, node: &line.node, step, attempt: 0 };
+    let returned = action.release(&scribe).await.unwrap_or_else(|error| Returned {
+        given: Vec::new(),
+        kept: vec![Kept { what: format!("step {}", step.id), why: error.to_string() }],
+    });
+    for what in returned.given {
+        recorder.write(Event::Released { node: line.node.clone(), what }).await?;
+    }
+    let mut kept = Vec::new();
+    for Kept { what, why } in returned.kept {
+        kept.push(format!("{what}: {why}"));
+        recorder.write(Event::NotReleased { node: line.node.clone(), what, why }).await?;
+    }
+    Ok(kept)
 }
 
 async fn gate(recorder: &Recorder, line: &NodePlan) -> Result<Walked, EngineError> {
@@ -172,12 +187,11 @@ fn why_refused(judged: &verify::Judged) -> String {
         reasons.push((finding.verdict, format!("{}: {}", finding.check, finding.detail)));
     }
     for device in judged.devices.iter().filter(|d| !d.verdict.admissible()) {
-        let detail = device.findings.first().map_or_else(String::new, |f| format!(" {}: {}", f.check, f.detail));
-        reasons.push((device.verdict, format!("{}{detail}", device.device)));
+        reasons.push((device.verdict, device.told()));
     }
     reasons.sort_by_key(|r| std::cmp::Reverse(r.0));
     let more = reasons.len().saturating_sub(2);
-    let mut text = reasons.into_iter().take(2).map(|(v, r)| format!("{v}: {r}")).collect::<Vec<_>>().join("; ");
+    let mut text = reasons.into_iter().take(2).map(|(_, reason)| reason).collect::<Vec<_>>().join("; ");
     if more > 0 {
         text.push_str(&format!("; and {more} more"));
     }

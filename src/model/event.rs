@@ -139,6 +139,41 @@ pub enum Event {
         /// What.
         what: String,
     },
+    /// Something borrowed could not be given back: it stays until a person takes it away.
+    NotReleased {
+        /// Node.
+        node: NodeId,
+        /// What.
+        what: String,
+        /// What was tried and seen.
+        why: String,
+    },
+    /// The boot server saw the node come this far under a grant of this run.
+    BootSeen {
+        /// Node.
+        node: NodeId,
+        /// Public name of the grant.
+        grant: String,
+        /// `loader`, `script`, `kernel`, `initrd` or `root`.
+        stage: String,
+        /// Address that asked.
+        from: Option<std::net::IpAddr>,
+        /// Line of the boot server's own record; those up to it were read.
+        line: i64,
+    },
+    /// Somebody asked for what a grant of this run does not give them: a replay, another machine, a grant that is over.
+    GrantRefused {
+        /// Node that the grant is for; not who asked.
+        node: NodeId,
+        /// Public name of the grant.
+        grant: String,
+        /// Why it was refused.
+        why: String,
+        /// Address that asked.
+        from: Option<std::net::IpAddr>,
+        /// Line of the boot server's own record; those up to it were read.
+        line: i64,
+    },
     /// Nothing new starts until somebody releases the run.
     RunHeld {
         /// Why.
@@ -196,6 +231,9 @@ impl Event {
             | Self::NodeAdmitted { node, .. }
             | Self::NodeQuarantined { node, .. }
             | Self::Released { node, .. }
+            | Self::NotReleased { node, .. }
+            | Self::BootSeen { node, .. }
+            | Self::GrantRefused { node, .. }
             | Self::HandTouched { node, .. }
             | Self::HandSeen { node, .. } => Some(node),
             Self::RunStarted { .. }

@@ -67,3 +67,23 @@ pub struct Judgement {
     /// All conclusions, worst first.
     pub findings: Vec<Finding>,
 }
+
+impl Judgement {
+    /// Why it is not simply a pass: every finding that is as bad as the worst, such as `remap-pending: a row remap waits for a reset`.
+    /// Empty when all passed. Two checks often see one fault, and neither is left out.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let worst = self.findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Pass);
+        let bad = self.findings.iter().filter(|f| f.verdict == worst && worst > Verdict::Pass);
+        bad.map(|f| format!("{}: {}", f.check, f.detail)).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The same with the device in front; `missing1` needs no check to be named.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let why = self.why();
+        let why =
+            self.findings.first().and_then(|f| why.strip_prefix("missing: ").filter(|_| f.check == "missing")).unwrap_or(&why);
+        format!("{}: {why}", self.device)
+    }
+}

@@ -111,6 +111,12 @@ pub struct NodeState {
     pub why: Option<String>,
     /// Kind of the failure, when a step failed.
     pub class: Option<Class>,
+    /// What was borrowed and could not be given back, each with its reason.
+    #[serde(default)]
+    pub kept: Vec<String>,
+    /// Newest line of the boot server's record that is in the journal; 0 before the first.
+    #[serde(default)]
+    pub boot_line: i64,
     /// Wall-clock time of the first and of the last event, in ms since 1970.
     pub span_ms: Option<(i64, i64)>,
 }
@@ -129,6 +135,8 @@ impl Default for NodeState {
             idle: 0,
             why: None,
             class: None,
+            kept: Vec::new(),
+            boot_line: 0,
             span_ms: None,
         }
     }
@@ -184,6 +192,9 @@ impl RunState {
         if let Some(node) = event.node() {
             let mut next = self.nodes.get(node).cloned().unwrap_or_default();
             next.take(node, event, at_ms)?;
+            // Somebody may try a grant long after its node has ended; that is no work on the node.
+            let overheard = matches!(event, Event::BootSeen { .. } | Event::GrantRefused { .. }) && next.phase.ended();
+            let at_ms = if overheard { next.span_ms.map_or(at_ms, |s| s.1) } else { at_ms };
             next.span_ms = Some((next.span_ms.map_or(at_ms, |s| s.0), at_ms));
             self.nodes.insert(node.clone(), next);
         } else {
@@ -297,10 +308,22 @@ impl NodeState {
             (Event::NodeQuarantined { .. }, Pending | Quarantined | Blocked | Admitted | Degraded) => {
                 return refuse("node-quarantined");
             }
-            (Event::Released { .. }, _) => {}
+            // What is given back later (by `abort`, by the next life) is kept no more.
+            (Event::Released { what, .. }, _) => self.kept.retain(|kept| !same_thing(kept, what)),
+            (Event::NotReleased { what, why, .. }, _) => {
+                self.kept.retain(|kept| !same_thing(kept, what));
+                self.kept.push(format!("{what}: {why}"));
+            }
+            (Event::BootSeen { line, .. } | Event::GrantRefused { line, .. }, _) => self.boot_line = self.boot_line.max(*line),
             // Events about the run never come here.
             _ => {}
         }
         Ok(())
     }
+}
+
+/// Whether two lines are about the same thing: what stands before the first colon followed by a space.
+fn same_thing(one: &str, other: &str) -> bool {
+    let thing = |text: &str| text.split_once(": ").map_or(text, |(thing, _)| thing).to_owned();
+    thing(one) == thing(other)
 }

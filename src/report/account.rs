@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::journal::RunSummary;
-use crate::model::{Finding, Judgement, Lifecycle, NodeId, Phase, RunId, Verdict};
+use crate::model::{Judgement, Lifecycle, NodeId, Phase, RunId, Verdict};
 
 /// The account of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +36,8 @@ pub struct Account {
     pub working: u64,
     /// Every accelerator that does not, by reason.
     pub idle: Vec<IdleGroup>,
+    /// Everything borrowed that could not be given back, as `node what: why`.
+    pub not_given_back: Vec<String>,
     /// Every node.
     pub nodes: Vec<NodeAccount>,
     /// SHA-256 of every input file.
@@ -70,6 +72,8 @@ pub struct NodeAccount {
     pub steps: Vec<String>,
     /// Why it is where it is.
     pub why: Option<String>,
+    /// What was borrowed and could not be given back.
+    pub kept: Vec<String>,
     /// Seconds from its first event to its last.
     pub seconds: Option<f64>,
     /// Accelerators with something to say.
@@ -108,6 +112,7 @@ pub fn account(run: &RunSummary) -> Account {
             working: works,
             steps: state.done.iter().map(ToString::to_string).collect(),
             why: state.why.clone(),
+            kept: state.kept.clone(),
             seconds: state.span_ms.map(seconds),
             devices: state.devices.iter().filter(|d| d.verdict != Verdict::Pass).cloned().collect(),
         });
@@ -125,6 +130,7 @@ pub fn account(run: &RunSummary) -> Account {
         held: run.state.held.clone(),
         started: run.state.span_ms.map_or_else(String::new, |(first, _)| timestamp(first)),
         seconds: run.state.span_ms.map_or(0.0, seconds),
+        not_given_back: nodes.iter().flat_map(|n| n.kept.iter().map(move |kept| format!("{} {kept}", n.node))).collect(),
         phases,
         accelerators,
         working,
@@ -153,8 +159,8 @@ fn idle_of(state: &crate::model::NodeState, idle: u32) -> Vec<(String, u32)> {
 }
 
 fn device_reason(device: &Judgement) -> String {
-    let worst: Option<&Finding> = device.findings.iter().max_by_key(|f| f.verdict);
-    worst.map_or_else(|| device.verdict.to_string(), |f| format!("{}: {}", f.check, f.detail))
+    let why = device.why();
+    if why.is_empty() { device.verdict.to_string() } else { why }
 }
 
 // Milliseconds of a run fit a double exactly up to 2^53 (285,000 years).

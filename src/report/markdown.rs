@@ -30,6 +30,12 @@ pub fn markdown(account: &Account) -> String {
             let _w = writeln!(text, "| {} | {}{more} | {} |", group.accelerators, nodes.join(" "), clean(&group.why));
         }
     }
+    if !account.not_given_back.is_empty() {
+        let _w = writeln!(text, "\n## Not given back\n");
+        for kept in &account.not_given_back {
+            let _w = writeln!(text, "- {}", clean(kept));
+        }
+    }
     let _w = writeln!(text, "\n## Nodes\n\n| node | state | verdict | working | seconds | why |\n|---|---|---|--:|--:|---|");
     for node in &account.nodes {
         let verdict = node.verdict.map_or_else(|| "–".to_owned(), |v| v.to_string());

@@ -65,12 +65,12 @@ pub fn decide(plan: &Plan, run: &RunState, taken_up: &dyn Fn(&NodeId) -> bool) -
     }
 }
 
-fn pick(
-    plan: &Plan,
+fn pick<'a>(
+    plan: &'a Plan,
     wave: &Wave,
     phase: &dyn Fn(&NodeId) -> Phase,
     taken_up: &dyn Fn(&NodeId) -> bool,
-    load: &mut Load,
+    load: &mut Load<'a>,
 ) -> Vec<NodeId> {
     let mut start = Vec::new();
     for id in &wave.nodes {
@@ -106,13 +106,13 @@ fn breach(plan: &Plan, phase: &dyn Fn(&NodeId) -> Phase) -> Option<String> {
 
 /// What is under way, by fault domain.
 #[derive(Debug, Default)]
-struct Load {
+struct Load<'a> {
     nodes: u32,
-    racks: BTreeMap<String, u32>,
-    feeds: BTreeMap<String, u64>,
+    racks: BTreeMap<&'a str, u32>,
+    feeds: BTreeMap<&'a str, u64>,
 }
 
-impl Load {
+impl<'a> Load<'a> {
     fn fits(&self, plan: &Plan, id: &NodeId) -> bool {
         let policy = &plan.limits.rollout;
         if self.nodes >= policy.max_nodes {
@@ -124,18 +124,18 @@ impl Load {
         }
         match (feed, policy.max_per_feed_w) {
             (Some(feed), Some(limit)) => {
-                self.feeds.get(feed).copied().unwrap_or(0).saturating_add(u64::from(*watts)) <= u64::from(limit)
+                self.feeds.get(feed.as_str()).copied().unwrap_or(0).saturating_add(u64::from(*watts)) <= u64::from(limit)
             }
             _ => true,
         }
     }
 
-    fn add(&mut self, plan: &Plan, id: &NodeId) {
+    fn add(&mut self, plan: &'a Plan, id: &NodeId) {
         self.nodes += 1;
         if let Some((rack, feed, watts)) = plan.limits.domains.get(id) {
-            *self.racks.entry(rack.to_string()).or_default() += 1;
+            *self.racks.entry(rack.as_str()).or_default() += 1;
             if let Some(feed) = feed {
-                *self.feeds.entry(feed.clone()).or_default() += u64::from(*watts);
+                *self.feeds.entry(feed.as_str()).or_default() += u64::from(*watts);
             }
         }
     }

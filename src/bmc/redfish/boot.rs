@@ -82,7 +82,12 @@ fn told(resource: &Resource) -> String {
     text
 }
 
-fn patch_body(want: &BootOverride) -> Value {
+/// The body that asks for an override. `names_none` is false when the BMC does not list `None` among its targets: sushy-tools answers that
+/// word with 500, and `Disabled` alone means the same (DSP0268, `Boot.BootSourceOverrideEnabled`).
+fn patch_body(want: &BootOverride, names_none: bool) -> Value {
+    if want.target == BootTarget::None && !names_none {
+        return json!({ "Boot": { "BootSourceOverrideEnabled": "Disabled" } });
+    }
     let enabled = match (want.target, want.once) {
         (BootTarget::None, _) => "Disabled",
         (_, true) => "Once",
@@ -143,7 +148,8 @@ impl Client {
             return Written::NotApplied(e);
         }
         let mut words = String::new();
-        match self.patch(&now.path, &patch_body(want), now.etag.clone(), deadline).await {
+        let names_none = now.value.get("Boot").is_none_or(|boot| allowed(boot).is_empty() || allowed(boot).contains(&"None"));
+        match self.patch(&now.path, &patch_body(want, names_none), now.etag.clone(), deadline).await {
             Sent::Taken(said) => words.push_str(&said),
             // A refusal of one property may have kept the others: the read-back tells.
             Sent::No { error, .. } => return self.refused_boot(&now, want, error).await,
@@ -199,14 +205,18 @@ impl Client {
     }
 }
 
+/// The targets that the BMC says it takes; empty when it does not say.
+fn allowed(boot: &Value) -> Vec<&str> {
+    views::list(boot, "BootSourceOverrideTarget@Redfish.AllowableValues").iter().filter_map(Value::as_str).collect()
+}
+
 /// Refuses what the BMC says that it does not offer, before anything is touched.
 fn offered(now: &Resource, want: &BootOverride) -> Result<(), BmcError> {
     let doing = format!("set the boot override to {} at {}", want.target, safe(&now.path, 256));
     let Some(boot) = now.value.get("Boot").filter(|boot| boot.is_object()) else {
         return Err(unsupported(&doing, "the system has no Boot property"));
     };
-    let allowed: Vec<&str> =
-        views::list(boot, "BootSourceOverrideTarget@Redfish.AllowableValues").iter().filter_map(Value::as_str).collect();
+    let allowed = allowed(boot);
     let word = target_word(want.target);
     if want.target == BootTarget::None || allowed.is_empty() || allowed.contains(&word) {
         return Ok(());

@@ -188,7 +188,9 @@ impl Client {
     fn session_of(&self, doing: &str, answer: Answer) -> Result<Auth, BmcError> {
         let location = answer.headers.get(header::LOCATION).and_then(|at| at.to_str().ok()).and_then(|at| path::local(at).ok());
         let at = location.filter(|at| at != "/").or_else(|| json::parse(&answer.body).ok().as_ref().and_then(json::href));
-        let Some(mut token) = answer.headers.get(TOKEN).cloned() else {
+        // A copy: the value that came is a slice of the 8 KiB that the answer was read into, and would hold all of it as long as the session.
+        let token = answer.headers.get(TOKEN).and_then(|token| HeaderValue::from_bytes(token.as_bytes()).ok());
+        let Some(mut token) = token else {
             return Err(malformed(doing, format!("{} without X-Auth-Token", answer.status)));
         };
         token.set_sensitive(true);

@@ -159,7 +159,7 @@ impl Transport {
         let until = deadline.min(Instant::now() + self.limits.connect);
         let tcp = match timeout_at(until, TcpStream::connect(self.address)).await {
             Ok(Ok(tcp)) => tcp,
-            Ok(Err(e)) => return Err(Broken::new(Broke::Connect, false, format!("no connection: {}", e.kind())).because(e)),
+            Ok(Err(e)) => return Err(Broken::new(Broke::Connect, false, "no connection").because(e)),
             Err(_) => return Err(Broken::new(Broke::Connect, false, "no connection before the deadline")),
         };
         // Small requests must not wait for Nagle; a failure here costs speed only.

@@ -165,9 +165,10 @@ impl Farm {
     /// What differs from the rack's own profile.
     fn overrides_yaml(&self, yaml: &mut String) {
         let mut lines = Vec::new();
+        let heads = self.rack_heads();
         for node in &self.nodes {
             let id = node.machine.identity();
-            let head = self.rack_heads().into_iter().find(|(h, _)| h.machine.identity().rack == id.rack);
+            let head = heads.iter().find(|(h, _)| h.machine.identity().rack == id.rack);
             let mut parts = Vec::new();
             let mut why = Vec::new();
             if head.is_some_and(|(h, _)| h.machine.identity().fitted.kind != id.fitted.kind) {

@@ -1,0 +1,100 @@
+//! Gives the boot override of a netboot back: what the BMC held before the run, else none, else the disk. It looks after every try, and says
+//! so when nothing helped: a node that netboots at every reboot must not go unnoticed. It never touches an override that is not a netboot's.
+
+use super::{ActionError, Kept, Scribe};
+use crate::bmc::{Bmc, BmcError, BmcTrouble, Written};
+use crate::model::{BootOverride, BootTarget, EvidenceNote, Reading, Touch};
+
+/// What became of the override.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// The BMC holds nothing of ours.
+    Nothing,
+    /// It was given back; the text says what is held now.
+    Given(String),
+    /// It was not.
+    Kept(Kept),
+}
+
+/// Gives it back. `before` is what the BMC held before the run.
+///
+/// # Errors
+/// The journal cannot be written; nothing more was touched.
+pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scribe: &dyn Scribe) -> Result<Back, ActionError> {
+    let kept = |what: String, why: String| Ok(Back::Kept(Kept { what, why }));
+    let before = before.known();
+    let held = match bmc.boot().await {
+        Ok(Reading::Known(held)) => held,
+        Ok(Reading::Absent) => return Ok(Back::Nothing),
+        Ok(Reading::Unknown { why }) => return kept("boot override".to_owned(), format!("what the BMC holds is unknown: {why}")),
+        Err(error) => return kept("boot override".to_owned(), format!("what the BMC holds could not be read: {error}")),
+    };
+    if !is_ours(&held, before) {
+        return Ok(Back::Nothing);
+    }
+    let what = format!("boot override {}", held.target);
+    let mut tried = Vec::new();
+    for want in ways(&held, before) {
+        let touch = Touch::SetBoot(want.clone());
+        scribe.before(&touch).await?;
+        let (note, said, reached) = match bmc.set_boot(&want).await {
+            Written::Applied(seen) => {
+                scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
+                return Ok(Back::Given(format!("{what}: now {}", words(&want))));
+            }
+            Written::Ambiguous(seen) => (EvidenceNote::Ambiguous(seen.clone()), seen, true),
+            Written::NotApplied(error) => {
+                let text = error.to_string();
+                (EvidenceNote::NotApplied(text.clone()), text, reached(&error))
+            }
+        };
+        scribe.after(&touch, note).await?;
+        tried.push(format!("{}: {said}", words(&want)));
+        if !reached {
+            break;
+        }
+        // An answer that was lost or half kept: what is held now decides, not what was said.
+        if let Ok(Reading::Known(now)) = bmc.boot().await
+            && !is_ours(&now, before)
+        {
+            return Ok(Back::Given(format!("{what}: now {}", words(&now))));
+        }
+    }
+    kept(what, tried.join("; "))
+}
+
+/// A network override that was not there before the run. A BMC may store another road than it was asked for (sushy-tools keeps `UefiHttp` as
+/// `Pxe`), so either counts.
+fn is_ours(held: &BootOverride, before: Option<&BootOverride>) -> bool {
+    let network = matches!(held.target, BootTarget::Pxe | BootTarget::UefiHttp);
+    network && !before.is_some_and(|b| (b.target, b.once) == (held.target, held.once) && b.http_uri == held.http_uri)
+}
+
+/// What is tried, in this order. An override that was for one boot has had its boot, so it is not put back.
+fn ways(held: &BootOverride, before: Option<&BootOverride>) -> Vec<BootOverride> {
+    let mut ways: Vec<BootOverride> = before.filter(|b| !b.once && b.target != BootTarget::None).cloned().into_iter().collect();
+    // The disk in the form in which this BMC keeps things: virtualbmc calls everything `once`, sushy-tools nothing.
+    let disk = BootOverride { target: BootTarget::Disk, http_uri: None, ..held.clone() };
+    for way in [BootOverride::none(), disk] {
+        if !ways.iter().any(|w| w.target == way.target) {
+            ways.push(way);
+        }
+    }
+    ways
+}
+
+/// False when asking for something else would not get through either.
+fn reached(error: &BmcError) -> bool {
+    !matches!(
+        error.kind,
+        BmcTrouble::Unreachable | BmcTrouble::TimedOut | BmcTrouble::Credentials | BmcTrouble::Certificate { .. }
+    )
+}
+
+fn words(held: &BootOverride) -> String {
+    match (held.target, held.once) {
+        (BootTarget::None, _) => "none".to_owned(),
+        (target, true) => format!("{target} once"),
+        (target, false) => format!("{target} at every boot"),
+    }
+}
