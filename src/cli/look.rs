@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::descriptors;
 use super::failure::Result;
 use super::global::Global;
 use super::hands::Hands;
@@ -55,7 +56,7 @@ pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<N
                 (node.id.clone(), observed)
             }
         })
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(descriptors::looks(AT_ONCE))
         .collect()
         .await;
     bar.finish_and_clear();

@@ -38,14 +38,10 @@ impl Progress {
         } else {
             ProgressDrawTarget::hidden()
         });
-<<<<<<< HEAD
         let (bars, ended) = (BTreeMap::new(), BTreeMap::new());
         let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars, ended, multi };
-=======
-        let mut progress = Self { out: out.clone(), verbose, state: state.clone(), rack_of, bars: BTreeMap::new(), multi };
         let bar = if out.colour_err { "{bar:24.cyan}" } else { "{bar:24}" };
         let template = &format!("{{prefix:>8}} {bar} {{pos:>3}}/{{len:<3}} {{elapsed:>4}} {{wide_msg}}");
->>>>>>> docs
         let mut totals: BTreeMap<String, u64> = BTreeMap::new();
         for node in &plan.nodes {
             let name = progress.line_of(&node.node);
@@ -97,15 +93,11 @@ impl Progress {
         if let Some(node) = event.node() {
             let name = self.line_of(node);
             if let Some(bar) = self.bars.get(&name) {
-<<<<<<< HEAD
-                bar.set_position(self.ended.get(&name).copied().unwrap_or(0));
-                if let Some(text) = doing(event) {
-=======
-                bar.set_position(u64::try_from(ended).unwrap_or(u64::MAX));
+                let ended = self.ended.get(&name).copied().unwrap_or(0);
+                bar.set_position(ended);
                 if ended == total(bar) {
                     bar.abandon_with_message("all ended");
                 } else if let Some(text) = doing(event) {
->>>>>>> docs
                     bar.set_message(escape(&format!("{node} {text}")).replace('\n', " "));
                 }
             }
@@ -160,8 +152,8 @@ impl Progress {
     }
 }
 
-fn total(bar: &ProgressBar) -> usize {
-    bar.length().and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX)
+fn total(bar: &ProgressBar) -> u64 {
+    bar.length().unwrap_or(u64::MAX)
 }
 
 /// The letters that a rack's name starts with: racks `a001`…`a275` share the bar `a*`.

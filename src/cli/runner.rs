@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::bench::Bench;
 use super::bootserver;
+use super::descriptors;
 use super::events::EventFile;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms, today};
@@ -70,6 +71,8 @@ pub async fn lock(global: &Global) -> Result<RunLock> {
 /// # Errors
 /// The journal cannot be written, or the boot server is not to be had.
 pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
+    let at_once = usize::try_from(start.plan.limits.rollout.max_nodes).unwrap_or(usize::MAX);
+    descriptors::enough(start.plan.nodes.len().min(at_once))?;
     let journal = Journal::open(&global.journal_path()?)?;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let server = bootserver::ensure(global, &start.plan, &start.inventory, &grants, &flags.loaders).await?;
