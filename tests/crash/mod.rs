@@ -17,6 +17,7 @@ use bringup::rollout::{Composition, compose};
 use bringup::sim::farm::WrittenSite;
 use bringup::sim::{Farm, FarmSpec, Seed};
 use bringup::survey::survey;
+use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -203,10 +204,21 @@ async fn length() -> usize {
     events.len()
 }
 
+/// Sites at a time: a run is mostly waiting, and each has machines, files and a boot server of its own.
+const AT_A_TIME: usize = 6;
+
+/// Tries every cut, each on a site of its own; the first that fails ends the test with its own words.
+async fn sweep<F: Future<Output = ()> + Send + 'static>(cuts: impl Iterator<Item = F>) {
+    let mut left = futures_util::stream::iter(cuts).map(tokio::spawn).buffer_unordered(AT_A_TIME);
+    while let Some(done) = left.next().await {
+        done.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_cut_after_any_event_ends_the_same() {
     let length = length().await;
-    for cut in 1..length {
+    sweep((1..length).map(|cut| async move {
         let site = site(cut as u64).await;
         let what = format!("cut after event {cut} of {length}");
         if site.life(Cut::AfterEvents(cut)).await.is_none() {
@@ -214,12 +226,13 @@ async fn a_run_that_is_cut_after_any_event_ends_the_same() {
         }
         site.check(&what).await;
         site.end().await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_cut_at_any_moment_and_again_ends_the_same() {
-    for step in 0..24_u64 {
+    sweep((0..24_u64).map(|step| async move {
         let site = site(1000 + step).await;
         let what = format!("cut after {} ms, and again", step * 40);
         let mut ended = site.life(Cut::AfterTime(Duration::from_millis(step * 40))).await;
@@ -231,5 +244,6 @@ async fn a_run_that_is_cut_at_any_moment_and_again_ends_the_same() {
         }
         site.check(&what).await;
         site.end().await;
-    }
+    }))
+    .await;
 }
