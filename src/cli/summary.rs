@@ -35,11 +35,14 @@ pub fn text(global: &Global, account: &Account) -> String {
         rows.push(vec![node.node.to_string(), node.phase.to_string(), format!("{}/{}", node.working, node.bought), why]);
     }
     let mut text = global.out.render_table(&["nodes", "state", "working", "why"], rows);
+    for (node, why) in account.nodes.iter().filter_map(|n| n.not_released.as_ref().map(|why| (&n.node, why))) {
+        text.push_str(&super::output::escape(&format!("\nnot given back: {node} {why}")));
+    }
     text.push_str(&format!(
         "\n\n{} of {} accelerators work; {} idle, each with its reason.\nrun {}  {}  {:.1} s",
         account.working,
         account.accelerators,
-        account.accelerators - account.working,
+        account.accelerators.saturating_sub(account.working),
         account.run,
         account.lifecycle,
         account.seconds

@@ -9,7 +9,8 @@ use super::recorder::Recorder;
 use super::steps::StepScribe;
 use super::walk::{Walked, walk};
 use super::{EngineError, Left, Run, Stop, Told};
-use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
+use crate::action::ActionError;
+use crate::model::{Event, Lifecycle, NodeId, NodePlan, Phase, Recorded, RunState, Step};
 use crate::rollout::{Decision, decide};
 
 /// How a run was left.
@@ -49,7 +50,11 @@ pub async fn run(
         }
         let stopping = *stop.borrow() != Stop::No;
         if *stop.borrow() == Stop::Now {
-            tasks.abort_all();
+            // Waits until every task is gone: none may touch anything after the lock of the run is let go.
+            tasks.shutdown().await;
+            while let Ok(line) = folded.try_recv() {
+                take(&recorder, &mut state, line)?;
+            }
             return Ok(Left { ending: Ending::Interrupted, state });
         }
         if !stopping && held.is_none() {
@@ -94,7 +99,7 @@ pub async fn run(
                 Ok((_, Err(error))) => return Err(error),
                 Err(join) if join.is_cancelled() => {}
                 Err(_) => {
-                    let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.phase.ended()));
+                    let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.ended()));
                     return Err(id.map_or_else(|| crate::journal::JournalError::Stopped.into(), |id| EngineError::Lost(id.clone())));
                 }
             },
@@ -123,35 +128,50 @@ fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<(),
     Ok(())
 }
 
-/// Gives a run up: gives back what its steps borrowed on every node that was under way, and journals the end.
+/// Gives a run up: takes every node that was under way out of the pool, gives back what its steps borrowed, and journals the end.
 ///
 /// # Errors
 /// The journal could not be written.
 pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSender<Told>) -> Result<Vec<String>, EngineError> {
     let (fold, _folded) = mpsc::unbounded_channel();
     let recorder = Recorder { run: run.clone(), fold, told };
-    let mut not_given_back = Vec::new();
+    let mut left = Vec::new();
     for line in &run.plan.nodes {
-        let Some(node) = state.nodes.get(&line.node).filter(|n| n.step.is_some() || !n.done.is_empty()) else { continue };
-        if node.phase.ended() {
-            continue;
+        let Some(before) = state.nodes.get(&line.node).filter(|n| n.under_way()) else { continue };
+        if before.phase != Phase::Failed {
+            // The run may have been cut while it put the node to work: the pool then has a node that the journal has not.
+            recorder.write(Event::DrainBegan { node: line.node.clone() }).await?;
+            match run.pool.drain(&line.node, &format!("{} was given up", run.id)).await {
+                Ok(was_member) => recorder.write(Event::NodeDrained { node: line.node.clone(), was_member }).await?,
+                Err(error) => left.push(format!("{} may be in the pool: {error}", line.node)),
+            }
         }
         for step in &line.steps {
-            match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
-                Ok(action) => match action.release(&StepScribe { recorder: &recorder, node: &line.node, step, attempt: 0 }).await
-                {
-                    Ok(things) => {
-                        for what in things {
-                            recorder.write(Event::Released { node: line.node.clone(), what }).await?;
-                        }
-                    }
-                    Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
-                },
-                Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
+            if let Err(error) = give_back(&recorder, line, step).await? {
+                let why = format!("step {}: {error}", step.id);
+                left.push(format!("{} {why}", line.node));
+                recorder.write(Event::NotReleased { node: line.node.clone(), why }).await?;
             }
         }
         run.bench.leave(&line.node).await;
     }
     recorder.write(Event::RunAborted { by: by.to_owned() }).await?;
-    Ok(not_given_back)
+    Ok(left)
+}
+
+async fn give_back(recorder: &Recorder, line: &NodePlan, step: &Step) -> Result<Result<(), ActionError>, EngineError> {
+    let run = &recorder.run;
+    let action = match run.bench.action(&run.id, &run.plan.id, &line.node, step) {
+        Ok(action) => action,
+        Err(error) => return Ok(Err(error)),
+    };
+    match action.release(&StepScribe { recorder, node: &line.node, step, attempt: 0 }).await {
+        Ok(things) => {
+            for what in things {
+                recorder.write(Event::Released { node: line.node.clone(), what }).await?;
+            }
+            Ok(Ok(()))
+        }
+        Err(error) => Ok(Err(error)),
+    }
 }

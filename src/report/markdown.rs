@@ -44,6 +44,13 @@ pub fn markdown(account: &Account) -> String {
             node.node, node.phase, node.working, node.bought
         );
     }
+    let left: Vec<_> = account.nodes.iter().filter_map(|n| n.not_released.as_ref().map(|why| (&n.node, why))).collect();
+    if !left.is_empty() {
+        let _w = writeln!(text, "\n## Not given back\n\n| node | why |\n|---|---|");
+        for (node, why) in left {
+            let _w = writeln!(text, "| {node} | {} |", clean(why));
+        }
+    }
     let _w = writeln!(text, "\n## Inputs\n\n| file | SHA-256 |\n|---|---|");
     for (file, digest) in &account.inputs {
         let _w = writeln!(text, "| {} | `{digest}` |", clean(file));

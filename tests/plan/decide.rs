@@ -40,7 +40,8 @@ fn end(state: &mut RunState, node: &NodeId, well: bool) {
         events.push(Event::NodeAdmitted { node, pool: "train".into(), devices: vec![], withheld: vec![], degraded: false });
     } else {
         let class = bringup::model::Class::Refused;
-        events.push(Event::StepFailed { node, step, class, error: "seeded".into() });
+        events.push(Event::StepFailed { node: node.clone(), step, class, error: "seeded".into() });
+        events.push(Event::NodeQuarantined { node, accelerators: 8, why: "seeded".into() });
     }
     for event in events {
         state.apply(&event, 0).unwrap();
@@ -93,7 +94,7 @@ proptest! {
             (r.total_failures_pct, r.canary_failures) = (pct, canary);
         });
         let mut state = RunState::of_plan(&plan);
-        let started = Event::RunStarted { plan: plan.id.clone(), by: "t".into(), version: "0".into() };
+        let started = Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() };
         state.apply(&started, 0).unwrap();
         let mut flying: BTreeSet<NodeId> = BTreeSet::new();
         let mut ever: BTreeSet<NodeId> = BTreeSet::new();

@@ -39,7 +39,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 proptest! {
     #[test]
     fn nothing_is_admitted_that_was_not_judged_since_it_was_last_touched(events in proptest::collection::vec(any_event(), 0..60)) {
-        let mut state = RunState { lifecycle: bringup::model::Lifecycle::Running, held: None, nodes: Default::default(), span_ms: None };
+        let mut state = RunState { lifecycle: bringup::model::Lifecycle::Running, held: None, excused: Default::default(), nodes: Default::default(), span_ms: None };
         let mut judged = std::collections::BTreeSet::new();
         for event in events {
             let before = state.clone();
