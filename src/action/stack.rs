@@ -12,6 +12,9 @@ use crate::shell::{Pushed, Shell, ShellError};
 /// Longest wait for one version probe, in seconds.
 const PROBE_S: u32 = 60;
 
+/// Prints the command line of every process, one a line (proc(5): words of `cmdline` end in NUL).
+const PROCESSES: &str = "for p in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < \"$p\" 2>/dev/null && echo; done; true";
+
 /// Installs a stack on one node.
 pub struct InstallStack {
     /// What to install, in order. Commands must be idempotent: after a lost answer they may run again.
@@ -50,12 +53,20 @@ impl Action for InstallStack {
         if wrong.is_empty() {
             return Ok(Standing::Done(if right.is_empty() { "nothing to read back".to_owned() } else { right.join(", ") }));
         }
-        // The command of an earlier life may still run on the node: its own deadline is the time it may need.
+        // The command of an earlier life may still run on the node: a controller that dies does not end it.
         if let Some(OpenTouch { touch: Touch::Run { argv }, age_s }) = open {
             let limit = self.install.iter().find(|i| i.run == *argv).map_or(0, |i| u64::from(i.deadline_s));
-            if *age_s < limit {
-                let with = format!("`{}` was begun {age_s} s ago and may still run", argv.join(" "));
-                return Ok(Standing::Busy { with });
+            match self.runs(argv).await {
+                Some(false) => {}
+                Some(true) => {
+                    return Ok(Standing::Busy { with: format!("`{}` of an earlier attempt still runs", argv.join(" ")) });
+                }
+                // The process list was not to be had: the command's own deadline is the time that it may need.
+                None if *age_s < limit => {
+                    let with = format!("`{}` was begun {age_s} s ago and may still run", argv.join(" "));
+                    return Ok(Standing::Busy { with });
+                }
+                None => {}
             }
         }
         Ok(Standing::Ready { seen: wrong.join(", ") })
@@ -109,6 +120,21 @@ impl InstallStack {
             // Whatever else it says, the version wanted is not there to be read.
             Answer::Output(_) => Ok(None),
             Answer::Unknown { why } => Err(ActionError { doing: doing(), seen: why, class: Class::Transient, source: None }),
+        }
+    }
+
+    /// Whether a process with this command line is on the node; `None` when that cannot be known.
+    async fn runs(&self, argv: &[String]) -> Option<bool> {
+        let probe = Probe::new("processes", ["sh", "-c", PROCESSES]).within(PROBE_S);
+        match self.shell.run(&probe).await {
+            Ok(Answer::Output(ProbeOutput { exit: 0, stdout, .. })) => {
+                let list = String::from_utf8_lossy(&stdout);
+                // A list without even its own asker was not read from a process table.
+                let whole = list.lines().any(|line| !line.trim().is_empty());
+                let wanted = argv.join(" ");
+                whole.then(|| list.lines().any(|line| line.contains(&wanted)))
+            }
+            _ => None,
         }
     }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
 use super::output::Format;
-use super::{runner, summary};
-use crate::journal::{Journal, RunSummary};
+use super::{handbook, runner, summary};
+use crate::journal::{HandSummary, Journal, RunSummary};
 use crate::model::{Lifecycle, RunId};
 use crate::report::{account, markdown};
 
@@ -21,7 +21,7 @@ pub struct StatusArgs {
     pub run: Option<String>,
 }
 
-/// Lists all runs, newest last
+/// Lists all runs and what was done by hand, newest last
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup history")]
 pub struct HistoryArgs {}
@@ -97,6 +97,14 @@ struct HistoryLine {
     plan: String,
 }
 
+fn time(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+fn hand(h: &HandSummary) -> serde_json::Value {
+    serde_json::json!({ "hand": h.id, "at": time(h.at_ms), "by": h.by, "touch": h.touch, "nodes": h.nodes, "applied": h.applied })
+}
+
 /// Runs `history`; proves the chain of the whole journal on the way.
 ///
 /// # Errors
@@ -121,8 +129,10 @@ pub fn history(_args: &HistoryArgs, global: &Global) -> Result {
             }
         })
         .collect();
+    let hands = Journal::hands(&path)?;
     if global.out.is_json() {
-        global.out.json(&serde_json::json!({ "format_version": 1, "events": lines, "tip": tip, "runs": runs }));
+        let hands: Vec<_> = hands.iter().map(hand).collect();
+        global.out.json(&serde_json::json!({ "format_version": 1, "events": lines, "tip": tip, "runs": runs, "hands": hands }));
         return Ok(Exit::DONE);
     }
     let rows = runs
@@ -133,6 +143,14 @@ pub fn history(_args: &HistoryArgs, global: &Global) -> Result {
         })
         .collect();
     global.out.table(&["run", "started", "state", "nodes", "working", "plan"], rows);
+    if !hands.is_empty() {
+        let row = |h: &HandSummary| {
+            let done = format!("{}/{}", h.applied.len(), h.nodes.len());
+            vec![h.id.to_string(), time(h.at_ms), h.by.clone(), done, handbook::words(&h.touch)]
+        };
+        global.out.line("");
+        global.out.table(&["hand", "at", "by", "done", "touch"], hands.iter().map(row).collect());
+    }
     global.talk(format!("{lines} events, chain whole, tip {}", tip.get(..12).unwrap_or(&tip)));
     Ok(Exit::DONE)
 }

@@ -9,7 +9,7 @@ use super::hands::{Hands, Trust};
 use super::look::{Looked, look, plan};
 use super::plan::describe;
 use super::runner::{self, RunFlags, Start};
-use super::site::{Site, site};
+use super::site::{Site, site_with_artifacts};
 use crate::journal::Journal;
 use crate::model::{PLAN_FORMAT, Plan};
 use crate::planner::stale;
@@ -43,7 +43,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result {
     let lock = runner::lock(global).await?;
     unfinished(global)?;
-    let site = site(global)?;
+    let site = site_with_artifacts(global)?;
     let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let plan = match &args.file {
         Some(file) => {

@@ -64,7 +64,11 @@ fn urls(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
     nodes.filter_map(|n| n.boot.server.as_deref()).map(|s| s.trim_end_matches('/').to_owned()).collect()
 }
 
-fn address(url: &str) -> Result<SocketAddr> {
+/// The address of a boot server.
+///
+/// # Errors
+/// It is not written as `http://ADDRESS:PORT`.
+pub fn address(url: &str) -> Result<SocketAddr> {
     let authority = url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
     authority.parse().or_else(|_| format!("{authority}:80").parse()).map_err(|_| {
         Failure::new(Exit::INVALID, format!("the boot server `{url}` is not of the form http://ADDRESS:PORT"))

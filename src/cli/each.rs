@@ -8,10 +8,11 @@ use futures_util::StreamExt as _;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, today};
+use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
 use super::output::escape;
 use super::site;
-use crate::model::NodeId;
+use crate::model::{EvidenceNote, NodeId, Touch};
 use crate::shell::{Shell, ShellError, ShellTrouble};
 use crate::spec::{fold, load_playbook};
 
@@ -32,13 +33,28 @@ pub struct Gathered<T> {
     pub nodes: BTreeMap<NodeId, std::result::Result<T, ShellError>>,
     /// Host keys that were believed at first contact.
     pub new_keys: BTreeMap<NodeId, String>,
+    book: HandBook,
 }
 
-/// Visits every selected node.
+/// What is done on every node, and how its end reads in the journal.
+pub struct Deed<'a, T> {
+    /// What is announced before it is done.
+    pub touch: Touch,
+    /// What an answer says of the touch.
+    pub seen: &'a (dyn Fn(&T) -> EvidenceNote + Sync),
+}
+
+/// Visits every selected node. Each visit is journaled before it begins, under the run lock.
 ///
 /// # Errors
-/// The inventory, the selection or a private key; no node was touched.
-pub async fn visit<T, F>(global: &Global, expr: &str, reach: &Reach, visit: impl Fn(Arc<dyn Shell>) -> F) -> Result<Gathered<T>>
+/// The inventory, the selection, a private key, or a run that is under way; no node was touched.
+pub async fn visit<T, F>(
+    global: &Global,
+    expr: &str,
+    reach: &Reach,
+    deed: Deed<'_, T>,
+    visit: impl Fn(Arc<dyn Shell>) -> F,
+) -> Result<Gathered<T>>
 where
     F: Future<Output = std::result::Result<T, ShellError>>,
 {
@@ -55,10 +71,17 @@ where
     for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
         opened.push((node, hands.shell(node)?));
     }
-    let (hands, visit) = (&hands, &visit);
+    let book = HandBook::open(global).await?;
+    let (hands, visit, log, deed) = (&hands, &visit, &book, &deed);
     let done: Vec<_> = futures_util::stream::iter(opened)
         .map(|(node, shell)| async move {
-            let result = visit(Arc::clone(&shell)).await;
+            let result = if log.announce(&node.id, &deed.touch).await {
+                let result = visit(Arc::clone(&shell)).await;
+                log.tell(&node.id, &deed.touch, note(&result, deed.seen)).await;
+                result
+            } else {
+                Err(ShellError::new(format!("touch {}", node.id), ShellTrouble::Refused, "not journaled, so it was not touched"))
+            };
             let new_key = if node.ssh.host_keys.is_empty() && !by_image { shell.host_key() } else { None };
             hands.leave(&node.id).await;
             (node.id.clone(), result, new_key)
@@ -66,7 +89,7 @@ where
         .buffer_unordered(reach.at_once.into())
         .collect()
         .await;
-    let mut gathered = Gathered { nodes: BTreeMap::new(), new_keys: BTreeMap::new() };
+    let mut gathered = Gathered { nodes: BTreeMap::new(), new_keys: BTreeMap::new(), book };
     for (id, result, new_key) in done {
         gathered.new_keys.extend(new_key.map(|key| (id.clone(), key)));
         gathered.nodes.insert(id, result);
@@ -75,6 +98,19 @@ where
         global.talk(format!("first contact with {node}: believed {key}; record it as its ssh host key"));
     }
     Ok(gathered)
+}
+
+/// How the end of a visit reads in the journal: a refusal touched nothing, a broken connection may have.
+fn note<T>(result: &std::result::Result<T, ShellError>, seen: impl Fn(&T) -> EvidenceNote) -> EvidenceNote {
+    match result {
+        Ok(answer) => seen(answer),
+        Err(error) => match error.kind {
+            ShellTrouble::Unreachable | ShellTrouble::TimedOut => EvidenceNote::Ambiguous(chain(error)),
+            ShellTrouble::Credentials | ShellTrouble::HostKey { .. } | ShellTrouble::Refused | ShellTrouble::Artifact => {
+                EvidenceNote::NotApplied(chain(error))
+            }
+        },
+    }
 }
 
 /// An error with its causes on one line, safe for a terminal.
@@ -98,8 +134,9 @@ pub fn title(nodes: &[&NodeId]) -> String {
 /// The exit code of a visit: 0, 4 when some failed, 10 when no node could be reached at all.
 ///
 /// # Errors
-/// No node was reached.
-pub fn verdict<T>(gathered: &Gathered<T>, failed: usize) -> Result {
+/// No node was reached, or the journal could not be written.
+pub fn verdict<T>(gathered: Gathered<T>, failed: usize) -> Result {
+    gathered.book.close()?;
     let not_reached = |e: &ShellError| {
         matches!(
             e.kind,

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::each::{self, Gathered, Reach};
+use super::each::{self, Deed, Gathered, Reach};
 use super::failure::Result;
 use super::global::{Global, parse_duration};
 use super::output::escape;
-use crate::model::{Answer, NodeId, Probe};
+use crate::model::{Answer, EvidenceNote, NodeId, Probe, Touch};
 
 /// Run a command on nodes; equal answers are shown once
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The command is an argument vector: no shell expands it. For a pipe say `-- sh -c 'a | b'`.\n\n\
+#[command(after_help = "The command is an argument vector: no shell expands it. For a pipe say `-- sh -c 'a | b'`.\n\
+    The command is kept in the journal: give no secret in it.\n\n\
     Example:\n  bringup exec 'rack=a017' -- uname -r")]
 pub struct Args {
     /// Nodes, such as `a017-s[01-04]` or `rack=a017 & accel=nvidia`
@@ -38,14 +39,22 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let seconds = u32::try_from(args.deadline.as_millis().div_ceil(1000)).unwrap_or(u32::MAX);
     let probe = Probe::new("exec", args.argv).within(seconds);
     let probe = &probe;
-    let gathered = each::visit(global, &args.nodes, &args.reach, |shell| async move { shell.run(probe).await }).await?;
+    let deed = Deed { touch: Touch::Run { argv: probe.argv.clone() }, seen: &seen };
+    let gathered = each::visit(global, &args.nodes, &args.reach, deed, |shell| async move { shell.run(probe).await }).await?;
     let failed = gathered.nodes.values().filter(|r| !matches!(r, Ok(Answer::Output(output)) if output.exit == 0)).count();
     if global.out.is_json() {
         global.out.json(&document(&gathered));
     } else {
         text(global, &gathered);
     }
-    each::verdict(&gathered, failed)
+    each::verdict(gathered, failed)
+}
+
+fn seen(answer: &Answer) -> EvidenceNote {
+    match answer {
+        Answer::Output(output) => EvidenceNote::Applied(format!("exit {}", output.exit)),
+        Answer::Unknown { why } => EvidenceNote::Ambiguous(why.clone()),
+    }
 }
 
 /// What a node's answer looks like, for grouping: heading and body.

@@ -7,6 +7,7 @@ pub mod bmc;
 pub mod bootserver;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod each;
 pub mod events;
 pub mod exec;
@@ -15,6 +16,7 @@ pub mod folded;
 pub mod gate;
 pub mod gate_words;
 pub mod global;
+pub mod handbook;
 pub mod hands;
 pub mod init;
 pub mod look;
@@ -31,6 +33,7 @@ pub mod runner;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+pub mod shellfiles;
 pub mod show;
 pub mod sim;
 pub mod site;
@@ -65,7 +68,7 @@ struct Cli {
 /// One variant a verb; each is a file of this room.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    // verbs: add one line each, in the order of contract.md
+    // In the order of the contract.
     Init(init::Args),
     Validate(validate::Args),
     Show(show::Args),
@@ -78,16 +81,25 @@ enum Verb {
     Release(resume::ReleaseArgs),
     Status(account::StatusArgs),
     History(account::HistoryArgs),
-    Verify(verify::Args),
-    Pool(pool::Args),
-    Report(account::ReportArgs),
-    Sim(sim::Args),
-    Demo(demo::Args),
     Power(power::Args),
     Bmc(bmc::Args),
     Exec(exec::Args),
     Push(push::Args),
+    Verify(verify::Args),
+    Pool(pool::Args),
     Serve(serve::Args),
+    Report(account::ReportArgs),
+    Sim(sim::Args),
+    Demo(demo::Args),
+    Doctor(doctor::Args),
+    Completions(shellfiles::CompletionsArgs),
+    Man(shellfiles::ManArgs),
+}
+
+/// The command line as clap holds it: for completions, manual pages and tests.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
 }
 
 async fn dispatch(verb: Verb, global: &Global) -> Result {
@@ -104,16 +116,19 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Release(args) => resume::release(args, global).await,
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
-        Verb::Verify(args) => verify::run(args, global).await,
-        Verb::Pool(args) => pool::run(args, global).await,
-        Verb::Report(args) => account::report(&args, global),
-        Verb::Demo(args) => demo::run(args, global).await,
-        Verb::Sim(args) => sim::run(args, global).await,
         Verb::Power(args) => power::run(args, global).await,
         Verb::Bmc(args) => bmc::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
+        Verb::Verify(args) => verify::run(args, global).await,
+        Verb::Pool(args) => pool::run(args, global).await,
         Verb::Serve(args) => serve::run(args, global).await,
+        Verb::Report(args) => account::report(&args, global),
+        Verb::Sim(args) => sim::run(args, global).await,
+        Verb::Demo(args) => demo::run(args, global).await,
+        Verb::Doctor(args) => doctor::run(args, global).await,
+        Verb::Completions(args) => shellfiles::completions(&args, global),
+        Verb::Man(args) => shellfiles::man(&args, global),
     }
 }
 

@@ -9,7 +9,7 @@ use super::global::Global;
 use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
-use super::site::site;
+use super::site::site_with_artifacts;
 use crate::model::{ActionSpec, NodeId, NodePlan, Plan};
 use crate::pool::{Ledger, Pool as _};
 use crate::spec::fold;
@@ -34,7 +34,7 @@ pub struct Args {
 /// # Errors
 /// Every mistake of the input, or a plan that cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
-    let site = site(global)?;
+    let site = site_with_artifacts(global)?;
     let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let ledger = Ledger::open(&global.state_dir()?.join("pool.db"))?;
     let looked = plan(global, &site, &hands, &ledger.list().await?).await?;

@@ -7,17 +7,19 @@ use serde::Serialize;
 use super::failure::{Exit, Failure, Result};
 use super::gate::{Gated, examine_all, held};
 use super::global::Global;
+use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
 use super::output::Format;
 use super::site::{inventory, select, site};
-use super::{runner, verify};
+use super::verify;
 use crate::journal::Journal;
-use crate::model::{DeviceVerdict, NodeId, Phase, Verdict};
+use crate::model::{DeviceVerdict, EvidenceNote, NodeId, Phase, Touch, Verdict};
 use crate::pool::{Causes, Ledger, Member, Pool as _, Standing, capacity};
 use crate::spec::fold;
 
 /// Shows and changes which nodes work
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup pool capacity")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -138,11 +140,19 @@ async fn drain(global: &Global, nodes: &str, why: &str) -> Result {
     let ledger = ledger(global)?;
     let mut worked = Vec::new();
     let selected = select(global, &loaded.inventory, Some(nodes))?;
+    // A run under way drains its nodes itself and does not mind that a person does.
+    let (book, touch) = (HandBook::beside(global)?, Touch::Drain { why: why.to_owned() });
     for node in &selected {
-        if ledger.drain(node, why).await? {
+        if !book.announce(node, &touch).await {
+            break;
+        }
+        let did_work = ledger.drain(node, why).await?;
+        book.tell(node, &touch, EvidenceNote::Applied(if did_work { "out of work" } else { "it did not work" }.to_owned())).await;
+        if did_work {
             worked.push(node);
         }
     }
+    book.close()?;
     if global.out.is_json() {
         let drained: Vec<_> = selected.iter().map(|n| serde_json::json!({ "node": n, "worked": worked.contains(&n) })).collect();
         return documents(global, "drained", &drained);
@@ -159,7 +169,7 @@ async fn drain(global: &Global, nodes: &str, why: &str) -> Result {
 
 async fn admit(global: &Global, nodes: &str, trust: &Trust) -> Result {
     // A run that provisions these nodes admits them itself, when it has ended with them.
-    let _lock = runner::lock(global).await?;
+    let book = HandBook::open(global).await?;
     let site = site(global)?;
     let selected = select(global, &site.inventory, Some(nodes))?;
     held(selected.iter().filter_map(|id| site.inventory.nodes.get(id)))?;
@@ -174,13 +184,19 @@ async fn admit(global: &Global, nodes: &str, trust: &Trust) -> Result {
         let outcome = match (one.admission.take(), whole) {
             (None, _) => "refused",
             (Some(key), whole) => {
+                let note = format!("{} of {} accelerators work", key.devices().len(), one.bought);
+                if !book.announce(&one.node, &Touch::Admit).await {
+                    return book.close().map(|()| Exit::ERROR);
+                }
                 ledger.admit(key).await?;
+                book.tell(&one.node, &Touch::Admit, EvidenceNote::Applied(note)).await;
                 admitted.push(one.node.clone());
                 if whole { "admitted" } else { "degraded" }
             }
         };
         rows.push((outcome, devices, withheld, one.worst().unwrap_or_default()));
     }
+    book.close()?;
     if global.out.is_json() {
         let each = |(g, (outcome, devices, withheld, why)): (&Gated, &(&str, usize, usize, String))| {
             serde_json::json!({ "node": g.node, "outcome": outcome, "devices": devices, "withheld": withheld, "verdict": g.judged.verdict,

@@ -1,6 +1,8 @@
-//! `power`: asks or changes the chassis power of many nodes at once. Every change is read back; a lost answer is told as unclear.
+//! `power`: asks or changes the chassis power of many nodes at once. Every change is journaled before it is made and read back after it; a lost
+//! answer is told as unclear.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::io::BufRead as _;
 use std::time::Duration;
 
@@ -8,12 +10,14 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 
 use super::failure::{Exit, Failure, Result};
-use super::folded::{Told, exit, rows};
+use super::folded::{Told, Went, exit, rows};
 use super::global::{Global, parse_duration};
+use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
 use super::output::Format;
 use super::site;
-use crate::model::{Inventory, Node, NodeId, PowerVerb, Reading};
+use crate::bmc::Written;
+use crate::model::{EvidenceNote, Inventory, Node, NodeId, PowerVerb, Reading, Touch};
 use crate::spec::fold;
 
 /// Most nodes that are asked at once: so many that some dead BMCs, which hold a place until their deadline, do not keep the others waiting.
@@ -99,8 +103,16 @@ pub async fn run(args: Args, global: &Global) -> Result {
         agree(global, verb, &selected, args.yes)?;
     }
     let hands = Hands::new(&global.flags.inventory, None, &args.trust);
-    let told = ask(&loaded.inventory, &hands, &selected, verb, args.deadline).await?;
+    let nodes = reach(&loaded.inventory, &hands, &selected)?;
+    let Some(verb) = verb else {
+        let told = each(nodes, |node| status(&hands, node)).await;
+        show(global, args.deed, &told);
+        return Ok(exit(&told));
+    };
+    let book = HandBook::open(global).await?;
+    let told = each(nodes, |node| change(&hands, &book, node, verb, args.deadline)).await;
     show(global, args.deed, &told);
+    book.close()?;
     Ok(exit(&told))
 }
 
@@ -125,40 +137,57 @@ fn agree(global: &Global, verb: PowerVerb, nodes: &BTreeSet<NodeId>, yes: bool) 
     if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(Exit::ERROR, "not agreed to; nothing was touched")) }
 }
 
-async fn ask(
-    inventory: &Inventory,
-    hands: &Hands,
-    selected: &BTreeSet<NodeId>,
-    verb: Option<PowerVerb>,
-    deadline: Duration,
-) -> Result<BTreeMap<NodeId, Told>> {
-    // Every secret is resolved before the first packet: a missing one touches nothing.
-    let mut nodes = Vec::new();
-    for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
+/// Every secret is resolved before the first packet: a missing one touches nothing.
+fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<NodeId>) -> Result<Vec<&'a Node>> {
+    let nodes: Vec<&Node> = selected.iter().filter_map(|id| inventory.nodes.get(id)).collect();
+    for node in &nodes {
         hands.bmc(node)?;
-        nodes.push(node);
     }
-    Ok(futures_util::stream::iter(nodes)
-        .map(|node| async move { (node.id.clone(), one(hands, node, verb, deadline).await) })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await)
+    Ok(nodes)
 }
 
-async fn one(hands: &Hands, node: &Node, verb: Option<PowerVerb>, deadline: Duration) -> Told {
+async fn each<'a, F: Future<Output = Told>>(nodes: Vec<&'a Node>, one: impl Fn(&'a Node) -> F) -> BTreeMap<NodeId, Told> {
+    let one = &one;
+    futures_util::stream::iter(nodes)
+        .map(|node| async move { (node.id.clone(), one(node).await) })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn status(hands: &Hands, node: &Node) -> Told {
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
         Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
     };
-    let told = match verb {
-        None => match bmc.power().await {
-            Ok(Reading::Known(state)) => Told::well(state.to_string()),
-            Ok(Reading::Absent) => Told::unclear("unknown", "the BMC has no chassis power"),
-            Ok(Reading::Unknown { why }) => Told::unclear("unknown", why),
-            Err(error) => Told::error(&error),
-        },
-        Some(verb) => Told::written(&bmc.set_power(verb, deadline).await),
+    let told = match bmc.power().await {
+        Ok(Reading::Known(state)) => Told::well(state.to_string()),
+        Ok(Reading::Absent) => Told::unclear("unknown", "the BMC has no chassis power"),
+        Ok(Reading::Unknown { why }) => Told::unclear("unknown", why),
+        Err(error) => Told::error(&error),
     };
+    bmc.close().await;
+    told
+}
+
+async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
+    let bmc = match hands.bmc(node) {
+        Ok(bmc) => bmc,
+        Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
+    };
+    let touch = Touch::Power(verb);
+    if !book.announce(&node.id, &touch).await {
+        return Told { went: Went::Failed, answer: "not journaled".to_owned(), detail: Some("so it was not touched".to_owned()) };
+    }
+    let written = bmc.set_power(verb, deadline).await;
+    let told = Told::written(&written);
+    let seen = told.detail.clone().unwrap_or_default();
+    let note = match written {
+        Written::Applied(_) => EvidenceNote::Applied(seen),
+        Written::NotApplied(_) => EvidenceNote::NotApplied(seen),
+        Written::Ambiguous(_) => EvidenceNote::Ambiguous(seen),
+    };
+    book.tell(&node.id, &touch, note).await;
     bmc.close().await;
     told
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::each::{self, Gathered, Reach};
+use super::each::{self, Deed, Gathered, Reach};
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
-use crate::model::{Artifact, Digest, NodeId};
+use crate::model::{Artifact, Digest, EvidenceNote, NodeId, Touch};
 use crate::shell::Pushed;
 
 /// Put a file on nodes, verified by digest
@@ -58,14 +58,24 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let unreadable = |source| Failure::new(Exit::INVALID, LocalFile { path: args.file.clone(), source });
     let artifact = Artifact { path: args.file.clone(), sha256: hashed.map_err(unreadable)? };
     let (file, to, mode) = (&artifact, &args.to, args.mode);
-    let gathered = each::visit(global, &args.nodes, &args.reach, |shell| async move { shell.push(file, to, mode).await }).await?;
+    let touch = Touch::Push { to: args.to.clone(), sha256: artifact.sha256.clone() };
+    let deed = Deed { touch, seen: &seen };
+    let gathered =
+        each::visit(global, &args.nodes, &args.reach, deed, |shell| async move { shell.push(file, to, mode).await }).await?;
     let failed = gathered.nodes.values().filter(|r| r.is_err()).count();
     if global.out.is_json() {
         global.out.json(&document(&artifact, &args.to, &gathered));
     } else {
         text(global, &gathered);
     }
-    each::verdict(&gathered, failed)
+    each::verdict(gathered, failed)
+}
+
+fn seen(pushed: &Pushed) -> EvidenceNote {
+    EvidenceNote::Applied(match pushed {
+        Pushed::AlreadyThere => "it was there already".to_owned(),
+        Pushed::Sent { bytes } => format!("sent, {bytes} bytes, read back by digest"),
+    })
 }
 
 fn hash(path: &Path) -> std::io::Result<Digest> {

@@ -10,6 +10,7 @@ use crate::sim::{Farm, FarmSpec, Fault, Seed};
 
 /// A simulated rack or fleet on loopback: BMCs, boot ROMs, SSH, accelerators, seeded faults
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup sim up --racks 1 --nodes 4 --dir sim")]
 pub struct Args {
     #[command(subcommand)]
     what: What,

@@ -75,18 +75,38 @@ pub fn playbook_file(global: &Global) -> Result<PathBuf> {
     }
 }
 
-/// Loads inventory and playbook and takes the selection: `expr` first, else `--select`, else all nodes.
+/// Loads inventory and playbook, takes the selection (`--select`, else all nodes), and holds the words against each other and against the gate.
 ///
 /// # Errors
 /// Exit code 3 with every mistake, or 64 for a bad selection.
 pub fn site(global: &Global) -> Result<Site> {
+    load(global, false)
+}
+
+/// As [`site`], and hashes every artifact that the playbook names: for verbs that would send them to nodes.
+///
+/// # Errors
+/// As [`site`]; exit code 3 also for an artifact that is missing or differs.
+pub fn site_with_artifacts(global: &Global) -> Result<Site> {
+    load(global, true)
+}
+
+fn load(global: &Global, artifacts: bool) -> Result<Site> {
     let loaded = inventory(global)?;
     let file = playbook_file(global)?;
     let words = accept(global, spec::load_playbook(&file, &today()))?;
-    if !words.warnings.is_empty() {
-        global.talk(words.warnings.render(global.out.colour_err));
-    }
     let selected = select(global, &loaded.inventory, None)?;
+    let mut found = words.check_nodes(selected.iter().filter_map(|id| loaded.inventory.nodes.get(id)));
+    found.absorb(words.check_gate(&super::gate_words::gate()));
+    if artifacts {
+        found.absorb(words.check_artifacts());
+    }
+    found.absorb(words.warnings);
+    if found.refused() {
+        accept(global, Err::<(), _>(found))?;
+    } else if !found.is_empty() {
+        global.talk(found.render(global.out.colour_err));
+    }
     let mut inputs = loaded.inputs;
     inputs.extend(words.playbook.inputs.iter().map(|(k, v)| (k.clone(), v.clone())));
     Ok(Site { inventory: loaded.inventory, playbook: words.playbook, inputs, selected })

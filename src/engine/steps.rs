@@ -74,7 +74,7 @@ pub(super) async fn walk_step(
     let resumed = before.step.as_ref() == Some(&step.id);
     let title = step.why.clone();
     recorder.write(Event::StepBegan { node: node.clone(), step: step.id.clone(), title }).await?;
-    let mut announced = before.open_touch.as_ref().filter(|_| resumed);
+    let mut announced = before.open_touch.as_ref().filter(|open| open.0 == step.id);
     let mut attempt = if resumed { before.attempts } else { 0 };
     // An attempt that was cut short was no whole one: a step that is taken up again has at least one.
     let limit = recorder.run.plan.limits.rollout.attempts.max(1).max(if resumed { attempt.saturating_add(1) } else { 0 });
@@ -84,7 +84,7 @@ pub(super) async fn walk_step(
     let mut acted_at = Instant::now();
     loop {
         // It grows older while we wait for it.
-        let open = announced.map(|(touch, at_ms)| {
+        let open = announced.map(|(_, touch, at_ms)| {
             let age_ms = (recorder.run.clock)().saturating_sub(*at_ms);
             OpenTouch { touch: touch.clone(), age_s: u64::try_from(age_ms / 1000).unwrap_or(0) }
         });

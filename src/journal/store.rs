@@ -1,6 +1,6 @@
 //! The journal as the other rooms use it: append and wait for the disk, read and fold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::sqlite::{self, Entry};
 use super::{JournalError, chain};
-use crate::model::{Event, Lifecycle, Plan, Recorded, RunId, RunState};
+use crate::model::{Event, EvidenceNote, Lifecycle, NodeId, Plan, Recorded, RunId, RunState, Touch};
 
 /// Most events of one commit. More nodes than this never write at once (1,250 in the reference fleet).
 const BATCH: usize = 1024;
@@ -47,6 +47,23 @@ pub struct RunSummary {
     pub state: RunState,
     /// Its plan.
     pub plan: Plan,
+}
+
+/// One use of a hand by itself, in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandSummary {
+    /// Name under which its lines stand, `hand-…`.
+    pub id: RunId,
+    /// When it began, in ms since 1970.
+    pub at_ms: i64,
+    /// Who.
+    pub by: String,
+    /// The first touch that was announced.
+    pub touch: Touch,
+    /// Nodes of which a touch was announced.
+    pub nodes: BTreeSet<NodeId>,
+    /// Nodes whose touch was read back as applied.
+    pub applied: BTreeSet<NodeId>,
 }
 
 impl Journal {
@@ -168,6 +185,33 @@ impl Journal {
             Ok(())
         })?;
         Ok(events)
+    }
+
+    /// All uses of hands outside runs, oldest first.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn hands(path: &Path) -> Result<Vec<HandSummary>, JournalError> {
+        let db = sqlite::open_read_only(path)?;
+        let mut hands: Vec<HandSummary> = Vec::new();
+        sqlite::walk(&db, None, |line, _| {
+            let at = hands.iter().rposition(|h| h.id == line.run);
+            match (line.event, at.and_then(|at| hands.get_mut(at))) {
+                (Event::HandTouched { node, .. }, Some(hand)) => {
+                    hand.nodes.insert(node);
+                }
+                (Event::HandTouched { node, by, touch }, None) => {
+                    let (nodes, applied) = (BTreeSet::from([node]), BTreeSet::new());
+                    hands.push(HandSummary { id: line.run, at_ms: line.at_ms, by, touch, nodes, applied });
+                }
+                (Event::HandSeen { node, seen: EvidenceNote::Applied(_), .. }, Some(hand)) => {
+                    hand.applied.insert(node);
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(hands)
     }
 
     /// Checks the whole chain and the plan of every run; returns the number of lines and the hash of the last.

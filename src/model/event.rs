@@ -167,6 +167,24 @@ pub enum Event {
     },
     /// Every node has ended.
     RunFinished,
+    /// Intent of a hand used by itself (`power`, `push`, `exec`, `pool`), outside any run's plan. Written before the touch.
+    HandTouched {
+        /// Node.
+        node: NodeId,
+        /// Who (`user@host`).
+        by: String,
+        /// What is about to be done.
+        touch: Touch,
+    },
+    /// What became of that touch, read back.
+    HandSeen {
+        /// Node.
+        node: NodeId,
+        /// The touch.
+        touch: Touch,
+        /// What was read back.
+        seen: EvidenceNote,
+    },
     /// Written by a newer version.
     #[serde(other)]
     Unknown,
@@ -189,7 +207,9 @@ impl Event {
             | Self::NodeAdmitted { node, .. }
             | Self::NodeQuarantined { node, .. }
             | Self::Released { node, .. }
-            | Self::NotReleased { node, .. } => Some(node),
+            | Self::NotReleased { node, .. }
+            | Self::HandTouched { node, .. }
+            | Self::HandSeen { node, .. } => Some(node),
             Self::RunStarted { .. }
             | Self::RunResumed { .. }
             | Self::RunHeld { .. }
@@ -228,6 +248,11 @@ pub enum Touch {
     },
     /// Put the node to work.
     Admit,
+    /// Take the node out of work.
+    Drain {
+        /// Why.
+        why: String,
+    },
     /// A kind of touch that a newer version knows.
     Unknown,
 }

@@ -96,8 +96,9 @@ pub struct NodeState {
     pub done: Vec<StepId>,
     /// Attempts begun in the step under way.
     pub attempts: u32,
-    /// A touch that was announced and not yet read back, with the time it was announced (ms since 1970).
-    pub open_touch: Option<(Touch, i64)>,
+    /// A touch that was announced and not yet read back: its step, itself, and when it was announced (ms since 1970). Later lives of
+    /// the run look at earlier steps again first, so another step's beginning does not close it.
+    pub open_touch: Option<(StepId, Touch, i64)>,
     /// Verdict of the gate.
     pub verdict: Option<Verdict>,
     /// Judgement of each accelerator.
@@ -207,6 +208,10 @@ impl RunState {
     /// # Errors
     /// [`TransitionError`] when the table does not allow the event here; the state is then unchanged.
     pub fn apply(&mut self, event: &Event, at_ms: i64) -> Result<(), TransitionError> {
+        // A hand used by itself belongs to no run and moves none.
+        if matches!(event, Event::HandTouched { .. } | Event::HandSeen { .. }) {
+            return Ok(());
+        }
         if let Some(node) = event.node() {
             let mut next = self.nodes.get(node).cloned().unwrap_or_default();
             next.take(node, event, at_ms)?;
@@ -275,21 +280,22 @@ impl NodeState {
             (Event::StepBegan { step, .. }, Working) => {
                 if self.step.as_ref() != Some(step) {
                     self.attempts = 0;
-                    self.open_touch = None;
                 }
                 self.step = Some(step.clone());
             }
             (Event::StepBegan { .. }, _) => return refuse("step-began"),
             // A failed node still gives back what it borrowed, and that is a touch too.
-            (Event::AttemptBegan { attempt, touch, .. }, Working | Judged | Failed) => {
+            (Event::AttemptBegan { attempt, touch, step, .. }, Working | Judged | Failed) => {
                 self.attempts = self.attempts.max(*attempt);
-                self.open_touch = Some((touch.clone(), at_ms));
+                self.open_touch = Some((step.clone(), touch.clone(), at_ms));
             }
             (Event::AttemptBegan { .. }, _) => return refuse("attempt-began"),
             (Event::AttemptEnded { .. }, Working | Judged | Failed) => self.open_touch = None,
             (Event::AttemptEnded { .. }, _) => return refuse("attempt-ended"),
             (Event::StepFinished { step, .. }, Working) => {
-                self.open_touch = None;
+                if self.open_touch.as_ref().is_some_and(|open| open.0 == *step) {
+                    self.open_touch = None;
+                }
                 self.step = None;
                 if !self.done.contains(step) {
                     self.done.push(step.clone());

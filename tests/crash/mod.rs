@@ -122,8 +122,12 @@ impl Site {
                 }
                 left = &mut engine => return Some(left.unwrap().ending),
                 () = &mut end => {
-                    assert!(matches!(cut, Cut::AfterTime(_)), "the run did not end in {moment:?}");
-                    return None;
+                    if matches!(cut, Cut::AfterTime(_)) { return None; }
+                    let journal = self.state().join("journal.db");
+                    let events = Journal::events(&journal, &run_id()).unwrap();
+                    let last: Vec<_> = events.iter().rev().take(30).map(|e| format!("{:?}", e.event)).collect();
+                    let logs: Vec<_> = self.farm.nodes().iter().map(|n| n.machine.log()).collect();
+                    panic!("the run did not end in {moment:?}; newest events first: {last:#?}\nmachines: {logs:#?}");
                 }
             }
         }

@@ -81,7 +81,7 @@ pub fn wait_until(what: &str, deadline: std::time::Duration, mut test: impl FnMu
     }
 }
 
-/// A program of the Python environment that `tests/run` installs, or of an older lab's; `None` after telling that it is missing.
+/// A program of the Python environment that `tests/run` installs; `None` after telling that it is missing.
 pub fn need_venv(test: &str, program: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
@@ -89,7 +89,6 @@ pub fn need_venv(test: &str, program: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
         .into_iter()
         .chain(cache.iter().map(|cache| cache.join("bringup-tests/venv")))
-        .chain(cache.iter().map(|cache| cache.join("bringup-lab/venv/redfish")))
         .map(|venv| venv.join("bin").join(program))
         .find(|candidate| candidate.is_file());
     if found.is_none() {
