@@ -127,3 +127,55 @@ async fn one_run_at_a_time() {
     drop(first);
     RunLock::take(dir.path(), "second", std::time::Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_plan_that_was_changed_after_the_run_began_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    filled(&path).await;
+    let copy = dir.path().join("copy.db");
+    rusqlite_copy(&path, &copy, 1000);
+    Journal::verify(&copy).unwrap();
+    let changed = "UPDATE run SET plan = replace(plan, '\"count\":8', '\"count\":4')";
+    rusqlite::Connection::open(&copy).unwrap().execute(changed, []).unwrap();
+    assert!(matches!(Journal::verify(&copy), Err(JournalError::Plan { .. })));
+    assert!(matches!(Journal::load(&copy, &run_id()), Err(JournalError::Plan { .. })), "no report on a changed plan");
+}
+
+#[tokio::test]
+async fn a_report_is_not_made_from_a_broken_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    filled(&path).await;
+    let copy = dir.path().join("copy.db");
+    rusqlite_copy(&path, &copy, 1000);
+    rusqlite::Connection::open(&copy).unwrap().execute("UPDATE event SET at_ms = 9 WHERE seq = 2", []).unwrap();
+    assert!(matches!(Journal::load(&copy, &run_id()), Err(JournalError::Broken(_))));
+}
+
+#[tokio::test]
+async fn a_settled_journal_is_whole_in_its_one_file_and_read_where_nothing_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let journal = Journal::open(&path).unwrap();
+    journal.begin(&run_id(), 1, &plan(1, 1, |_| {}), "t", "0").await.unwrap();
+    journal.settle().await.unwrap();
+    let copy = dir.path().join("a copy #1.db");
+    std::fs::copy(&path, &copy).unwrap();
+    // A folder in its place: no `-shm` can be made, as on a read-only disk, and root is refused too.
+    std::fs::create_dir(dir.path().join("a copy #1.db-shm")).unwrap();
+    assert_eq!(Journal::verify(&copy).unwrap().0, 1);
+    assert_eq!(Journal::load(&copy, &run_id()).unwrap().state.lifecycle, Lifecycle::Running);
+}
+
+#[tokio::test]
+async fn a_journal_without_its_tables_is_empty_and_another_database_is_no_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(Journal::unfinished(&path).unwrap(), None);
+    assert!(matches!(Journal::load(&path, &run_id()), Err(JournalError::NoRun(_))));
+    let other = dir.path().join("pool.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE member (node TEXT)").unwrap();
+    assert!(matches!(Journal::open(&other), Err(JournalError::Open { .. })));
+}
