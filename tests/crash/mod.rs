@@ -86,10 +86,8 @@ impl Site {
                 state
             }
             Err(_) => {
-                journal.begin(&run_id(), now(), &self.plan).await.unwrap();
+                let line = journal.begin(&run_id(), now(), &self.plan, "test", "0").await.unwrap();
                 let mut state = RunState::of_plan(&self.plan);
-                let event = Event::RunStarted { plan: self.plan.id.clone(), by: "test".into(), version: "0".into() };
-                let line = journal.append(&run_id(), now(), event).await.unwrap();
                 state.apply(&line.event, line.at_ms).unwrap();
                 state
             }
