@@ -40,7 +40,9 @@ fn a_duplicate_serial_mac_or_address() {
     let rows: Vec<Vec<&str>> = facts.lines().skip(1).map(|l| l.split(',').collect()).collect();
     // serial, boot_mac and bmc_address of the second node become those of the first.
     for (column, word) in [(1, "serial"), (4, "MAC address"), (8, "address")] {
-        refused("inventory/facts/nodes.csv", rows[1][column], rows[0][column], &[word]);
+        // Each farm has a port of its own; the addresses are the same in all.
+        let cell = |row: usize| if column == 8 { rows[row][column].split(':').next().unwrap() } else { rows[row][column] };
+        refused("inventory/facts/nodes.csv", cell(1), cell(0), &[word]);
     }
 }
 
