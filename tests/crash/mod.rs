@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bringup::action::Workbench;
 use bringup::boot::{Grants, ServeOptions, serve_with};
 use bringup::cli::bench::Bench;
 use bringup::cli::hands::{Hands, Trust};
@@ -94,11 +95,13 @@ impl Site {
         };
         let hands = Arc::new(Hands::new(&self.written.inventory, Some(&self.playbook), &Trust::default()));
         let grants = Grants::open(&self.state().join("grants.db")).unwrap();
+        let bench: Arc<dyn Workbench> =
+            Arc::new(Bench::new(Arc::clone(&self.inventory), hands, grants, Duration::from_millis(30)));
         let run = Run {
             id: run_id(),
             plan: Arc::clone(&self.plan),
-            journal,
-            bench: Arc::new(Bench::new(Arc::clone(&self.inventory), hands, grants, Duration::from_millis(30))),
+            journal: journal.clone(),
+            bench: Arc::clone(&bench),
             pool: Arc::new(Ledger::open(&self.state().join("pool.db")).unwrap()),
             clock: now,
             today: "2026-11-22".into(),
@@ -113,17 +116,17 @@ impl Site {
         };
         let end = tokio::time::sleep(moment);
         tokio::pin!(end);
-        loop {
+        let ending = loop {
             tokio::select! {
                 biased;
                 Some(told) = listen.recv() => {
                     if matches!(told, Told::Event(_)) { events += 1; }
                     // Dropping the engine is what `kill -9` is: every task ends at its await, nothing is written any more.
-                    if matches!(cut, Cut::AfterEvents(n) if events == n) { return None; }
+                    if matches!(cut, Cut::AfterEvents(n) if events == n) { break None; }
                 }
-                left = &mut engine => return Some(left.unwrap().ending),
+                left = &mut engine => break Some(left.unwrap().ending),
                 () = &mut end => {
-                    if matches!(cut, Cut::AfterTime(_)) { return None; }
+                    if matches!(cut, Cut::AfterTime(_)) { break None; }
                     let journal = self.state().join("journal.db");
                     let events = Journal::events(&journal, &run_id()).unwrap();
                     let last: Vec<_> = events.iter().rev().take(30).map(|e| format!("{:?}", e.event)).collect();
@@ -131,7 +134,15 @@ impl Site {
                     panic!("the run did not end in {moment:?}; newest events first: {last:#?}\nmachines: {logs:#?}");
                 }
             }
+        };
+        // A killed process is gone at once; here its tasks end at their next await, and what they handed to the disk is written. The next
+        // life begins when that is over, as it does after a kill.
+        drop(engine);
+        while Arc::strong_count(&bench) > 1 {
+            tokio::task::yield_now().await;
         }
+        journal.settle().await.unwrap();
+        ending
     }
 
     /// What must be true at the end, however often the run was cut.
