@@ -33,7 +33,7 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         return Ok(Back::Nothing);
     }
     let what = format!("boot override {}", held.target);
-    let mut tried = Vec::new();
+    let (mut tried, mut taken) = (Vec::new(), false);
     for want in ways(&held, before) {
         let touch = Touch::SetBoot(want.clone());
         scribe.before(&touch).await?;
@@ -42,12 +42,14 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
                 scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
                 return Ok(Back::Given(format!("{what}: now {}", words(&want))));
             }
+            // virtualbmc writes for the next power-on and shows what the machine was powered on with: taken, and not to be seen.
             Written::Ambiguous(seen) => (EvidenceNote::Ambiguous(seen.clone()), seen, true),
             Written::NotApplied(error) => {
                 let text = error.to_string();
                 (EvidenceNote::NotApplied(text.clone()), text, reached(&error))
             }
         };
+        taken |= matches!(note, EvidenceNote::Ambiguous(_));
         scribe.after(&touch, note).await?;
         tried.push(format!("{}: {said}", words(&want)));
         if !reached {
@@ -60,7 +62,8 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
             return Ok(Back::Given(format!("{what}: now {}", words(&now))));
         }
     }
-    kept(what, tried.join("; "))
+    let how = if taken { "the BMC took it and still shows the old one; look again when the node is off: " } else { "" };
+    kept(what, format!("{how}{}", tried.join("; ")))
 }
 
 /// A network override that was not there before the run. A BMC may store another road than it was asked for (sushy-tools keeps `UefiHttp` as

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::giveback::{Back, give_back};
-use super::system::{Heard, hear};
+use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::bmc::{Bmc, BmcError, Written};
@@ -19,6 +19,8 @@ use crate::shell::Shell;
 /// Longest wait for the power to be seen changed. Redfish services lag (sushy's fake driver up to 11 s; iDRAC10 refuses `On` for 60 s
 /// after off, firmware.md §1.2).
 const POWER: Duration = Duration::from_secs(180);
+/// How long a power touch whose answer was lost with the process may take to show (sushy's fake driver: up to 11 s).
+const SETTLE: Duration = Duration::from_secs(15);
 /// How long an old system may still answer after its power was cut and seen cut, before the cycle counts as lost, in seconds.
 const OLD_SYSTEM_GRACE_S: i64 = 30;
 
@@ -34,6 +36,10 @@ pub struct Netboot {
     pub grants: Grants,
     /// The power was seen off and on again since the last touch of this life: whatever answers now booted after it.
     cycled: AtomicBool,
+    /// The last look saw the node off while its grant was open.
+    saw_off: AtomicBool,
+    /// How long a power touch of an earlier life may still show.
+    settle: Duration,
 }
 
 #[async_trait]
@@ -47,7 +53,7 @@ impl Action for Netboot {
                 let ours = mark.as_ref().is_some_and(|m| {
                     m.image.as_ref() == Some(&self.target.image_digest) && m.plan.as_ref() == Some(&self.target.plan)
                 });
-                match self.identity(&system.serial) {
+                match identity(&self.target.serial, &system.serial)? {
                     Err(why) => return Ok(Standing::Refused { why }),
                     Ok(()) if ours && self.target.old_boot_id.as_deref() == Some(system.boot_id.as_str()) => {
                         "the system that ran when the plan was made still runs".to_owned()
@@ -87,6 +93,7 @@ impl Action for Netboot {
 
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
         self.same_machine().await?;
+        self.still_off().await?;
         let issued = self.grant(scribe).await?;
         self.override_boot(&issued, scribe).await?;
         self.power(scribe).await
@@ -109,6 +116,12 @@ impl Action for Netboot {
             Err(error) => returned.kept.push(Kept { what: "boot grant".to_owned(), why: error.to_string() }),
         }
         // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
+        // Giving back is a write too: never to a machine that is known to be another one.
+        if let Err(error) = self.same_machine().await {
+            let why = format!("{}: {}", error.doing, error.seen);
+            returned.kept.push(Kept { what: "boot override".to_owned(), why });
+            return Ok(returned);
+        }
         match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
             Back::Nothing => {}
             Back::Given(what) => returned.given.push(what),
@@ -126,21 +139,13 @@ impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
     pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
-        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false) }
+        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false), saw_off: AtomicBool::new(false), settle: SETTLE }
     }
 
-    /// A system with another serial, or with none that can be read, is not the node.
-    fn identity(&self, serial: &Reading<String>) -> Result<(), String> {
-        let want = &self.target.serial;
-        match serial {
-            Reading::Known(seen) if seen.trim().eq_ignore_ascii_case(want) => Ok(()),
-            Reading::Known(seen) => Err(format!(
-                "wrong machine behind its SSH address: the facts say serial {want}, it says {}",
-                seen.trim().escape_debug()
-            )),
-            Reading::Absent => Err(format!("the system at its SSH address names no serial, the facts say {want}")),
-            Reading::Unknown { why } => Err(format!("the serial of the system at its SSH address is unknown: {why}")),
-        }
+    /// The same with another wait for a power touch of an earlier life to show.
+    #[must_use]
+    pub fn settling(self, settle: Duration) -> Self {
+        Self { settle, ..self }
     }
 
     /// A grant is open: the node may be on its way. Says whether to wait for it or to act (again).
@@ -159,6 +164,15 @@ impl Netboot {
             return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
         }
         let off = matches!(self.bmc.power().await.map_err(|e| from_bmc("read the power", e))?, Reading::Known(PowerState::Off));
+        if let Some(OpenTouch { touch: Touch::Power(verb), age_s }) = open
+            && off
+            && stage == Stage::Issued
+            && Duration::from_secs(*age_s) < self.settle
+        {
+            // It may have been obeyed just before the process died: acting now would boot the node a second time.
+            return Ok(Standing::Busy { with: format!("power {verb} was announced {age_s} s ago and may still show") });
+        }
+        self.saw_off.store(off, Ordering::Relaxed);
         if off && stage == Stage::Issued {
             return Ok(Standing::Ready { seen: format!("the node is off; {seen}") });
         }
@@ -186,6 +200,23 @@ impl Netboot {
                 source: None,
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// A node that was off when looked at and has power now was powered by somebody: an earlier life of this run, or a person. A new grant
+    /// would close the one that it boots with.
+    async fn still_off(&self) -> Result<(), ActionError> {
+        if !self.saw_off.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        match self.bmc.power().await.map_err(|e| from_bmc("read the power", e))? {
+            Reading::Known(PowerState::Off) => Ok(()),
+            _ => Err(ActionError {
+                doing: "check that the node is still off".to_owned(),
+                seen: "it was off a moment ago and is not any more".to_owned(),
+                class: Class::Ambiguous,
+                source: None,
+            }),
         }
     }
 

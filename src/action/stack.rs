@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::system::{Heard, hear, identity};
 use super::{Action, ActionError, OpenTouch, Returned, Scribe, Standing};
 use crate::model::{Answer, Class, EvidenceNote, Install, Probe, ProbeOutput, Touch, VersionProbe};
 use crate::shell::{Pushed, Shell, ShellError};
@@ -22,11 +23,24 @@ pub struct InstallStack {
     pub versions: Vec<VersionProbe>,
     /// The node.
     pub shell: Arc<dyn Shell>,
+    /// Serial from the facts: nothing is installed on a system that does not name it.
+    pub serial: String,
 }
 
 #[async_trait]
 impl Action for InstallStack {
     async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError> {
+        match hear(self.shell.as_ref()).await? {
+            Heard::System(system) => match identity(&self.serial, &system.serial)? {
+                Ok(()) => {}
+                Err(why) => return Ok(Standing::Refused { why }),
+            },
+            Heard::Stranger(why) => return Ok(Standing::Refused { why }),
+            Heard::Nothing(seen) => {
+                let doing = "ask the system who it is".to_owned();
+                return Err(ActionError { doing, seen, class: Class::Transient, source: None });
+            }
+        }
         let mut right = Vec::new();
         let mut wrong = Vec::new();
         for version in &self.versions {
@@ -68,6 +82,8 @@ impl Action for InstallStack {
                 let seen = match &pushed {
                     Ok(Pushed::AlreadyThere) => EvidenceNote::Applied("it was there already, by digest".to_owned()),
                     Ok(Pushed::Sent { bytes }) => EvidenceNote::Applied(format!("{bytes} bytes, read back by digest")),
+                    // A connection that broke says nothing about the file: its last block may have arrived.
+                    Err(error) if error.class() == Class::Transient => EvidenceNote::Ambiguous(error.to_string()),
                     Err(error) => EvidenceNote::NotApplied(error.to_string()),
                 };
                 scribe.after(&touch, seen).await?;

@@ -62,3 +62,22 @@ async fn read(shell: &dyn Shell, path: &str) -> Result<Reading<String>, ShellErr
         Answer::Unknown { why } => Reading::Unknown { why },
     })
 }
+
+/// Whether the system is the node that is meant: `Err` in the middle says why it is not. A serial that was not heard is no other serial:
+/// it is asked for again.
+pub(super) fn identity(want: &str, serial: &Reading<String>) -> Result<Result<(), String>, ActionError> {
+    match serial {
+        Reading::Known(seen) if seen.trim().eq_ignore_ascii_case(want) => Ok(Ok(())),
+        Reading::Known(seen) => Ok(Err(format!(
+            "wrong machine behind its SSH address: the facts say serial {want}, it says {}",
+            seen.trim().escape_debug()
+        ))),
+        Reading::Absent => Ok(Err(format!("the system at its SSH address names no serial, the facts say {want}"))),
+        Reading::Unknown { why } => Err(ActionError {
+            doing: "read the serial of the system at its SSH address".to_owned(),
+            seen: why.clone(),
+            class: Class::Transient,
+            source: None,
+        }),
+    }
+}

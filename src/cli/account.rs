@@ -9,7 +9,7 @@ use super::global::Global;
 use super::output::Format;
 use super::{handbook, runner, summary};
 use crate::journal::{HandSummary, Journal, RunSummary};
-use crate::model::RunId;
+use crate::model::{Lifecycle, RunId};
 use crate::report::{account, markdown};
 
 /// Shows where the newest run stands
@@ -49,13 +49,13 @@ fn path(global: &Global) -> Result<PathBuf> {
 fn load(global: &Global, named: Option<&str>) -> Result<RunSummary> {
     let path = path(global)?;
     let id = match named {
-        Some(name) => RunId::new(name)?,
+        Some(name) => RunId::new(name).map_err(|e| Failure::new(Exit::USAGE, e))?,
         None => Journal::newest(&path)?,
     };
     Ok(Journal::load(&path, &id)?)
 }
 
-/// Runs `status`; its exit code is that of the run.
+/// Runs `status`; 0 whenever it can tell. How the run ended is in the answer, and as a code in `history -o json`.
 ///
 /// # Errors
 /// There is no such run, or the journal is damaged.
@@ -89,7 +89,8 @@ struct HistoryLine {
     run: RunId,
     started: String,
     lifecycle: crate::model::Lifecycle,
-    exit: u8,
+    /// `None` while it has not ended: nobody knows yet.
+    exit: Option<u8>,
     nodes: usize,
     working: u64,
     accelerators: u64,
@@ -119,7 +120,8 @@ pub fn history(_args: &HistoryArgs, global: &Global) -> Result {
                 run: run.id.clone(),
                 started: account.started,
                 lifecycle: account.lifecycle,
-                exit: runner::exit_of(&run.state).0,
+                exit: matches!(run.state.lifecycle, Lifecycle::Finished | Lifecycle::Aborted | Lifecycle::Held)
+                    .then(|| runner::exit_of(&run.state).0),
                 nodes: account.nodes.len(),
                 working: account.working,
                 accelerators: account.accelerators,

@@ -104,8 +104,13 @@ fn read(file: &Path) -> Result<Plan> {
         return Err(Failure::new(Exit::INVALID, format!("{shown}: plan format {found}, and this version does {PLAN_FORMAT}"))
             .hint("make the plan again with `bringup plan --out FILE`"));
     }
-    let plan: Plan =
-        serde_json::from_value(value).map_err(|e| Failure::new(Exit::INVALID, format!("{shown}: this is not a plan: {e}")))?;
+    let plan: Plan = serde_json::from_value(value.clone())
+        .map_err(|e| Failure::new(Exit::INVALID, format!("{shown}: this is not a plan: {e}")))?;
+    // A word that this version would pass over may be one that matters.
+    if serde_json::to_value(&plan)? != value && crate::rollout::name(&plan)? == plan.id {
+        return Err(Failure::new(Exit::INVALID, format!("{shown}: the plan holds words that this version does not know"))
+            .hint("make the plan again with `bringup plan --out FILE`"));
+    }
     if crate::rollout::name(&plan)? != plan.id {
         return Err(Failure::new(Exit::STALE, format!("{shown}: the plan was changed after it was made"))
             .hint("make the plan again with `bringup plan --out FILE`"));
@@ -127,7 +132,7 @@ async fn fresh(global: &Global, site: &Site, hands: &Arc<Hands>, plan: &Plan) ->
             return Err(stale_plan(format!("{file} has changed since it was made")));
         }
     }
-    let seen = look(global, site, hands, plan.nodes.iter().map(|n| n.node.clone()).collect()).await;
+    let seen = look(global, site, hands, plan.nodes.iter().map(|n| n.node.clone()).collect()).await?;
     let mut reasons = Vec::new();
     for line in &plan.nodes {
         match seen.get(&line.node) {

@@ -51,13 +51,16 @@ impl Workbench for Bench {
         let shell = self.hands.shell(written).map_err(|e| no_hand(node, e.error))?;
         Ok(match &step.action {
             ActionSpec::InstallStack { install, versions, .. } => {
-                Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell })
+                let serial = written.serial.clone().ok_or_else(|| no_hand(node, "the facts hold no serial"))?;
+                Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
             spec @ ActionSpec::Netboot { .. } => {
                 let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
                 let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
                     .map_err(|why| no_hand(node, why))?;
-                Box::new(Netboot::new(target, bmc, shell, self.grants.clone()))
+                // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
+                let settle = self.pace.saturating_mul(8);
+                Box::new(Netboot::new(target, bmc, shell, self.grants.clone()).settling(settle))
             }
         })
     }

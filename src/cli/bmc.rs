@@ -20,6 +20,7 @@ const AT_ONCE: usize = 256;
 
 /// Asks the BMCs themselves
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup bmc info rack=a017")]
 pub struct Args {
     #[command(subcommand)]
     what: What,
@@ -36,7 +37,7 @@ enum What {
 struct InfoArgs {
     /// Nodes; all of them by default
     #[arg(value_name = "SELECT")]
-    select: Option<String>,
+    nodes: Option<String>,
     #[command(flatten)]
     trust: Trust,
 }
@@ -73,7 +74,7 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let What::Info(args) = args.what;
     let loaded = site::inventory(global)?;
-    let selected = site::select(global, &loaded.inventory, args.select.as_deref())?;
+    let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     let hands = Hands::new(&global.flags.inventory, None, &args.trust);
     hands.prepare_bmcs(selected.iter().filter_map(|id| loaded.inventory.nodes.get(id))).await;
     let mut nodes = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use super::output::escape;
+
 /// An exit code. One table for all verbs; see the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit(pub u8);
@@ -66,14 +68,15 @@ impl Failure {
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
         let (red, cyan, off) = if colour { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-        let mut text = format!("{red}error{off}: {}", self.error);
+        // Errors are escaped where they arise; this is the second lock on the same door.
+        let mut text = format!("{red}error{off}: {}", escape(&self.error.to_string()));
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            text.push_str(&format!("\n  caused by: {error}"));
+            text.push_str(&format!("\n  caused by: {}", escape(&error.to_string())));
             cause = error.source();
         }
         if let Some(hint) = &self.hint {
-            text.push_str(&format!("\n{cyan}hint{off}: {hint}"));
+            text.push_str(&format!("\n{cyan}hint{off}: {}", escape(hint)));
         }
         text
     }

@@ -35,11 +35,27 @@ fn stack_of<'a>(playbook: &'a Playbook, own: Option<&String>) -> Option<&'a Stac
     own.or(playbook.baseline.stack.as_ref()).and_then(|name| playbook.stacks.get(name))
 }
 
+/// Resolves the secrets of these nodes before the first packet: one that is not to be had is a mistake of the input, not a silent node.
+///
+/// # Errors
+/// Exit code 3, naming the reference and the node.
+fn resolve(site: &Site, hands: &Hands, nodes: &[NodeId]) -> Result<()> {
+    for node in nodes.iter().filter_map(|id| site.inventory.nodes.get(id)) {
+        hands.bmc(node)?;
+        hands.shell(node)?;
+    }
+    Ok(())
+}
+
 /// Surveys these nodes.
-pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<NodeId>) -> BTreeMap<NodeId, Observed> {
+///
+/// # Errors
+/// A secret is not to be had; nobody was asked anything.
+pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<NodeId>) -> Result<BTreeMap<NodeId, Observed>> {
     let written = || nodes.iter().filter_map(|id| site.inventory.nodes.get(id));
     hands.prepare_bmcs(written()).await;
     hands.prepare_shells(written()).await;
+    resolve(site, hands, &nodes)?;
     let bar = bar(global, nodes.len());
     let found = futures_util::stream::iter(nodes.into_iter().filter_map(|id| site.inventory.nodes.get(&id)))
         .map(|node| {
@@ -60,7 +76,7 @@ pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<N
         .collect()
         .await;
     bar.finish_and_clear();
-    found
+    Ok(found)
 }
 
 fn nothing_known(why: &str) -> Observed {
@@ -88,9 +104,9 @@ fn bar(global: &Global, total: usize) -> ProgressBar {
 /// Looks at every selected node and composes the plan.
 ///
 /// # Errors
-/// The plan could not be written as JSON.
+/// A secret is not to be had, or the plan could not be written as JSON.
 pub async fn plan(global: &Global, site: &Site, hands: &Arc<Hands>, members: &[Member]) -> Result<Looked> {
-    let observed = look(global, site, hands, site.selected.iter().cloned().collect()).await;
+    let observed = look(global, site, hands, site.selected.iter().cloned().collect()).await?;
     let works: std::collections::BTreeSet<&NodeId> =
         members.iter().filter(|m| matches!(m.standing, Standing::Working { .. })).map(|m| &m.node).collect();
     let (mut lines, mut blocked, mut settled) = (Vec::new(), Vec::new(), Vec::new());

@@ -16,7 +16,7 @@ use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
 use super::output::Format;
 use super::site;
-use crate::bmc::Written;
+use crate::bmc::{Bmc, Written};
 use crate::model::{EvidenceNote, Inventory, Node, NodeId, PowerVerb, Reading, Touch};
 use crate::spec::fold;
 
@@ -32,7 +32,7 @@ pub struct Args {
     deed: Deed,
     /// Nodes; all of them for `status`, never by default for a change
     #[arg(value_name = "SELECT")]
-    select: Option<String>,
+    nodes: Option<String>,
     /// Do not ask before a change
     #[arg(long)]
     yes: bool,
@@ -94,11 +94,11 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
     let verb = args.deed.verb();
-    if verb.is_some() && args.select.is_none() && global.flags.select.is_none() {
+    if verb.is_some() && args.nodes.is_none() && global.flags.select.is_none() {
         return Err(Failure::new(Exit::USAGE, "a power change needs to be told which nodes")
             .hint(format!("bringup power {} SELECT; `*` means every node", args.deed.name())));
     }
-    let selected = site::select(global, &loaded.inventory, args.select.as_deref())?;
+    let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     if let Some(verb) = verb {
         agree(global, verb, &selected, args.yes)?;
     }
@@ -171,11 +171,32 @@ async fn status(hands: &Hands, node: &Node) -> Told {
     told
 }
 
+/// Another machine than the facts record behind the address, or a BMC that cannot say who it is: it is not touched.
+async fn stranger(bmc: &dyn Bmc, node: &Node) -> Option<Told> {
+    let recorded = node.serial.as_ref()?;
+    match bmc.identity().await {
+        Ok(facts) => match facts.serial {
+            Reading::Known(seen) if !seen.trim().eq_ignore_ascii_case(recorded) => {
+                let detail =
+                    format!("its serial is {}, and the facts record {recorded}; it was not touched", seen.trim().escape_debug());
+                Some(Told { went: Went::Failed, answer: "another machine".to_owned(), detail: Some(detail) })
+            }
+            // A BMC that keeps no serial (IPMI without FRU) cannot be told apart this way.
+            _ => None,
+        },
+        Err(error) => Some(Told::error(&error)),
+    }
+}
+
 async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
         Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
     };
+    if let Some(refusal) = stranger(bmc.as_ref(), node).await {
+        bmc.close().await;
+        return refusal;
+    }
     let touch = Touch::Power(verb);
     if !book.announce(&node.id, &touch).await {
         return Told { went: Went::Failed, answer: "not journaled".to_owned(), detail: Some("so it was not touched".to_owned()) };

@@ -63,7 +63,7 @@ fn open_run(global: &Global, named: Option<&str>) -> Result<RunSummary> {
             .hint("begin a run with `bringup apply`, or name the journal with --state"));
     }
     let id = match named {
-        Some(name) => RunId::new(name)?,
+        Some(name) => RunId::new(name).map_err(|e| Failure::new(Exit::USAGE, e))?,
         None => Journal::unfinished(&path)?
             .ok_or_else(|| Failure::new(Exit::ERROR, "every run has ended").hint("see them with `bringup history`"))?,
     };
@@ -93,19 +93,13 @@ pub async fn resume(args: ResumeArgs, global: &Global) -> Result {
             .hint("put the inventory back, or give the run up with `bringup abort` and plan again"));
     }
     let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
-    // A process that died between the plan and the first event has touched nothing: the run begins as if new.
-    let state = (run.state.lifecycle != Lifecycle::Planned).then_some(run.state);
-    if state.is_none() {
-        return Err(Failure::new(Exit::STALE, format!("{} stopped before its first event and has touched nothing", run.id))
-            .hint(format!("bringup abort {} && bringup apply", run.id)));
-    }
-    global.talk(format!("{}: {} of {} nodes had ended", run.id, ended(&state), run.plan.nodes.len()));
-    let start = Start { id: run.id, plan: run.plan, state, inventory: site.inventory, hands, lock };
+    global.talk(format!("{}: {} of {} nodes had ended", run.id, ended(&run.state), run.plan.nodes.len()));
+    let start = Start { id: run.id, plan: run.plan, state: Some(run.state), inventory: site.inventory, hands, lock };
     Box::pin(runner::run(global, &args.flags, start)).await
 }
 
-fn ended(state: &Option<crate::model::RunState>) -> usize {
-    state.as_ref().map_or(0, |s| s.count(|p| p.ended() && p != crate::model::Phase::Blocked))
+fn ended(state: &crate::model::RunState) -> usize {
+    state.nodes.values().filter(|n| n.ended() && n.phase != crate::model::Phase::Blocked).count()
 }
 
 /// Runs `abort`.
@@ -116,11 +110,6 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     let _lock = runner::lock(global).await?;
     let run = open_run(global, args.run.as_deref())?;
     let journal = Journal::open(&global.journal_path()?)?;
-    if run.state.lifecycle == Lifecycle::Planned {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        let started = Event::RunStarted { plan: run.plan.id.clone(), by: whoami(), version };
-        journal.append(&run.id, now_ms(), started).await?;
-    }
     let site = site(global)?;
     let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
     let walked = || run.plan.nodes.iter().filter_map(|line| site.inventory.nodes.get(&line.node));
@@ -131,7 +120,7 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     let engine_run = engine::Run {
         id: run.id.clone(),
         plan: Arc::new(run.plan),
-        journal,
+        journal: journal.clone(),
         bench: Arc::new(bench),
         pool: Arc::new(Ledger::open(&global.state_dir()?.join("pool.db"))?),
         clock: now_ms,
@@ -140,9 +129,10 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     let (told, _listen) = mpsc::unbounded_channel();
     let left = engine::abort(engine_run, &run.state, &whoami(), told).await?;
     for what in &left {
-        global.talk(format!("not given back: {what}"));
+        global.out.complain(super::output::escape(&format!("not given back: {what}")));
     }
-    global.out.line(format!("{} is given up; its nodes stay out of the pool", run.id));
+    global.out.line(format!("{} is given up; nodes that were under way are out of the pool", run.id));
+    journal.settle().await?;
     Ok(if left.is_empty() { Exit::DONE } else { Exit::SOME_FAILED })
 }
 
@@ -160,6 +150,7 @@ pub async fn release(args: ReleaseArgs, global: &Global) -> Result {
     }
     let journal = Journal::open(&global.journal_path()?)?;
     journal.append(&run.id, now_ms(), Event::RunReleased { by: whoami() }).await?;
+    journal.settle().await?;
     global.out.line(format!("{} is released; go on with: bringup resume {}", run.id, run.id));
     Ok(Exit::DONE)
 }

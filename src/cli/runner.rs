@@ -75,10 +75,12 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     descriptors::enough(start.plan.nodes.len().min(at_once))?;
     let journal = Journal::open(&global.journal_path()?)?;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
+    // Everything that may be refused is asked for before the journal says that the run began.
+    let pool = Arc::new(Ledger::open(&global.state_dir()?.join("pool.db"))?);
+    let mut events = flags.events.as_deref().map(EventFile::open).transpose()?;
     let server = bootserver::ensure(global, &start.plan, &start.inventory, &grants, &flags.loaders).await?;
     let (state, began) = begin(&journal, &start).await?;
     let Start { id, plan, inventory, hands, lock, .. } = start;
-    let mut events = flags.events.as_deref().map(EventFile::open).transpose()?;
     // A resumed run has not looked at its nodes yet, so nothing is resolved.
     let walked = || plan.nodes.iter().filter_map(|line| inventory.nodes.get(&line.node));
     hands.prepare_bmcs(walked()).await;
@@ -86,9 +88,9 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     let run = engine::Run {
         id: id.clone(),
         plan: Arc::new(plan),
-        journal,
+        journal: journal.clone(),
         bench: Arc::new(Bench::new(Arc::new(inventory), hands, grants, flags.pace)),
-        pool: Arc::new(Ledger::open(&global.state_dir()?.join("pool.db"))?),
+        pool,
         clock: now_ms,
         today: today(),
     };
@@ -104,19 +106,27 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
     let left = loop {
         tokio::select! {
             biased;
-            Some(told) = listen.recv() => hear(&mut progress, events.as_mut(), &told)?,
+            Some(told) = listen.recv() => hear(global, &mut progress, &mut events, &told),
             left = &mut engine => break left,
         }
     };
     while let Ok(told) = listen.try_recv() {
-        hear(&mut progress, events.as_mut(), &told)?;
+        hear(global, &mut progress, &mut events, &told);
     }
     progress.finish();
+    drop(engine);
+    if let Err(error) = journal.settle().await {
+        let file = journal.path().display();
+        global.talk(format!("the newest events are in {file}-wal beside {file}; copy both: {error}"));
+    }
     signals.abort();
     server.stop().await;
     drop(lock);
     let left = left.map_err(|error| failed(error, &id))?;
-    summary::print(global, &id, &plan, &left.state);
+    // With the events on standard output, a table would be no line of JSON.
+    if flags.events.as_deref() != Some(std::path::Path::new("-")) {
+        summary::print(global, &id, &plan, &left.state);
+    }
     Ok(match left.ending {
         Ending::Interrupted => {
             global.talk(format!("interrupted; go on with: bringup resume {id}"));
@@ -143,11 +153,14 @@ pub fn exit_of(state: &RunState) -> Exit {
     }
 }
 
-fn hear(progress: &mut Progress, events: Option<&mut EventFile>, told: &Told) -> Result<()> {
+/// Passes on what the run tells. Reporters only listen: one that fails is told of once and left out, the run goes on.
+fn hear(global: &Global, progress: &mut Progress, events: &mut Option<EventFile>, told: &Told) {
     progress.take(told);
-    match (events, told) {
-        (Some(file), Told::Event(line)) => file.write(line),
-        _ => Ok(()),
+    if let (Some(file), Told::Event(line)) = (events.as_mut(), told)
+        && let Err(failure) = file.write(line)
+    {
+        *events = None;
+        global.out.complain(format!("warning: --events ends here, the run goes on: {}", failure.error));
     }
 }
 
@@ -163,17 +176,14 @@ async fn begin(journal: &Journal, start: &Start) -> Result<(RunState, Vec<crate:
         }
         None => RunState::of_plan(&start.plan),
     };
-    journal.begin(&start.id, now_ms(), &start.plan).await?;
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let mut first = vec![Event::RunStarted { plan: start.plan.id.clone(), by, version }];
+    lines.push(journal.begin(&start.id, now_ms(), &start.plan, &by, env!("CARGO_PKG_VERSION")).await?);
     for blocked in &start.plan.blocked {
         let (node, why) = (blocked.node.clone(), blocked.why.clone());
-        first.push(Event::NodeBlocked { node, accelerators: blocked.accelerators, why });
+        let event = Event::NodeBlocked { node, accelerators: blocked.accelerators, why };
+        lines.push(journal.append(&start.id, now_ms(), event).await?);
     }
-    for event in first {
-        let line = journal.append(&start.id, now_ms(), event).await?;
+    for line in &lines {
         state.apply(&line.event, line.at_ms)?;
-        lines.push(line);
     }
     Ok((state, lines))
 }

@@ -42,7 +42,7 @@ pub fn text(global: &Global, account: &Account) -> String {
         "\n\n{} of {} accelerators work; {} idle, each with its reason\nrun {}  {}  {:.1} s",
         account.working,
         account.accelerators,
-        account.accelerators - account.working,
+        account.accelerators.saturating_sub(account.working),
         account.run,
         account.lifecycle,
         account.seconds

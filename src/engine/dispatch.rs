@@ -9,7 +9,7 @@ use super::overhear::{catch_up, overhear};
 use super::recorder::Recorder;
 use super::walk::{Walked, release, walk};
 use super::{EngineError, Left, Run, Stop, Told};
-use crate::model::{Event, Lifecycle, NodeId, Recorded, RunState};
+use crate::model::{Event, Lifecycle, NodeId, Phase, Recorded, RunState};
 use crate::rollout::{Decision, decide};
 
 /// How a run was left.
@@ -56,7 +56,11 @@ pub async fn run(
         }
         let stopping = *stop.borrow() != Stop::No;
         if *stop.borrow() == Stop::Now {
-            tasks.abort_all();
+            // Waits until every task is gone: none may touch anything after the lock of the run is let go.
+            tasks.shutdown().await;
+            while let Ok(line) = folded.try_recv() {
+                take(&recorder, &mut state, line)?;
+            }
             return Ok(Left { ending: Ending::Interrupted, state });
         }
         if !stopping && held.is_none() && due {
@@ -107,7 +111,7 @@ pub async fn run(
                 Ok((_, Err(error))) => return Err(error),
                 Err(join) if join.is_cancelled() => due = true,
                 Err(_) => {
-                    let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.phase.ended()));
+                    let id = taken_up.keys().find(|id| state.nodes.get(*id).is_some_and(|n| !n.ended()));
                     return Err(id.map_or_else(|| crate::journal::JournalError::Stopped.into(), |id| EngineError::Lost(id.clone())));
                 }
             },
@@ -138,7 +142,7 @@ fn heard_to(state: &RunState) -> i64 {
 /// Folds a line and tells it; true when a decision may come out otherwise now.
 fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<bool, EngineError> {
     let rests_on = |state: &RunState| {
-        let phase = line.event.node().and_then(|id| state.nodes.get(id)).map(|n| n.phase);
+        let phase = line.event.node().and_then(|id| state.nodes.get(id)).map(|n| (n.phase, n.ended()));
         (state.lifecycle, phase)
     };
     let before = rests_on(state);
@@ -148,31 +152,36 @@ fn take(recorder: &Recorder, state: &mut RunState, line: Recorded) -> Result<boo
     Ok(changed)
 }
 
-/// Gives a run up: gives back what its steps borrowed on every node that was under way, and journals the end.
+/// Gives a run up: takes every node that was under way out of the pool, gives back what its steps borrowed, and journals the end.
 ///
 /// # Errors
 /// The journal could not be written.
 pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSender<Told>) -> Result<Vec<String>, EngineError> {
     let (fold, _folded) = mpsc::unbounded_channel();
     let recorder = Recorder { run: run.clone(), fold, told };
-    let mut not_given_back = Vec::new();
+    let mut left = Vec::new();
     for line in &run.plan.nodes {
-        let Some(node) = state.nodes.get(&line.node).filter(|n| n.step.is_some() || !n.done.is_empty()) else { continue };
-        if node.phase.ended() {
-            continue;
+        let Some(before) = state.nodes.get(&line.node).filter(|n| n.under_way()) else { continue };
+        if before.phase != Phase::Failed {
+            // The run may have been cut while it put the node to work: the pool then has a node that the journal has not.
+            recorder.write(Event::DrainBegan { node: line.node.clone() }).await?;
+            match run.pool.drain(&line.node, &format!("{} was given up", run.id)).await {
+                Ok(was_member) => recorder.write(Event::NodeDrained { node: line.node.clone(), was_member }).await?,
+                Err(error) => left.push(format!("{} may be in the pool: {error}", line.node)),
+            }
         }
         for step in &line.steps {
             match run.bench.action(&run.id, &run.plan.id, line, step) {
                 Ok(action) => {
                     let kept = release(&recorder, line, step, action.as_ref()).await?;
-                    not_given_back.extend(kept.into_iter().map(|what| format!("{} {what}", line.node)));
+                    left.extend(kept.into_iter().map(|what| format!("{} {what}", line.node)));
                 }
-                Err(error) => not_given_back.push(format!("{} {}: {error}", line.node, step.id)),
+                Err(error) => left.push(format!("{} {}: {error}", line.node, step.id)),
             }
         }
         run.bench.leave(&line.node).await;
     }
     catch_up(&recorder, heard_to(state)).await?;
     recorder.write(Event::RunAborted { by: by.to_owned() }).await?;
-    Ok(not_given_back)
+    Ok(left)
 }

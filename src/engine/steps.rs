@@ -74,17 +74,20 @@ pub(super) async fn walk_step(
     let resumed = before.step.as_ref() == Some(&step.id);
     let title = step.why.clone();
     recorder.write(Event::StepBegan { node: node.clone(), step: step.id.clone(), title }).await?;
-    let mut open = before.open_touch.as_ref().filter(|open| open.0 == step.id).map(|(_, touch, at_ms)| OpenTouch {
-        touch: touch.clone(),
-        age_s: u64::try_from(((recorder.run.clock)() - at_ms) / 1000).unwrap_or(0),
-    });
-    let limit = recorder.run.plan.limits.rollout.attempts.max(1);
-    let pace = recorder.run.bench.pace();
+    let mut announced = before.open_touch.as_ref().filter(|open| open.0 == step.id);
     let mut attempt = if resumed { before.attempts } else { 0 };
+    // An attempt that was cut short was no whole one: a step that is taken up again has at least one.
+    let limit = recorder.run.plan.limits.rollout.attempts.max(1).max(if resumed { attempt.saturating_add(1) } else { 0 });
+    let pace = recorder.run.bench.pace();
     let mut misses = 0_u32;
     let patience = Duration::from_secs(action.deadline_s()).max(pace * 10);
     let mut acted_at = Instant::now();
     loop {
+        // It grows older while we wait for it.
+        let open = announced.map(|(_, touch, at_ms)| {
+            let age_ms = (recorder.run.clock)().saturating_sub(*at_ms);
+            OpenTouch { touch: touch.clone(), age_s: u64::try_from(age_ms / 1000).unwrap_or(0) }
+        });
         let standing = match action.look(open.as_ref()).await {
             Ok(standing) => {
                 misses = 0;
@@ -124,7 +127,7 @@ pub(super) async fn walk_step(
             Standing::Ready { .. } => {
                 attempt += 1;
                 acted_at = Instant::now();
-                open = None;
+                announced = None;
                 let scribe = StepScribe { recorder, node, step, attempt };
                 match action.act(&scribe).await {
                     Ok(()) => {}

@@ -6,7 +6,9 @@ use super::recorder::Recorder;
 use super::steps::{StepEnd, StepScribe, walk_step};
 use super::{EngineError, Stop};
 use crate::action::{Action, Kept, Returned};
-use crate::model::{Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, Step, StepId, Touch, Verdict};
+use crate::model::{
+    Answer, DeviceVerdict, Event, EvidenceNote, Judgement, NodePlan, NodeState, Phase, Step, StepId, Touch, Verdict,
+};
 use crate::verify;
 
 /// How a node's walk ended.
@@ -25,9 +27,30 @@ pub(super) async fn walk(
     before: &NodeState,
     stop: &watch::Receiver<Stop>,
 ) -> Result<Walked, EngineError> {
-    let walked = steps_and_gate(recorder, line, before, stop).await;
+    let walked = match before.phase {
+        Phase::Failed => close(recorder, line, before).await,
+        _ => steps_and_gate(recorder, line, before, stop).await,
+    };
     recorder.run.bench.leave(&line.node).await;
     walked
+}
+
+/// A step failed in an earlier life of the run, which ended before it had given back what the steps borrowed.
+async fn close(recorder: &Recorder, line: &NodePlan, before: &NodeState) -> Result<Walked, EngineError> {
+    let run = &recorder.run;
+    let mut borrowed: Vec<(&Step, Box<dyn Action>)> = Vec::new();
+    for step in &line.steps {
+        match run.bench.action(&run.id, &run.plan.id, line, step) {
+            Ok(action) => borrowed.push((step, action)),
+            Err(error) => {
+                let (what, why) = (format!("step {}", step.id), with_causes(&error));
+                recorder.write(Event::NotReleased { node: line.node.clone(), what, why }).await?;
+            }
+        }
+    }
+    give_back(recorder, line, &borrowed).await?;
+    let why = before.why.clone().unwrap_or_else(|| "a step failed".to_owned());
+    quarantine(recorder, line, line.suite.accelerator.count, why, true).await
 }
 
 async fn steps_and_gate(
@@ -62,16 +85,21 @@ async fn steps_and_gate(
             }
         };
         let end = walk_step(recorder, node, step, action.as_ref(), before, stop).await?;
-        borrowed.push((step, action));
         match end {
-            StepEnd::Reached => {}
-            StepEnd::Left => return Ok(Walked::Left),
+            StepEnd::Reached => borrowed.push((step, action)),
+            StepEnd::Left => {
+                give_back(recorder, line, &borrowed).await?;
+                return Ok(Walked::Left);
+            }
             StepEnd::Failed { why } => {
+                borrowed.push((step, action));
                 give_back(recorder, line, &borrowed).await?;
                 return quarantine(recorder, line, line.suite.accelerator.count, why, true).await;
             }
         }
         if *stop.borrow() != Stop::No {
+            // Giving back is a part of the step: nobody may resume for days, and an override that stays netboots the node at its next boot.
+            give_back(recorder, line, &borrowed).await?;
             return Ok(Walked::Left);
         }
     }
@@ -165,7 +193,8 @@ fn gate_step() -> Result<StepId, crate::model::IdError> {
     StepId::new("gate")
 }
 
-/// Journals the quarantine and tells the pool why, so that `pool capacity` can name the reason.
+/// Tells the pool why, so that `pool capacity` can name the reason, and journals the quarantine. In this order: a run that is cut between
+/// the two does both again, since to the journal the node has not ended.
 async fn quarantine(
     recorder: &Recorder,
     line: &NodePlan,
@@ -173,10 +202,10 @@ async fn quarantine(
     why: String,
     tell_pool: bool,
 ) -> Result<Walked, EngineError> {
-    recorder.write(Event::NodeQuarantined { node: line.node.clone(), accelerators, why: why.clone() }).await?;
     if tell_pool && let Err(error) = recorder.run.pool.drain(&line.node, &why).await {
         recorder.progress(&line.node, format!("the pool was not told why: {error}"));
     }
+    recorder.write(Event::NodeQuarantined { node: line.node.clone(), accelerators, why }).await?;
     Ok(Walked::Ended)
 }
 

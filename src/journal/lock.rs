@@ -17,10 +17,10 @@ impl RunLock {
     /// Takes the lock in `dir`, waiting up to `timeout`. `holder` is written into the file so that others can name who holds it.
     ///
     /// # Errors
-    /// [`JournalError::Locked`] with the holder's name when the time has passed; [`JournalError::Open`] when the file cannot be used.
+    /// [`JournalError::Locked`] with the holder's name when the time has passed; [`JournalError::Lock`] when the file cannot be used.
     pub async fn take(dir: &Path, holder: &str, timeout: Duration) -> Result<Self, JournalError> {
         let path = dir.join("lock");
-        let open = |e: std::io::Error| JournalError::Open { path: path.clone(), source: Box::new(e) };
+        let open = |e: std::io::Error| JournalError::Lock { path: path.clone(), source: e };
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(open)?;
         let start = Instant::now();
         loop {

@@ -36,6 +36,15 @@ pub enum JournalError {
         /// Newest format that this build reads.
         known: i64,
     },
+    /// The run lock's file cannot be used (no space, no right to).
+    #[error("take the lock {}", path.display())]
+    Lock {
+        /// File.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: std::io::Error,
+    },
     /// A read failed.
     #[error("read the journal")]
     Read(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -54,6 +63,14 @@ pub enum JournalError {
     /// A line does not follow from the line before.
     #[error(transparent)]
     Broken(#[from] ChainFault),
+    /// A run's plan is not the one that the chain names.
+    #[error("the journal's plan of {run} is not the one that the run began with: {what}")]
+    Plan {
+        /// Run.
+        run: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// An event is not legal where it stands.
     #[error("fold event {seq}")]
     Fold {

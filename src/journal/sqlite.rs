@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, params};
+use sha2::{Digest as _, Sha256};
 
 use super::{JournalError, chain};
-use crate::model::{Event, Plan, Recorded, RunId};
+use crate::model::{Digest, Event, Plan, Recorded, RunId};
 
 /// Format that this build writes. Older ones are read for ever.
 pub(super) const FORMAT: i64 = 1;
@@ -42,6 +43,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
     if found > FORMAT {
         return Err(JournalError::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
+    if foreign(&db).map_err(fail)? {
+        let source = "it is a database, but not a journal".into();
+        return Err(JournalError::Open { path: path.to_path_buf(), source });
+    }
     db.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
     // FULL: a commit is on the disk before it returns, also after a power loss (sqlite.org/pragma.html#pragma_synchronous).
     db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
@@ -50,36 +55,112 @@ pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
     Ok(db)
 }
 
-/// Opens the file for reading only; works on a copied journal.
+/// True when somebody else's tables are in the file, such as the pool's.
+fn foreign(db: &Connection) -> rusqlite::Result<bool> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('run', 'event')";
+    db.query_row(sql, [], |r| r.get::<_, i64>(0)).map(|others| others > 0)
+}
+
+/// Opens the file for reading only; works on a copied journal, also where nothing may be written.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
     let fail = |e: rusqlite::Error| JournalError::Open { path: path.to_path_buf(), source: Box::new(e) };
-    let db =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(fail)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let format = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0));
+    let mut db = Connection::open_with_flags(path, flags).map_err(fail)?;
     db.busy_timeout(std::time::Duration::from_secs(10)).map_err(fail)?;
-    let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(fail)?;
+    let found = match format(&db) {
+        // A reader of a WAL file makes a `-shm` beside it. Where that cannot be, and no `-wal` holds newer lines, the file is all there is
+        // and nobody writes it (sqlite.org/wal.html §5, sqlite.org/uri.html "immutable").
+        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) && !has_wal(path) => {
+            let uri = immutable(path).ok_or_else(|| fail(error))?;
+            db = Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI).map_err(fail)?;
+            format(&db).map_err(fail)?
+        }
+        found => found.map_err(fail)?,
+    };
     if found > FORMAT {
         return Err(JournalError::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     Ok(db)
 }
 
-/// Keeps a run's plan.
-pub(super) fn insert_run(db: &Connection, run: &RunId, at_ms: i64, plan: &Plan) -> Result<(), JournalError> {
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(wal).is_ok_and(|m| m.len() > 0)
+}
+
+fn immutable(path: &Path) -> Option<String> {
+    let whole = std::path::absolute(path).ok()?;
+    // The three characters that mean something in SQLite's URIs.
+    let text = whole.to_str()?.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    Some(format!("file://{text}?immutable=1"))
+}
+
+/// False for a file that was made and never got its tables: the process or the disk ended in between.
+fn made(db: &Connection) -> Result<bool, JournalError> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN ('run', 'event')";
+    db.query_row(sql, [], |r| r.get::<_, i64>(0)).map(|tables| tables == 2).map_err(read)
+}
+
+/// Begins a run: its plan and its first line, both or neither. The line carries the plan's digest, so that the chain covers the plan.
+pub(super) fn begin(
+    db: &mut Connection,
+    run: &RunId,
+    at_ms: i64,
+    plan: &Plan,
+    who: (&str, &str),
+) -> Result<Recorded, JournalError> {
     let text = serde_json::to_string(plan).map_err(write)?;
-    db.execute("INSERT INTO run (id, at_ms, plan) VALUES (?1, ?2, ?3)", params![run.as_str(), at_ms, text]).map_err(write)?;
-    Ok(())
+    let (by, version) = (who.0.to_owned(), who.1.to_owned());
+    let event = Event::RunStarted { plan: plan.id.clone(), plan_digest: Some(digest(&text)), by, version };
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(write)?;
+    tx.execute("INSERT INTO run (id, at_ms, plan) VALUES (?1, ?2, ?3)", params![run.as_str(), at_ms, text]).map_err(write)?;
+    let recorded = lines(&tx, &[Entry { run: run.clone(), at_ms, event }])?;
+    tx.commit().map_err(write)?;
+    recorded.into_iter().next().ok_or_else(|| JournalError::NoRun(run.to_string()))
+}
+
+/// Brings everything from the write-ahead file into the journal's own file, so that a copy of that file is whole.
+pub(super) fn settle(db: &Connection) -> Result<(), JournalError> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(write)
+}
+
+fn digest(text: &str) -> Digest {
+    Digest::from_bytes(&Sha256::digest(text.as_bytes()).into())
+}
+
+/// The text of a run's plan as it is kept.
+pub(super) fn plan_text(db: &Connection, run: &RunId) -> Result<String, JournalError> {
+    if !made(db)? {
+        return Err(JournalError::NoRun(run.to_string()));
+    }
+    let text: Option<String> =
+        db.query_row("SELECT plan FROM run WHERE id = ?1", [run.as_str()], |r| r.get(0)).optional().map_err(read)?;
+    text.ok_or_else(|| JournalError::NoRun(run.to_string()))
 }
 
 /// The plan of a run.
 pub(super) fn plan(db: &Connection, run: &RunId) -> Result<Plan, JournalError> {
-    let text: Option<String> =
-        db.query_row("SELECT plan FROM run WHERE id = ?1", [run.as_str()], |r| r.get(0)).optional().map_err(read)?;
-    let text = text.ok_or_else(|| JournalError::NoRun(run.to_string()))?;
-    serde_json::from_str(&text).map_err(read)
+    serde_json::from_str(&plan_text(db, run)?).map_err(read)
+}
+
+/// Proves that the plan that is kept for a run is the one that its first line names.
+pub(super) fn prove_plan(db: &Connection, run: &RunId, first: Option<&Event>) -> Result<(), JournalError> {
+    let fault = |what| Err(JournalError::Plan { run: run.to_string(), what });
+    match first {
+        Some(Event::RunStarted { plan_digest: Some(want), .. }) if digest(&plan_text(db, run)?) == *want => Ok(()),
+        Some(Event::RunStarted { plan_digest: Some(_), .. }) => fault("its content was changed"),
+        Some(Event::RunStarted { plan_digest: None, .. }) => fault("the run's first line does not cover it"),
+        _ => fault("the run has no first line"),
+    }
 }
 
 /// All runs, oldest first: id and start.
 pub(super) fn runs(db: &Connection) -> Result<Vec<(RunId, i64)>, JournalError> {
+    if !made(db)? {
+        return Ok(Vec::new());
+    }
     let mut query = db.prepare("SELECT id, at_ms FROM run ORDER BY at_ms, rowid").map_err(read)?;
     let rows = query.query_map([], |r| Ok((r.get::<_, String>(0)?, r.get::<_, i64>(1)?))).map_err(read)?;
     rows.map(|row| {
@@ -102,28 +183,31 @@ pub(super) fn tip(db: &Connection) -> Result<(u64, String), JournalError> {
 pub(super) fn append(db: &mut Connection, batch: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
     // IMMEDIATE: the tip is read under the write lock, so that two processes cannot both follow the same line.
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(write)?;
-    let (mut seq, mut hash) = tip(&tx)?;
-    let mut recorded = Vec::with_capacity(batch.len());
-    {
-        let mut insert =
-            tx.prepare_cached("INSERT INTO event (seq, run, at_ms, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)").map_err(write)?;
-        for entry in batch {
-            let body = serde_json::to_string(&entry.event).map_err(write)?;
-            seq += 1;
-            hash = chain::link(&hash, seq, entry.run.as_str(), entry.at_ms, &body);
-            insert
-                .execute(params![i64::try_from(seq).map_err(write)?, entry.run.as_str(), entry.at_ms, body, hash])
-                .map_err(write)?;
-            recorded.push(Recorded {
-                seq,
-                run: entry.run.clone(),
-                at_ms: entry.at_ms,
-                event: entry.event.clone(),
-                hash: hash.clone(),
-            });
-        }
-    }
+    let recorded = lines(&tx, batch)?;
     tx.commit().map_err(write)?;
+    Ok(recorded)
+}
+
+fn lines(tx: &Transaction<'_>, batch: &[Entry]) -> Result<Vec<Recorded>, JournalError> {
+    let (mut seq, mut hash) = tip(tx)?;
+    let mut recorded = Vec::with_capacity(batch.len());
+    let mut insert =
+        tx.prepare_cached("INSERT INTO event (seq, run, at_ms, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)").map_err(write)?;
+    for entry in batch {
+        let body = serde_json::to_string(&entry.event).map_err(write)?;
+        seq += 1;
+        hash = chain::link(&hash, seq, entry.run.as_str(), entry.at_ms, &body);
+        insert
+            .execute(params![i64::try_from(seq).map_err(write)?, entry.run.as_str(), entry.at_ms, body, hash])
+            .map_err(write)?;
+        recorded.push(Recorded {
+            seq,
+            run: entry.run.clone(),
+            at_ms: entry.at_ms,
+            event: entry.event.clone(),
+            hash: hash.clone(),
+        });
+    }
     Ok(recorded)
 }
 
@@ -133,6 +217,9 @@ pub(super) fn walk(
     run: Option<&RunId>,
     mut each: impl FnMut(Recorded, &str) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
+    if !made(db)? {
+        return Ok(());
+    }
     let (sql, run) = match run {
         Some(run) => ("SELECT seq, run, at_ms, body, hash FROM event WHERE run = ?1 ORDER BY seq", run.as_str()),
         None => ("SELECT seq, run, at_ms, body, hash FROM event WHERE ?1 = '' ORDER BY seq", ""),

@@ -1,7 +1,8 @@
 //! The journal as the other rooms use it: append and wait for the disk, read and fold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,7 +15,16 @@ const BATCH: usize = 1024;
 
 enum Order {
     Append(Entry, oneshot::Sender<Result<Recorded, JournalError>>),
-    Begin(RunId, i64, Box<Plan>, oneshot::Sender<Result<(), JournalError>>),
+    Begin(Box<Beginning>, oneshot::Sender<Result<Recorded, JournalError>>),
+    Settle(oneshot::Sender<Result<(), JournalError>>),
+}
+
+struct Beginning {
+    run: RunId,
+    at_ms: i64,
+    plan: Plan,
+    by: String,
+    version: String,
 }
 
 /// The journal, open for writing. Cheap to clone.
@@ -22,6 +32,8 @@ enum Order {
 pub struct Journal {
     path: PathBuf,
     orders: mpsc::Sender<Order>,
+    /// Why the writer has stopped, once it has.
+    fault: Arc<OnceLock<String>>,
 }
 
 /// A run in a list.
@@ -62,28 +74,31 @@ impl Journal {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let mut db = sqlite::open(path)?;
         let (orders, mut inbox) = mpsc::channel::<Order>(BATCH);
+        let fault = Arc::new(OnceLock::new());
+        let (failed, place) = (Arc::clone(&fault), path.display().to_string());
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
             let mut batch = Vec::with_capacity(BATCH);
             while inbox.blocking_recv_many(&mut batch, BATCH) > 0 {
-                if !serve(&mut db, &mut batch) {
+                if let Err(why) = serve(&mut db, &mut batch, &place, &failed) {
                     // A failed commit is final: nothing may be written after a line that was lost.
+                    drop(failed.set(why));
                     return;
                 }
             }
         });
         writer.map_err(|e| JournalError::Open { path: path.to_path_buf(), source: Box::new(e) })?;
-        Ok(Self { path: path.to_path_buf(), orders })
+        Ok(Self { path: path.to_path_buf(), orders, fault })
     }
 
-    /// Keeps the plan of a new run.
+    /// Begins a run: keeps its plan and writes [`Event::RunStarted`] with the plan's digest, both or neither. `by` is who started it,
+    /// `version` is that of `bringup`.
     ///
     /// # Errors
     /// [`JournalError::Write`] when it is not on the disk.
-    pub async fn begin(&self, run: &RunId, at_ms: i64, plan: &Plan) -> Result<(), JournalError> {
-        let (done, wait) = oneshot::channel();
-        let order = Order::Begin(run.clone(), at_ms, Box::new(plan.clone()), done);
-        self.orders.send(order).await.map_err(|_| JournalError::Stopped)?;
-        wait.await.map_err(|_| JournalError::Stopped)?
+    pub async fn begin(&self, run: &RunId, at_ms: i64, plan: &Plan, by: &str, version: &str) -> Result<Recorded, JournalError> {
+        let (by, version) = (by.to_owned(), version.to_owned());
+        let beginning = Box::new(Beginning { run: run.clone(), at_ms, plan: plan.clone(), by, version });
+        self.ask(|done| Order::Begin(beginning, done)).await
     }
 
     /// Writes an event; returns when it is on the disk.
@@ -91,10 +106,24 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Write`] when it is not: what the event announces must then not be done.
     pub async fn append(&self, run: &RunId, at_ms: i64, event: Event) -> Result<Recorded, JournalError> {
+        let entry = Entry { run: run.clone(), at_ms, event };
+        self.ask(|done| Order::Append(entry, done)).await
+    }
+
+    /// Makes the one file whole, so that a copy of it alone is the whole journal. Call it when a run is left.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`]; nothing is lost then, the newest lines are in the `-wal` file.
+    pub async fn settle(&self) -> Result<(), JournalError> {
+        self.ask(Order::Settle).await
+    }
+
+    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Order) -> Result<T, JournalError> {
         let (done, wait) = oneshot::channel();
-        let order = Order::Append(Entry { run: run.clone(), at_ms, event }, done);
-        self.orders.send(order).await.map_err(|_| JournalError::Stopped)?;
-        wait.await.map_err(|_| JournalError::Stopped)?
+        // Whoever comes after the failure hears its cause too, not only that there was one.
+        let stopped = || self.fault.get().map_or(JournalError::Stopped, |why| JournalError::Write(why.clone().into()));
+        self.orders.send(order(done)).await.map_err(|_| stopped())?;
+        wait.await.map_err(|_| stopped())?
     }
 
     /// Where it lies.
@@ -103,22 +132,26 @@ impl Journal {
         &self.path
     }
 
-    /// The fold of a run and its plan, from a journal file that may be a copy.
+    /// The fold of a run and its plan, from a journal file that may be a copy. The whole chain and the plan are proved on the way.
     ///
     /// # Errors
-    /// The run is not there, the chain is broken or an event is not legal.
+    /// The run is not there, the chain is broken, the plan was changed or an event is not legal.
     pub fn load(path: &Path, run: &RunId) -> Result<RunSummary, JournalError> {
         let db = sqlite::open_read_only(path)?;
-        summary(&db, run.clone())
+        let snapshot = db.unchecked_transaction().map_err(|e| JournalError::Read(Box::new(e)))?;
+        prove(&snapshot)?;
+        summary(&snapshot, run.clone())
     }
 
-    /// All runs, oldest first.
+    /// All runs, oldest first; the whole chain and every plan are proved on the way.
     ///
     /// # Errors
     /// As [`Self::load`].
     pub fn runs(path: &Path) -> Result<Vec<RunSummary>, JournalError> {
         let db = sqlite::open_read_only(path)?;
-        sqlite::runs(&db)?.into_iter().map(|(id, _)| summary(&db, id)).collect()
+        let snapshot = db.unchecked_transaction().map_err(|e| JournalError::Read(Box::new(e)))?;
+        prove(&snapshot)?;
+        sqlite::runs(&snapshot)?.into_iter().map(|(id, _)| summary(&snapshot, id)).collect()
     }
 
     /// The newest run.
@@ -181,20 +214,31 @@ impl Journal {
         Ok(hands)
     }
 
-    /// Checks the whole chain; returns the number of lines and the hash of the last.
+    /// Checks the whole chain and the plan of every run; returns the number of lines and the hash of the last.
     ///
     /// # Errors
-    /// [`JournalError::Broken`] names the first line that does not follow.
+    /// [`JournalError::Broken`] names the first line that does not follow, [`JournalError::Plan`] a run whose plan was changed.
     pub fn verify(path: &Path) -> Result<(u64, String), JournalError> {
         let db = sqlite::open_read_only(path)?;
-        let mut tip = (0, chain::GENESIS.to_owned());
-        sqlite::walk(&db, None, |line, body| {
-            chain::check((tip.0, &tip.1), &line, body)?;
-            tip = (line.seq, line.hash);
-            Ok(())
-        })?;
-        Ok(tip)
+        // One moment of the file: a run may begin while we read.
+        let snapshot = db.unchecked_transaction().map_err(|e| JournalError::Read(Box::new(e)))?;
+        prove(&snapshot)
     }
+}
+
+fn prove(db: &rusqlite::Connection) -> Result<(u64, String), JournalError> {
+    let mut tip = (0, chain::GENESIS.to_owned());
+    let mut first: BTreeMap<RunId, Event> = BTreeMap::new();
+    sqlite::walk(db, None, |line, body| {
+        chain::check((tip.0, &tip.1), &line, body)?;
+        tip = (line.seq, line.hash);
+        first.entry(line.run).or_insert(line.event);
+        Ok(())
+    })?;
+    for (run, _) in sqlite::runs(db)? {
+        sqlite::prove_plan(db, &run, first.get(&run))?;
+    }
+    Ok(tip)
 }
 
 fn summary(db: &rusqlite::Connection, id: RunId) -> Result<RunSummary, JournalError> {
@@ -210,35 +254,49 @@ fn summary(db: &rusqlite::Connection, id: RunId) -> Result<RunSummary, JournalEr
     Ok(RunSummary { id, at_ms, state, plan })
 }
 
-/// Serves a batch; `false` after a failure of the disk. Whoever waits hears of it, or has gone away by itself.
-fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>) -> bool {
+/// Serves a batch in the order in which it came; fails with the text of the error after a failure of the disk, which `failed` then holds
+/// before anybody hears of it. Whoever waits hears it too, or has gone away by itself.
+fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>, place: &str, failed: &OnceLock<String>) -> Result<(), String> {
+    let text = |error: &JournalError| format!("{place}: {}", error_chain(error));
     let mut entries = Vec::new();
     let mut waiting = Vec::new();
+    let mut others = Vec::new();
     for order in batch.drain(..) {
         match order {
             Order::Append(entry, done) => {
                 entries.push(entry);
                 waiting.push(done);
             }
-            Order::Begin(run, at_ms, plan, done) => drop(done.send(sqlite::insert_run(db, &run, at_ms, &plan))),
+            other => others.push(other),
+        }
+    }
+    for order in others {
+        match order {
+            Order::Begin(b, done) => drop(done.send(sqlite::begin(db, &b.run, b.at_ms, &b.plan, (&b.by, &b.version)))),
+            Order::Settle(done) => drop(done.send(sqlite::settle(db))),
+            Order::Append(entry, done) => {
+                entries.push(entry);
+                waiting.push(done);
+            }
         }
     }
     if entries.is_empty() {
-        return true;
+        return Ok(());
     }
     match sqlite::append(db, &entries) {
         Ok(recorded) => {
             for (line, done) in recorded.into_iter().zip(waiting) {
                 drop(done.send(Ok(line)));
             }
-            true
+            Ok(())
         }
         Err(error) => {
-            let text = error_chain(&error);
+            let why = text(&error);
+            drop(failed.set(why.clone()));
             for done in waiting {
-                drop(done.send(Err(JournalError::Write(text.clone().into()))));
+                drop(done.send(Err(JournalError::Write(why.clone().into()))));
             }
-            false
+            Err(why)
         }
     }
 }

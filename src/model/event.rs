@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootOverride, Judgement, NodeId, PlanId, RunId, StepId, Verdict};
+use super::{BootOverride, Digest, Judgement, NodeId, PlanId, RunId, StepId, Verdict};
 
 /// One line of the journal. Old journals stay readable for ever: variants and fields are added, never changed; what is not known reads as
 /// [`Event::Unknown`].
@@ -13,6 +13,10 @@ pub enum Event {
     RunStarted {
         /// Plan.
         plan: PlanId,
+        /// SHA-256 of the plan's text as the journal keeps it, so that the chain covers the plan too. Missing in a line that no journal
+        /// has kept yet.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan_digest: Option<Digest>,
         /// Who started it (`user@host`).
         by: String,
         /// Version of `bringup`.
@@ -249,7 +253,7 @@ impl Event {
 
 /// One change of the world, named before it is made. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", remote = "Self")]
 pub enum Touch {
     /// Hand out a netboot grant.
     IssueGrant {
@@ -265,7 +269,7 @@ pub enum Touch {
         /// Path on the node.
         to: String,
         /// Its SHA-256.
-        sha256: super::Digest,
+        sha256: Digest,
     },
     /// Run an install command.
     Run {
@@ -280,8 +284,30 @@ pub enum Touch {
         why: String,
     },
     /// A kind of touch that a newer version knows.
-    #[serde(other)]
     Unknown,
+}
+
+impl Serialize for Touch {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // The derived one: `remote` makes it an associated function.
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Touch {
+    /// `#[serde(other)]` would take a word only, and refuse the whole line for `{"flash": {…}}`; old versions must read such lines too.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Any {
+            Known(#[serde(with = "Touch")] Touch),
+            Other(serde::de::IgnoredAny),
+        }
+        Ok(match Any::deserialize(deserializer)? {
+            Any::Known(touch) => touch,
+            Any::Other(_) => Self::Unknown,
+        })
+    }
 }
 
 /// What was read back after a touch.

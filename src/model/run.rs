@@ -1,6 +1,6 @@
 //! Where a run stands: a fold of its events by one table of legal transitions, the same live and resumed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +35,7 @@ impl Phase {
         matches!(self, Self::Admitted | Self::Degraded | Self::Failed | Self::Quarantined | Self::Blocked)
     }
 
-    /// Counts against the failure budget.
+    /// Failed or refused by the gate; counts against the failure budget until a person releases the run.
     #[must_use]
     pub fn failed(self) -> bool {
         matches!(self, Self::Failed | Self::Quarantined)
@@ -117,6 +117,9 @@ pub struct NodeState {
     /// Newest line of the boot server's record that is in the journal; 0 before the first.
     #[serde(default)]
     pub boot_line: i64,
+    /// A step failed, and what the node had borrowed was seen to afterwards; false in between.
+    #[serde(default)]
+    pub closed: bool,
     /// Wall-clock time of the first and of the last event, in ms since 1970.
     pub span_ms: Option<(i64, i64)>,
 }
@@ -137,8 +140,23 @@ impl Default for NodeState {
             class: None,
             kept: Vec::new(),
             boot_line: 0,
+            closed: false,
             span_ms: None,
         }
+    }
+}
+
+impl NodeState {
+    /// Nothing more happens to the node in this run. A failed node has first to give back what it borrowed.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.phase.ended() && (self.phase != Phase::Failed || self.closed)
+    }
+
+    /// An earlier life of the run began with the node and did not end with it.
+    #[must_use]
+    pub fn under_way(&self) -> bool {
+        !self.ended() && self.phase != Phase::Pending
     }
 }
 
@@ -149,6 +167,9 @@ pub struct RunState {
     pub lifecycle: Lifecycle,
     /// Why it is held.
     pub held: Option<String>,
+    /// Nodes that had failed when a person released the run: they count against the budget no more.
+    #[serde(default)]
+    pub excused: BTreeSet<NodeId>,
     /// Every node of the plan, and every blocked one.
     pub nodes: BTreeMap<NodeId, NodeState>,
     /// Wall-clock time of the first and of the last event, in ms since 1970.
@@ -171,8 +192,14 @@ impl RunState {
     /// The state before the first event.
     #[must_use]
     pub fn of_plan(plan: &Plan) -> Self {
-        let nodes = plan.nodes.iter().map(|n| (n.node.clone(), NodeState::default())).collect();
-        Self { lifecycle: Lifecycle::Planned, held: None, nodes, span_ms: None }
+        let pending = plan.nodes.iter().map(|n| (n.node.clone(), NodeState::default()));
+        // From the plan, not from its events alone: a run that is cut before it told them all has not lost a blocked node.
+        let blocked = plan.blocked.iter().map(|b| {
+            let why = Some(b.why.clone());
+            (b.node.clone(), NodeState { phase: Phase::Blocked, idle: b.accelerators, why, ..NodeState::default() })
+        });
+        let nodes = pending.chain(blocked).collect();
+        Self { lifecycle: Lifecycle::Planned, held: None, excused: BTreeSet::new(), nodes, span_ms: None }
     }
 
     /// Nodes in one of these phases.
@@ -222,11 +249,12 @@ impl RunState {
             (Event::RunReleased { .. }, Held | Running) => {
                 self.lifecycle = Running;
                 self.held = None;
+                self.excused = self.nodes.iter().filter(|(_, n)| n.phase.failed()).map(|(id, _)| id.clone()).collect();
             }
             (Event::RunReleased { .. }, at) => return refuse("run-released", at),
             (Event::RunAborted { .. }, Running | Held) => self.lifecycle = Aborted,
             (Event::RunAborted { .. }, at) => return refuse("run-aborted", at),
-            (Event::RunFinished, Running) if self.nodes.values().all(|n| n.phase.ended()) => self.lifecycle = Finished,
+            (Event::RunFinished, Running) if self.nodes.values().all(NodeState::ended) => self.lifecycle = Finished,
             (Event::RunFinished, at) => return refuse("run-finished", at),
             // Events about a node never come here.
             _ => {}
@@ -249,7 +277,10 @@ impl NodeState {
             }
             (Event::NodeBlocked { .. }, _) => return refuse("node-blocked"),
             // A resumed run drains again: draining is idempotent and the pool may have moved on.
-            (Event::DrainBegan { .. }, Pending | Working | Judged) => self.phase = Working,
+            (Event::DrainBegan { .. }, Pending | Working | Judged) => {
+                self.phase = Working;
+                self.kept.clear();
+            }
             (Event::DrainBegan { .. }, _) => return refuse("drain-began"),
             (Event::NodeDrained { .. }, Working) => {}
             (Event::NodeDrained { .. }, _) => return refuse("node-drained"),
@@ -303,6 +334,7 @@ impl NodeState {
                     self.phase = Quarantined;
                     self.why = Some(why.clone());
                 }
+                self.closed = true;
                 self.idle = *accelerators;
             }
             (Event::NodeQuarantined { .. }, Pending | Quarantined | Blocked | Admitted | Degraded) => {

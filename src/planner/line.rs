@@ -5,6 +5,7 @@ use crate::model::{
 };
 
 use super::image_digest;
+use super::settled::settled;
 
 /// What the planner is asked about one node.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +63,7 @@ fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
         return Ok(None);
     }
     let suite = suite(node, policy);
-    let rests_on = RestsOn { observed: observed.clone() };
+    let rests_on = RestsOn { observed: settled(observed) };
     Ok(Some(NodePlan { node: node.id.clone(), pool: node.pool.clone(), rests_on, steps, suite }))
 }
 
@@ -189,7 +190,10 @@ fn stack(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         match found {
             Some(Reading::Known(found)) if *found == probe.want => {}
             Some(Reading::Known(found)) => differs.push(format!("{} is {found}, wanted {}", probe.component, probe.want)),
-            _ => differs.push(format!("{} is not there, wanted {}", probe.component, probe.want)),
+            Some(Reading::Absent) => differs.push(format!("{} is not there, wanted {}", probe.component, probe.want)),
+            Some(Reading::Unknown { .. }) | None => {
+                differs.push(format!("the version of {} is unknown, wanted {}", probe.component, probe.want));
+            }
         }
     }
     let why = if fresh {

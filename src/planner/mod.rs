@@ -2,6 +2,7 @@
 
 mod digest;
 mod line;
+mod settled;
 mod stale;
 
 pub use digest::image_digest;

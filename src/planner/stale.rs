@@ -10,7 +10,12 @@ use crate::model::{NodePlan, Observed, Reading};
 pub fn stale(plan: &NodePlan, now: &Observed) -> Option<String> {
     let then = &plan.rests_on.observed;
     let serial = |o: &Observed| o.bmc.known().and_then(|b| b.serial.known().cloned());
+    let uuid = |o: &Observed| o.bmc.known().and_then(|b| b.uuid.known().map(|u| u.to_ascii_lowercase()));
+    if let (Some(_), Some(why)) = (then.bmc.known(), now.bmc.why_unknown()) {
+        return Some(format!("is not heard by its BMC any more: {}", why.escape_debug()));
+    }
     differs("BMC serial", serial(then), serial(now))
+        .or_else(|| differs("BMC UUID", uuid(then), uuid(now)))
         .or_else(|| differs("power", then.power.known(), now.power.known()))
         .or_else(|| differs("boot id", boot_id(then), boot_id(now)))
         .or_else(|| {
@@ -32,5 +37,6 @@ fn differs<T: PartialEq + std::fmt::Display>(what: &str, then: Option<T>, now: O
         return None;
     }
     let show = |v: Option<T>| v.map_or_else(|| "unknown".to_owned(), |v| v.to_string());
-    Some(format!("{what} was {} and is {}", show(then), show(now)))
+    // Serials and boot ids are what hardware sent.
+    Some(format!("{what} was {} and is {}", show(then).escape_debug(), show(now).escape_debug()))
 }

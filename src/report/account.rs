@@ -93,7 +93,7 @@ pub fn account(run: &RunSummary) -> Account {
     for (id, state) in &run.state.nodes {
         let count = bought.get(id).copied().unwrap_or(state.idle);
         let works = match state.phase {
-            Phase::Admitted | Phase::Degraded => u32::try_from(state.admitted.len()).unwrap_or(u32::MAX),
+            Phase::Admitted | Phase::Degraded => u32::try_from(state.admitted.len()).unwrap_or(u32::MAX).min(count),
             _ => 0,
         };
         accelerators += u64::from(count);
@@ -102,7 +102,9 @@ pub fn account(run: &RunSummary) -> Account {
         for (why, number) in idle_of(state, count.saturating_sub(works)) {
             let group = idle.entry(why).or_default();
             group.0 += u64::from(number);
-            group.1.push(id.clone());
+            if group.1.last() != Some(id) {
+                group.1.push(id.clone());
+            }
         }
         nodes.push(NodeAccount {
             node: id.clone(),
@@ -147,7 +149,9 @@ fn idle_of(state: &crate::model::NodeState, idle: u32) -> Vec<(String, u32)> {
     }
     if state.phase == Phase::Degraded {
         let bad: Vec<&Judgement> = state.devices.iter().filter(|d| !d.verdict.admissible()).collect();
-        let mut reasons: Vec<(String, u32)> = bad.iter().map(|d| (device_reason(d), 1)).collect();
+        // One that nobody bought may be among them: no more are idle than were bought and do not work.
+        let most = usize::try_from(idle).unwrap_or(usize::MAX);
+        let mut reasons: Vec<(String, u32)> = bad.iter().take(most).map(|d| (device_reason(d), 1)).collect();
         let named = u32::try_from(reasons.len()).unwrap_or(u32::MAX);
         if named < idle {
             reasons.push(("withheld by the gate without a device to name".to_owned(), idle - named));
@@ -166,7 +170,7 @@ fn device_reason(device: &Judgement) -> String {
 // Milliseconds of a run fit a double exactly up to 2^53 (285,000 years).
 #[allow(clippy::cast_precision_loss)]
 fn seconds(span: (i64, i64)) -> f64 {
-    (span.1 - span.0) as f64 / 1000.0
+    span.1.saturating_sub(span.0) as f64 / 1000.0
 }
 
 /// RFC 3339 in UTC; empty when the number is no time.

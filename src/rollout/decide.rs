@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Lifecycle, NodeId, Phase, Plan, RunState, Wave};
+use crate::model::{Lifecycle, NodeId, NodeState, Phase, Plan, RunState, Wave};
 
 /// What the dispatcher is to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +20,13 @@ pub enum Decision {
     Finished,
 }
 
-/// Decides. `taken_up` are nodes that a task of this process walks; a node that is `Working` in the state but not taken up was under
+/// Decides. `taken_up` are nodes that a task of this process walks; a node that is under way in the state but not taken up was under
 /// way when an earlier process stopped, and goes first.
 #[must_use]
 pub fn decide(plan: &Plan, run: &RunState, taken_up: &dyn Fn(&NodeId) -> bool) -> Decision {
     let phase = |id: &NodeId| run.nodes.get(id).map_or(Phase::Pending, |n| n.phase);
-    if plan.nodes.iter().all(|n| phase(&n.node).ended()) {
+    let ended = |id: &NodeId| run.nodes.get(id).is_some_and(NodeState::ended);
+    if plan.nodes.iter().all(|n| ended(&n.node)) {
         return Decision::Finished;
     }
     if run.lifecycle == Lifecycle::Held {
@@ -36,21 +37,21 @@ pub fn decide(plan: &Plan, run: &RunState, taken_up: &dyn Fn(&NodeId) -> bool) -
         .nodes
         .iter()
         .map(|n| &n.node)
-        .filter(|id| matches!(phase(id), Phase::Working | Phase::Judged) && !taken_up(id))
+        .filter(|id| run.nodes.get(id).is_some_and(NodeState::under_way) && !taken_up(id))
         .cloned()
         .collect();
     if !adrift.is_empty() {
         return Decision::Start(adrift);
     }
-    if let Some(why) = breach(plan, &phase) {
+    if let Some(why) = breach(plan, run) {
         return Decision::Hold { why };
     }
-    let Some(wave) = plan.waves.iter().find(|w| w.nodes.iter().any(|id| !phase(id).ended())) else {
+    let Some(wave) = plan.waves.iter().find(|w| w.nodes.iter().any(|id| !ended(id))) else {
         return Decision::Hold { why: "the plan has nodes that are in no wave".to_owned() };
     };
     let mut load = Load::default();
     for line in &plan.nodes {
-        if taken_up(&line.node) && !phase(&line.node).ended() {
+        if taken_up(&line.node) && !ended(&line.node) {
             load.add(plan, &line.node);
         }
     }
@@ -83,9 +84,11 @@ fn pick<'a>(
 }
 
 /// Says which budget is breached, if one is.
-fn breach(plan: &Plan, phase: &dyn Fn(&NodeId) -> Phase) -> Option<String> {
+fn breach(plan: &Plan, run: &RunState) -> Option<String> {
     let policy = &plan.limits.rollout;
-    let failed = |ids: &mut dyn Iterator<Item = &NodeId>| ids.filter(|id| phase(id).failed()).count();
+    // What a person has seen and released the run in spite of is not held against it again.
+    let counts = |id: &&NodeId| run.nodes.get(id).is_some_and(|n| n.phase.failed()) && !run.excused.contains(id);
+    let failed = |ids: &mut dyn Iterator<Item = &NodeId>| ids.filter(counts).count();
     for wave in plan.waves.iter().filter(|w| w.canary) {
         let count = failed(&mut wave.nodes.iter());
         if count > usize::try_from(policy.canary_failures).unwrap_or(usize::MAX) {

@@ -53,6 +53,7 @@ struct State {
     machine: Machine,
     fetches: VecDeque<(u64, RomSource)>,
     requests: u32,
+    logins: u32,
     busy_left: u32,
 }
 
@@ -81,7 +82,7 @@ impl MachineHandle {
                 identity,
                 user: account.0,
                 password: account.1,
-                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, busy_left }),
+                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
             }),
@@ -157,9 +158,22 @@ impl MachineHandle {
         (user == self.inner.user).then_some(self.inner.password.as_str())
     }
 
-    /// True when account and password are right.
+    /// How often somebody presented credentials to the BMC, right or wrong.
+    #[must_use]
+    pub fn logins(&self) -> u32 {
+        self.lock().logins
+    }
+
+    /// Counts credentials that were presented in a way that needs no password to check them against (IPMI's RAKP 1 names an account).
+    pub fn presented(&self) {
+        let mut state = self.lock();
+        state.logins = state.logins.saturating_add(1);
+    }
+
+    /// True when account and password are right. Counts as a login.
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
+        self.presented();
         self.password(user) == Some(password)
     }
 

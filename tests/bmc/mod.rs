@@ -1,5 +1,6 @@
 //! Tests of `bmc`.
 
+mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
 pub mod ipmi_rig;

@@ -15,7 +15,7 @@ const UUID: [&str; 2] = ["c7a5fdbd-cdaf-9455-926a-d65c16db1809", "27946b59-9e44-
 /// The longest lag is 11 s; ten times that for a loaded machine.
 const LONG: Duration = Duration::from_secs(110);
 
-struct Sushy {
+pub struct Sushy {
     _service: Service,
     dir: tempfile::TempDir,
     address: std::net::SocketAddr,
@@ -23,7 +23,7 @@ struct Sushy {
 }
 
 impl Sushy {
-    fn start(test: &str) -> Option<Self> {
+    pub fn start(test: &str) -> Option<Self> {
         let emulator = need_venv(test, "sushy-emulator")?;
         let python = need_venv(test, "python")?;
         let dir = tempfile::tempdir().unwrap();
@@ -78,7 +78,7 @@ impl Sushy {
         Some(Self { _service: service, dir, address, fingerprint })
     }
 
-    fn options(&self, password: &str, system: usize) -> RedfishOptions {
+    pub fn options(&self, password: &str, system: usize) -> RedfishOptions {
         let trust = BmcTrust::Pinned(self.fingerprint.clone());
         let mut options = RedfishOptions::new(self.address, "admin", Password::new(password), trust);
         options.system = Some(UUID[system].to_owned());

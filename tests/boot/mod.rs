@@ -4,5 +4,6 @@ mod claims;
 mod files;
 mod grants;
 mod hostile;
+mod record;
 mod site;
 mod verb;

@@ -1,4 +1,12 @@
 //! Tests of `cli`.
 
+mod bad_help;
+mod bad_journal;
+mod bad_plan;
+mod bad_rig;
+mod bad_run;
+mod bad_secret;
+mod bad_words;
 mod gate;
+mod hand;
 mod power;

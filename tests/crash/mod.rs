@@ -86,10 +86,8 @@ impl Site {
                 state
             }
             Err(_) => {
-                journal.begin(&run_id(), now(), &self.plan).await.unwrap();
+                let line = journal.begin(&run_id(), now(), &self.plan, "test", "0").await.unwrap();
                 let mut state = RunState::of_plan(&self.plan);
-                let event = Event::RunStarted { plan: self.plan.id.clone(), by: "test".into(), version: "0".into() };
-                let line = journal.append(&run_id(), now(), event).await.unwrap();
                 state.apply(&line.event, line.at_ms).unwrap();
                 state
             }
@@ -156,6 +154,17 @@ impl Site {
                 let announced = |e: &Event| matches!(e, Event::AttemptBegan { node: n, touch: t, .. } if n == node && t == touch);
                 assert!(events[..at].iter().any(|e| announced(&e.event)), "{what}: {touch:?} was not announced");
             }
+        }
+        // What the boot server saw is there once, however often the run was cut.
+        let lines: Vec<i64> =
+            events.iter().filter_map(|e| if let Event::BootSeen { line, .. } = &e.event { Some(*line) } else { None }).collect();
+        assert!(
+            lines.windows(2).all(|w| w[0] < w[1]),
+            "{what}: a line of the boot server's record is doubled or out of order: {lines:?}"
+        );
+        for id in run.state.nodes.keys() {
+            let came = |e: &Event| matches!(e, Event::BootSeen { node, stage, .. } if node == id && stage == "kernel");
+            assert_eq!(events.iter().filter(|e| came(&e.event)).count(), 1, "{what}: {id} fetched its kernel");
         }
         let secret = self.farm.bmc_password();
         assert!(

@@ -21,15 +21,24 @@ fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
     let (starts, kernels) = (lab.starts(machine), lab.kernels(machine).len());
     plan(lab, words, machine);
     let began = std::time::Instant::now();
-    let said = run(lab, words, &["apply", "plan.json", "--yes"]);
+    let said = run(lab, words, &["apply", "plan.json", "--yes", "-v"]);
     let took = began.elapsed();
     assert_eq!(said.exit, Some(0), "stdout:\n{}\nstderr:\n{}\nconsole:\n{}", said.out, said.err, lab.console(machine));
     assert_eq!(lab.starts(machine), starts + 1, "powered on once");
     assert_eq!(lab.kernels(machine).len(), kernels + 1, "one kernel started");
     must_run_the_plan(lab, machine);
     must_be_admitted(lab, words, machine);
+    // Both BMCs keep "once" for ever: a run that did not give the override back would make every reboot a netboot.
+    assert_eq!(lab.device(machine), "hd", "stdout:\n{}\nstderr:\n{}", said.out, said.err);
+    // virtualbmc shows the device that the machine was powered on with; it is not claimed that the new one was seen.
+    let by_ipmi = machine.number == 2;
+    assert_eq!(said.out.contains("not given back"), by_ipmi, "{}", said.out);
+    assert_eq!(said.out.contains("the BMC took it and still shows the old one"), by_ipmi, "{}", said.out);
     // Everything is as planned: planning again changes nothing.
     run(lab, words, &["plan", "--select", &super::words::node(machine), "--detailed-exitcode"]).must_exit(0);
+    for seen in ["boot server: script", "boot server: kernel", "boot server: initrd", "given back: grant"] {
+        assert!(said.err.contains(seen), "{seen} is not in:\n{}", said.err);
+    }
     println!("{}: off to admitted in {:.1} s\n{}", super::words::node(machine), took.as_secs_f64(), said.out);
 }
 

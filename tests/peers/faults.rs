@@ -31,6 +31,8 @@ fn a_fall_through_to_the_disk_is_caught() {
     let _off = lab.unplug_at_the_end(machine);
     let told = must_fail(lab, machine, &words);
     assert!(told.contains("does not carry the plan's mark"), "{told}");
+    assert!(told.contains("the boot server never heard of it") && told.contains("look next at: bringup bmc info"), "{told}");
+    assert_eq!(lab.device(machine), "hd", "the override was not given back: {told}");
     must_come_from(lab, machine, "disk");
 }
 

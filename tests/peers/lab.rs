@@ -109,6 +109,11 @@ impl Lab {
         if count.trim().is_empty() { 0 } else { count.trim().parse().unwrap() }
     }
 
+    /// Where the machine goes at its next power-on, by libvirt's own word: `hd` or `network`.
+    pub fn device(&self, machine: &Machine) -> String {
+        self.script(&["device", &machine.number.to_string()]).trim().to_owned()
+    }
+
     /// One line for each kernel that started on the machine, as its serial console showed it.
     pub fn kernels(&self, machine: &Machine) -> Vec<String> {
         self.script(&["kernels", &machine.number.to_string()]).lines().map(str::to_owned).collect()

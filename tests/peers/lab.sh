@@ -4,6 +4,7 @@
 #   lab.sh hold      starts it, prints `ready`, and stops it when standard input ends: a test that dies takes the laboratory with it
 #   lab.sh facts     one line a machine: name mac uuid serial address bmc_address bmc_cert_sha256
 #   lab.sh starts I  how often machine I was powered on;  lab.sh kernels I  one line for each kernel that started on it
+#   lab.sh device I  where machine I goes at its next power-on: hd or network
 #   lab.sh power I on|off  the same as a finger on the button, behind the BMC's back
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
@@ -57,6 +58,7 @@ facts)
   ;;
 starts) grep -c 'starting up libvirt version' "$STATE/libvirt/log/qemu/node$2.log" 2>/dev/null || true ;;
 kernels) grep -a 'bringup-lab: kernel ' "$STATE/libvirt/log/node$2.console" 2>/dev/null || true ;;
+device) virsh -q -c "$(libvirt_uri)" dumpxml --inactive "node$2" | sed -n "s/.*<boot dev='\([a-z]*\)'.*/\1/p" | head -n 1 ;;
 power)
   case $3 in
   on) virsh -q -c "$(libvirt_uri)" start "node$2" ;;
@@ -65,7 +67,7 @@ power)
   esac
   ;;
 *)
-  sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
   exit 64
   ;;
 esac

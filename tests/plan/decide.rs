@@ -40,7 +40,8 @@ fn end(state: &mut RunState, node: &NodeId, well: bool) {
         events.push(Event::NodeAdmitted { node, pool: "train".into(), devices: vec![], withheld: vec![], degraded: false });
     } else {
         let class = bringup::model::Class::Refused;
-        events.push(Event::StepFailed { node, step, class, error: "seeded".into() });
+        events.push(Event::StepFailed { node: node.clone(), step, class, error: "seeded".into() });
+        events.push(Event::NodeQuarantined { node, accelerators: 8, why: "seeded".into() });
     }
     for event in events {
         state.apply(&event, 0).unwrap();
@@ -93,7 +94,7 @@ proptest! {
             (r.total_failures_pct, r.canary_failures) = (pct, canary);
         });
         let mut state = RunState::of_plan(&plan);
-        let started = Event::RunStarted { plan: plan.id.clone(), by: "t".into(), version: "0".into() };
+        let started = Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() };
         state.apply(&started, 0).unwrap();
         let mut flying: BTreeSet<NodeId> = BTreeSet::new();
         let mut ever: BTreeSet<NodeId> = BTreeSet::new();
@@ -134,4 +135,40 @@ proptest! {
         }
         prop_assert!(false, "never ended");
     }
+}
+
+#[test]
+fn a_run_that_a_person_released_goes_on_until_the_budget_is_breached_again() {
+    let plan = plan(2, 4, |r| r.total_failures_pct = 12.5);
+    let mut state = RunState::of_plan(&plan);
+    let started = Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() };
+    state.apply(&started, 0).unwrap();
+    let Decision::Start(first) = decide(&plan, &state, &|_| false) else { panic!() };
+    end(&mut state, &first[0], false);
+    let Decision::Hold { why } = decide(&plan, &state, &|_| false) else { panic!() };
+    state.apply(&Event::RunHeld { why }, 0).unwrap();
+    state.apply(&Event::RunReleased { by: "t".into() }, 0).unwrap();
+    let Decision::Start(next) = decide(&plan, &state, &|_| false) else { panic!("a release changes nothing") };
+    end(&mut state, &next[0], false);
+    assert!(matches!(decide(&plan, &state, &|_| false), Decision::Start(_)), "one of eight is within the budget");
+    end(&mut state, &next[1], false);
+    assert!(matches!(decide(&plan, &state, &|_| false), Decision::Hold { .. }));
+}
+
+#[test]
+fn a_failed_node_that_has_not_given_back_what_it_borrowed_is_taken_up_again() {
+    let plan = plan(1, 1, |_| {});
+    let mut state = RunState::of_plan(&plan);
+    let node = plan.nodes[0].node.clone();
+    let step = bringup::model::StepId::new("1-netboot").unwrap();
+    for event in [
+        Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() },
+        Event::DrainBegan { node: node.clone() },
+        Event::StepFailed { node: node.clone(), step, class: bringup::model::Class::Refused, error: "seeded".into() },
+    ] {
+        state.apply(&event, 0).unwrap();
+    }
+    assert_eq!(decide(&plan, &state, &|_| false), Decision::Start(vec![node.clone()]));
+    state.apply(&Event::NodeQuarantined { node, accelerators: 8, why: "seeded".into() }, 0).unwrap();
+    assert_eq!(decide(&plan, &state, &|_| false), Decision::Finished);
 }

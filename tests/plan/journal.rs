@@ -12,8 +12,8 @@ fn run_id() -> RunId {
 async fn filled(path: &std::path::Path) -> Vec<Event> {
     let plan = plan(1, 2, |_| {});
     let journal = Journal::open(path).unwrap();
-    journal.begin(&run_id(), 1, &plan).await.unwrap();
-    let mut events = vec![Event::RunStarted { plan: plan.id.clone(), by: "t".into(), version: "0".into() }];
+    let mut begun = vec![journal.begin(&run_id(), 1, &plan, "t", "0").await.unwrap().event];
+    let mut events = Vec::new();
     for node in plan.nodes.iter().map(|n| n.node.clone()) {
         events.push(Event::DrainBegan { node: node.clone() });
         events.push(Event::NodeDrained { node: node.clone(), was_member: false });
@@ -24,7 +24,8 @@ async fn filled(path: &std::path::Path) -> Vec<Event> {
     for event in &events {
         journal.append(&run_id(), 5, event.clone()).await.unwrap();
     }
-    events
+    begun.append(&mut events);
+    begun
 }
 
 #[tokio::test]
@@ -44,7 +45,7 @@ async fn every_prefix_of_a_journal_folds() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.db");
     let events = filled(&path).await;
-    for keep in 0..=events.len() {
+    for keep in 1..=events.len() {
         let copy = dir.path().join(format!("copy-{keep}.db"));
         rusqlite_copy(&path, &copy, keep);
         let run = Journal::load(&copy, &run_id()).unwrap();
@@ -86,7 +87,7 @@ async fn a_thousand_writers_share_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal.db");
     let journal = Journal::open(&path).unwrap();
-    journal.begin(&run_id(), 1, &plan(1, 1, |_| {})).await.unwrap();
+    journal.begin(&run_id(), 1, &plan(1, 1, |_| {}), "t", "0").await.unwrap();
     let write = |n: u32| {
         let journal = journal.clone();
         let node = NodeId::new(format!("n{n}")).unwrap();
@@ -94,7 +95,7 @@ async fn a_thousand_writers_share_the_disk() {
     };
     let written = futures_util::future::join_all((0..1000).map(write)).await;
     assert!(written.iter().all(Result::is_ok));
-    assert_eq!(Journal::verify(&path).unwrap().0, 1000);
+    assert_eq!(Journal::verify(&path).unwrap().0, 1001);
 }
 
 #[tokio::test]
@@ -125,4 +126,56 @@ async fn one_run_at_a_time() {
     }
     drop(first);
     RunLock::take(dir.path(), "second", std::time::Duration::ZERO).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_that_was_changed_after_the_run_began_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    filled(&path).await;
+    let copy = dir.path().join("copy.db");
+    rusqlite_copy(&path, &copy, 1000);
+    Journal::verify(&copy).unwrap();
+    let changed = "UPDATE run SET plan = replace(plan, '\"count\":8', '\"count\":4')";
+    rusqlite::Connection::open(&copy).unwrap().execute(changed, []).unwrap();
+    assert!(matches!(Journal::verify(&copy), Err(JournalError::Plan { .. })));
+    assert!(matches!(Journal::load(&copy, &run_id()), Err(JournalError::Plan { .. })), "no report on a changed plan");
+}
+
+#[tokio::test]
+async fn a_report_is_not_made_from_a_broken_chain() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    filled(&path).await;
+    let copy = dir.path().join("copy.db");
+    rusqlite_copy(&path, &copy, 1000);
+    rusqlite::Connection::open(&copy).unwrap().execute("UPDATE event SET at_ms = 9 WHERE seq = 2", []).unwrap();
+    assert!(matches!(Journal::load(&copy, &run_id()), Err(JournalError::Broken(_))));
+}
+
+#[tokio::test]
+async fn a_settled_journal_is_whole_in_its_one_file_and_read_where_nothing_can_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let journal = Journal::open(&path).unwrap();
+    journal.begin(&run_id(), 1, &plan(1, 1, |_| {}), "t", "0").await.unwrap();
+    journal.settle().await.unwrap();
+    let copy = dir.path().join("a copy #1.db");
+    std::fs::copy(&path, &copy).unwrap();
+    // A folder in its place: no `-shm` can be made, as on a read-only disk, and root is refused too.
+    std::fs::create_dir(dir.path().join("a copy #1.db-shm")).unwrap();
+    assert_eq!(Journal::verify(&copy).unwrap().0, 1);
+    assert_eq!(Journal::load(&copy, &run_id()).unwrap().state.lifecycle, Lifecycle::Running);
+}
+
+#[tokio::test]
+async fn a_journal_without_its_tables_is_empty_and_another_database_is_no_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    std::fs::write(&path, b"").unwrap();
+    assert_eq!(Journal::unfinished(&path).unwrap(), None);
+    assert!(matches!(Journal::load(&path, &run_id()), Err(JournalError::NoRun(_))));
+    let other = dir.path().join("pool.db");
+    rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE member (node TEXT)").unwrap();
+    assert!(matches!(Journal::open(&other), Err(JournalError::Open { .. })));
 }

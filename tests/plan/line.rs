@@ -73,3 +73,25 @@ fn a_plan_goes_stale_when_what_it_rests_on_changes() {
     assert!(stale(&plan, &running("x")).unwrap().contains("power was off and is on"));
     assert!(stale(&plan, &off("OTHER")).unwrap().contains("BMC serial"));
 }
+
+#[test]
+fn the_words_of_a_silence_and_the_secrets_of_a_grant_are_not_in_a_plan() {
+    let with = |why: &str| {
+        let mut seen = off("SN00101");
+        seen.firmware = Reading::unknown(why);
+        let uri = format!("http://10.0.0.1/g/{}/ipxe.efi", "ab".repeat(16));
+        let target = bringup::model::BootTarget::UefiHttp;
+        seen.boot = Reading::Known(bringup::model::BootOverride { target, once: true, mode: None, http_uri: Some(uri) });
+        let Line::Walk(plan) = ask(&seen, false) else { panic!("no line") };
+        serde_json::to_string(&plan).unwrap()
+    };
+    assert_eq!(with("connection reset from port 40001"), with("timed out after 15.2 s"));
+    assert!(!with("x").contains(&"ab".repeat(16)));
+}
+
+#[test]
+fn what_made_a_plan_stale_is_escaped() {
+    let Line::Walk(plan) = ask(&off("SN00101"), false) else { panic!("no line") };
+    let why = stale(&plan, &off("\u{1b}[2J")).unwrap();
+    assert!(!why.contains('\u{1b}'), "{why:?}");
+}

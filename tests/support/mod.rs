@@ -53,6 +53,16 @@ impl Service {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself.
+    pub fn wait(mut self, deadline: std::time::Duration) -> std::process::ExitStatus {
+        let mut ended = None;
+        wait_until("a child ends", deadline, || {
+            ended = self.child.try_wait().unwrap();
+            ended.is_some()
+        });
+        ended.unwrap()
+    }
+
     /// True while it runs.
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -103,6 +103,10 @@ fn rakp1(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
         slots.close(id);
         return refuse(status::INVALID_ROLE);
     }
+    // A doubled RAKP 1 is the same login.
+    if !matches!(&slot.phase, Phase::Named(_)) {
+        machine.presented();
+    }
     let Some(key) = key(machine, user) else {
         slots.close(id);
         return refuse(status::UNAUTHORIZED_NAME);
