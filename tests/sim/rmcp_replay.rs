@@ -32,7 +32,7 @@ fn only_fresh_and_authentic_packets_are_answered() {
             move || {
                 let back = UdpSocket::bind("127.0.0.1:0").unwrap();
                 back.connect(bmc).unwrap();
-                back.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+                back.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
                 let mut buffer = [0u8; 1024];
                 while !stop.load(Ordering::Relaxed) {
                     let Ok((length, client)) = front.recv_from(&mut buffer) else { continue };
