@@ -91,6 +91,7 @@ impl Site {
                 state
             }
         };
+        let writer = journal.clone();
         let hands = Arc::new(Hands::new(&self.written.inventory, Some(&self.playbook), &Trust::default()));
         let grants = Grants::open(&self.state().join("grants.db")).unwrap();
         let run = Run {
@@ -112,17 +113,17 @@ impl Site {
         };
         let end = tokio::time::sleep(moment);
         tokio::pin!(end);
-        loop {
+        let left = loop {
             tokio::select! {
                 biased;
                 Some(told) = listen.recv() => {
                     if matches!(told, Told::Event(_)) { events += 1; }
                     // Dropping the engine is what `kill -9` is: every task ends at its await, nothing is written any more.
-                    if matches!(cut, Cut::AfterEvents(n) if events == n) { return None; }
+                    if matches!(cut, Cut::AfterEvents(n) if events == n) { break None; }
                 }
-                left = &mut engine => return Some(left.unwrap().ending),
+                left = &mut engine => break Some(left.unwrap().ending),
                 () = &mut end => {
-                    if matches!(cut, Cut::AfterTime(_)) { return None; }
+                    if matches!(cut, Cut::AfterTime(_)) { break None; }
                     let journal = self.state().join("journal.db");
                     let events = Journal::events(&journal, &run_id()).unwrap();
                     let last: Vec<_> = events.iter().rev().take(30).map(|e| format!("{:?}", e.event)).collect();
@@ -130,7 +131,12 @@ impl Site {
                     panic!("the run did not end in {moment:?}; newest events first: {last:#?}\nmachines: {logs:#?}");
                 }
             }
-        }
+        };
+        // With a real `kill -9` the journal's writer dies with the engine. Here it is a thread of this process and still writes what was
+        // handed to it, which must not fall into the next life.
+        drop(engine);
+        writer.settle().await.unwrap();
+        left
     }
 
     /// What must be true at the end, however often the run was cut.
