@@ -254,36 +254,42 @@ fn summary(db: &rusqlite::Connection, id: RunId) -> Result<RunSummary, JournalEr
     Ok(RunSummary { id, at_ms, state, plan })
 }
 
-/// Serves a batch in the order in which it came; fails with the text of the error after a failure of the disk, which `failed` then holds
-/// before anybody hears of it. Whoever waits hears it too, or has gone away by itself.
+/// Serves a batch: what begins, then what happened, then whoever wants the file settled. Fails with the text of the error after a failure
+/// of the disk, which `failed` then holds before anybody hears of it. Whoever waits hears it too, or has gone away by itself.
 fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>, place: &str, failed: &OnceLock<String>) -> Result<(), String> {
-    let text = |error: &JournalError| format!("{place}: {}", error_chain(error));
     let mut entries = Vec::new();
     let mut waiting = Vec::new();
-    let mut others = Vec::new();
+    let mut settling = Vec::new();
     for order in batch.drain(..) {
         match order {
             Order::Append(entry, done) => {
                 entries.push(entry);
                 waiting.push(done);
             }
-            other => others.push(other),
-        }
-    }
-    for order in others {
-        match order {
             Order::Begin(b, done) => drop(done.send(sqlite::begin(db, &b.run, b.at_ms, &b.plan, (&b.by, &b.version)))),
-            Order::Settle(done) => drop(done.send(sqlite::settle(db))),
-            Order::Append(entry, done) => {
-                entries.push(entry);
-                waiting.push(done);
-            }
+            Order::Settle(done) => settling.push(done),
         }
     }
+    append(db, &entries, waiting, place, failed)?;
+    for done in settling {
+        drop(done.send(sqlite::settle(db)));
+    }
+    Ok(())
+}
+
+type Waiting = Vec<oneshot::Sender<Result<Recorded, JournalError>>>;
+
+fn append(
+    db: &mut rusqlite::Connection,
+    entries: &[Entry],
+    waiting: Waiting,
+    place: &str,
+    failed: &OnceLock<String>,
+) -> Result<(), String> {
     if entries.is_empty() {
         return Ok(());
     }
-    match sqlite::append(db, &entries) {
+    match sqlite::append(db, entries) {
         Ok(recorded) => {
             for (line, done) in recorded.into_iter().zip(waiting) {
                 drop(done.send(Ok(line)));
@@ -291,7 +297,7 @@ fn serve(db: &mut rusqlite::Connection, batch: &mut Vec<Order>, place: &str, fai
             Ok(())
         }
         Err(error) => {
-            let why = text(&error);
+            let why = format!("{place}: {}", error_chain(&error));
             drop(failed.set(why.clone()));
             for done in waiting {
                 drop(done.send(Err(JournalError::Write(why.clone().into()))));
