@@ -93,7 +93,6 @@ impl Site {
                 state
             }
         };
-        let writer = journal.clone();
         let hands = Arc::new(Hands::new(&self.written.inventory, Some(&self.playbook), &Trust::default()));
         let grants = Grants::open(&self.state().join("grants.db")).unwrap();
         let bench: Arc<dyn Workbench> =
@@ -118,7 +117,6 @@ impl Site {
         let end = tokio::time::sleep(moment);
         tokio::pin!(end);
         let ending = loop {
-        let left = loop {
             tokio::select! {
                 biased;
                 Some(told) = listen.recv() => {
@@ -145,11 +143,6 @@ impl Site {
         }
         journal.settle().await.unwrap();
         ending
-        // With a real `kill -9` the journal's writer dies with the engine. Here it is a thread of this process and still writes what was
-        // handed to it, which must not fall into the next life.
-        drop(engine);
-        writer.settle().await.unwrap();
-        left
     }
 
     /// What must be true at the end, however often the run was cut.
