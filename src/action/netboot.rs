@@ -118,7 +118,8 @@ impl Action for Netboot {
         // A BMC may keep "once" for ever: sushy-tools stores it as continuous, and the node would netboot at its next reboot.
         // Giving back is a write too: never to a machine that is known to be another one.
         if let Err(error) = self.same_machine().await {
-            let why = format!("{}: {}", error.doing, error.seen);
+            let unread = if error.class == Class::Refused { "" } else { "it could not be read: " };
+            let why = format!("{unread}{}: {}", error.doing, error.seen);
             returned.kept.push(Kept { what: "boot override".to_owned(), why });
             return Ok(returned);
         }

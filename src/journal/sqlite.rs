@@ -36,6 +36,7 @@ fn write(e: impl std::error::Error + Send + Sync + 'static) -> JournalError {
 
 /// Opens the file for writing, and makes it when it is not there.
 pub(super) fn open(path: &Path) -> Result<Connection, JournalError> {
+    refuse_stump(path)?;
     let fail = |e: rusqlite::Error| JournalError::Open { path: path.to_path_buf(), source: Box::new(e) };
     let db = Connection::open(path).map_err(fail)?;
     db.busy_timeout(std::time::Duration::from_secs(10)).map_err(fail)?;
@@ -63,6 +64,7 @@ fn foreign(db: &Connection) -> rusqlite::Result<bool> {
 
 /// Opens the file for reading only; works on a copied journal, also where nothing may be written.
 pub(super) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
+    refuse_stump(path)?;
     let fail = |e: rusqlite::Error| JournalError::Open { path: path.to_path_buf(), source: Box::new(e) };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let format = |db: &Connection| db.query_row("PRAGMA user_version", [], |r| r.get::<_, i64>(0));
@@ -82,6 +84,19 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
         return Err(JournalError::Newer { path: path.to_path_buf(), found, known: FORMAT });
     }
     Ok(db)
+}
+
+/// SQLite takes a file that is shorter than its smallest page (512 bytes, sqlite.org/fileformat.html §1.3.2) for an empty database, and would
+/// write over what is left of a journal.
+fn refuse_stump(path: &Path) -> Result<(), JournalError> {
+    match std::fs::metadata(path).map(|m| m.len()) {
+        Ok(length @ 1..512) if !has_wal(path) => {
+            let source =
+                std::io::Error::new(std::io::ErrorKind::UnexpectedEof, format!("it is cut short: {length} bytes are left"));
+            Err(JournalError::Open { path: path.to_path_buf(), source: Box::new(source) })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn has_wal(path: &Path) -> bool {
