@@ -176,7 +176,11 @@ pub async fn abort(run: Run, state: &RunState, by: &str, told: mpsc::UnboundedSe
                     let kept = release(&recorder, line, step, action.as_ref()).await?;
                     left.extend(kept.into_iter().map(|what| format!("{} {what}", line.node)));
                 }
-                Err(error) => left.push(format!("{} {}: {error}", line.node, step.id)),
+                Err(error) => {
+                    let (what, why) = (format!("step {}", step.id), error.to_string());
+                    left.push(format!("{} {what}: {why}", line.node));
+                    recorder.write(Event::NotReleased { node: line.node.clone(), what, why }).await?;
+                }
             }
         }
         run.bench.leave(&line.node).await;

@@ -24,10 +24,13 @@ pub(super) fn settled(observed: &Observed) -> Observed {
     Observed {
         bmc: quiet(seen.bmc).map(facts),
         power: quiet(seen.power),
-        boot: quiet(seen.boot).map(|mut b| {
-            b.http_uri = b.http_uri.as_deref().map(without_tokens);
-            b
-        }),
+        boot: match quiet(seen.boot) {
+            // An earlier run's leftover: its address is a secret, and it is nothing that this run would put back.
+            Reading::Known(held) if held.http_uri.as_deref().is_some_and(|uri| without_tokens(uri) != uri) => {
+                Reading::unknown("it holds the address of an earlier boot grant")
+            }
+            boot => boot,
+        },
         firmware: quiet(seen.firmware),
         system: quiet(seen.system).map(system),
         stack: seen.stack.into_iter().map(|(c, v)| (c, quiet(v))).collect(),

@@ -175,6 +175,8 @@ async fn a_journal_without_its_tables_is_empty_and_another_database_is_no_journa
     std::fs::write(&path, b"").unwrap();
     assert_eq!(Journal::unfinished(&path).unwrap(), None);
     assert!(matches!(Journal::load(&path, &run_id()), Err(JournalError::NoRun(_))));
+    std::fs::write(&path, b"S").unwrap();
+    assert!(matches!(Journal::open(&path), Err(JournalError::Open { .. })), "what is left of a journal is not written over");
     let other = dir.path().join("pool.db");
     rusqlite::Connection::open(&other).unwrap().execute_batch("CREATE TABLE member (node TEXT)").unwrap();
     assert!(matches!(Journal::open(&other), Err(JournalError::Open { .. })));
