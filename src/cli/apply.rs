@@ -31,9 +31,6 @@ pub struct Args {
     /// Flags of the run.
     #[command(flatten)]
     pub run: RunFlags,
-    /// What may be trusted.
-    #[command(flatten)]
-    pub trust: Trust,
 }
 
 /// Runs the verb.
@@ -44,7 +41,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let lock = runner::lock(global).await?;
     unfinished(global)?;
     let site = site_with_artifacts(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
     let plan = match &args.file {
         Some(file) => {
             let plan = read(file)?;

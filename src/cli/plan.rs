@@ -25,9 +25,6 @@ pub struct Args {
     /// Exit with 2 when there is something to do
     #[arg(long)]
     pub detailed_exitcode: bool,
-    #[command(flatten)]
-    /// What may be trusted.
-    pub trust: Trust,
 }
 
 /// Runs the verb.
@@ -36,7 +33,7 @@ pub struct Args {
 /// Every mistake of the input, or a plan that cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
     let site = site_with_artifacts(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
     let ledger = Ledger::open(&global.state_dir()?.join("pool.db"))?;
     let looked = plan(global, &site, &hands, &ledger.list().await?).await?;
     if let Some(file) = &args.out {

@@ -46,8 +46,6 @@ enum Verb {
         /// Nodes: names, ranges and labels
         #[arg(value_name = "SELECT")]
         nodes: String,
-        #[command(flatten)]
-        trust: Trust,
     },
     /// Counts every accelerator that was bought: works, or is idle and why
     #[command(after_help = "Example:\n  bringup pool capacity")]
@@ -62,7 +60,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     match args.verb {
         Verb::List => list(global).await,
         Verb::Drain { nodes, why } => drain(global, &nodes, &why).await,
-        Verb::Admit { nodes, trust } => Box::pin(admit(global, &nodes, &trust)).await,
+        Verb::Admit { nodes } => Box::pin(admit(global, &nodes)).await,
         Verb::Capacity => count(global).await,
     }
 }
@@ -167,14 +165,14 @@ async fn drain(global: &Global, nodes: &str, why: &str) -> Result {
     Ok(Exit::DONE)
 }
 
-async fn admit(global: &Global, nodes: &str, trust: &Trust) -> Result {
+async fn admit(global: &Global, nodes: &str) -> Result {
     // A run that provisions these nodes admits them itself, when it has ended with them.
     let book = HandBook::open(global).await?;
     let site = site(global)?;
     let selected = select(global, &site.inventory, Some(nodes))?;
     held(selected.iter().filter_map(|id| site.inventory.nodes.get(id)))?;
     let ledger = ledger(global)?;
-    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), trust);
+    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default());
     let mut gated = examine_all(global, &site, &hands, &selected).await?;
     let mut rows = Vec::new();
     let mut admitted = Vec::new();

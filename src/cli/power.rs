@@ -39,8 +39,6 @@ pub struct Args {
     /// Longest wait for a node to get there
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
     deadline: Duration,
-    #[command(flatten)]
-    trust: Trust,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -102,7 +100,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     if let Some(verb) = verb {
         agree(global, verb, &selected, args.yes)?;
     }
-    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let hands = Hands::new(&global.flags.inventory, None, &Trust::default());
     let nodes = reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
         let told = each(nodes, |node| status(&hands, node)).await;

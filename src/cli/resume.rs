@@ -26,9 +26,6 @@ pub struct ResumeArgs {
     /// Flags of the run.
     #[command(flatten)]
     pub flags: RunFlags,
-    /// What may be trusted.
-    #[command(flatten)]
-    pub trust: Trust,
 }
 
 /// Gives a run up and gives back what it borrowed: boot overrides and grants
@@ -38,9 +35,6 @@ pub struct AbortArgs {
     /// Run; the newest that has not ended when left out
     #[arg(value_name = "RUN")]
     pub run: Option<String>,
-    /// What may be trusted.
-    #[command(flatten)]
-    pub trust: Trust,
 }
 
 /// Lets a held run go on with `resume`
@@ -92,7 +86,7 @@ pub async fn resume(args: ResumeArgs, global: &Global) -> Result {
         return Err(Failure::new(Exit::STALE, format!("the inventory has changed since {} began", run.id))
             .hint("put the inventory back, or give the run up with `bringup abort` and plan again"));
     }
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
     global.talk(format!("{}: {} of {} nodes had ended", run.id, ended(&run.state), run.plan.nodes.len()));
     let start = Start { id: run.id, plan: run.plan, state: Some(run.state), inventory: site.inventory, hands, lock };
     Box::pin(runner::run(global, &args.flags, start)).await
@@ -111,7 +105,7 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     let run = open_run(global, args.run.as_deref())?;
     let journal = Journal::open(&global.journal_path()?)?;
     let site = site(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &args.trust));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
     let walked = || run.plan.nodes.iter().filter_map(|line| site.inventory.nodes.get(&line.node));
     hands.prepare_bmcs(walked()).await;
     hands.prepare_shells(walked()).await;
