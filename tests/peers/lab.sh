@@ -58,7 +58,17 @@ facts)
   ;;
 starts) grep -c 'starting up libvirt version' "$STATE/libvirt/log/qemu/node$2.log" 2>/dev/null || true ;;
 kernels) grep -a 'bringup-lab: kernel ' "$STATE/libvirt/log/node$2.console" 2>/dev/null || true ;;
-device) virsh -q -c "$(libvirt_uri)" dumpxml --inactive "node$2" | sed -n "s/.*<boot dev='\([a-z]*\)'.*/\1/p" | head -n 1 ;;
+# virtualbmc keeps the device in <os>; sushy-tools takes that out and numbers the devices themselves.
+device) virsh -q -c "$(libvirt_uri)" dumpxml --inactive "node$2" | python3 -c '
+import sys, xml.etree.ElementTree as tree
+domain = tree.fromstring(sys.stdin.read())
+numbered = [(int(boot.get("order")), part) for part in domain.find("devices") for boot in part.findall("boot")]
+words = {"disk": "hd", "cdrom": "cdrom", None: "network"}
+if numbered:
+    print(words[min(numbered, key=lambda pair: pair[0])[1].get("device")])
+elif domain.find("os/boot") is not None:
+    print(domain.find("os/boot").get("dev"))
+' ;;
 power)
   case $3 in
   on) virsh -q -c "$(libvirt_uri)" start "node$2" ;;
