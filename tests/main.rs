@@ -4,6 +4,7 @@
 mod bmc;
 mod boot;
 mod cli;
+mod conformance;
 mod crash;
 mod floors;
 mod peers;

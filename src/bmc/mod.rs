@@ -1,8 +1,13 @@
 //! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
 
 pub mod ipmi;
+pub mod keeping;
 pub mod password;
+pub mod quirk;
 pub mod redfish;
+pub mod sensing;
+pub mod settings;
+pub mod updating;
 
 use std::collections::BTreeMap;
 
@@ -109,4 +114,19 @@ pub trait Bmc: Send + Sync {
     fn certificate(&self) -> Option<crate::model::Digest>;
     /// Ends the session; leaves no session behind on the BMC.
     async fn close(&self);
+}
+
+/// Everything that a BMC can be asked and told. The engine needs [`Bmc`] alone; the rest is for the verbs.
+pub trait WholeBmc: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
+
+impl<T: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
+
+/// The protocol has no such function, or this program does not speak that part of it.
+fn lacks(doing: &str) -> BmcError {
+    BmcError {
+        doing: doing.to_owned(),
+        seen: "the protocol that this BMC is reached by has no such function".to_owned(),
+        kind: BmcTrouble::Unsupported,
+        source: None,
+    }
 }

@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure, Result};
 use super::secret::{self, SecretError};
 use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
 use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
-use crate::bmc::{Bmc, Password};
+use crate::bmc::{Bmc, Password, WholeBmc};
 use crate::model::{BmcProtocol, Node, NodeId, Playbook, SecretRef};
 use crate::shell::{self, PrivateKeyText, Shell, SshOptions, SshShell};
 
@@ -36,7 +36,7 @@ pub struct Hands {
     image_keys: std::collections::BTreeSet<String>,
     trust: Trust,
     lan: Arc<Lan>,
-    bmcs: Mutex<BTreeMap<NodeId, Arc<dyn Bmc>>>,
+    bmcs: Mutex<BTreeMap<NodeId, Arc<dyn WholeBmc>>>,
     shells: Mutex<BTreeMap<NodeId, Arc<dyn Shell>>>,
     keys: Mutex<BTreeMap<SecretRef, PrivateKeyText>>,
     /// One copy of each secret, however many nodes share it; what could not be had is not asked for again.
@@ -102,17 +102,25 @@ impl Hands {
         found.map_err(|e| no_secret(node, e))
     }
 
-    /// The BMC of a node.
+    /// The BMC of a node, as far as a run needs it.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub fn bmc(&self, node: &Node) -> Result<Arc<dyn Bmc>> {
+        Ok(self.whole(node)?)
+    }
+
+    /// The BMC of a node with all that it can do.
     ///
     /// # Errors
     /// The password cannot be had, or the account cannot exist in the protocol.
-    pub fn bmc(&self, node: &Node) -> Result<Arc<dyn Bmc>> {
+    pub fn whole(&self, node: &Node) -> Result<Arc<dyn WholeBmc>> {
         if let Some(bmc) = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner).get(&node.id) {
             return Ok(Arc::clone(bmc));
         }
         let written = &node.bmc;
         let password = Password::new(secret::first_line(&self.secret(node, &written.password)?));
-        let bmc: Arc<dyn Bmc> = match written.protocol {
+        let bmc: Arc<dyn WholeBmc> = match written.protocol {
             BmcProtocol::Redfish => {
                 let mut options = RedfishOptions::new(written.address, written.user.clone(), password, written.trust.clone());
                 options.first_contact = if self.trust.accept_new { FirstContact::Accept } else { FirstContact::Refuse };

@@ -5,9 +5,11 @@ pub mod apply;
 pub mod bench;
 pub mod bmc;
 pub mod bootserver;
+pub mod console;
 pub mod demo;
 mod descriptors;
 pub mod diff;
+pub mod discover;
 pub mod doctor;
 pub mod each;
 pub mod events;
@@ -77,6 +79,7 @@ enum Verb {
     Show(show::Args),
     Schema(schema::Args),
     Diff(diff::Args),
+    Discover(discover::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Resume(resume::ResumeArgs),
@@ -86,6 +89,7 @@ enum Verb {
     History(account::HistoryArgs),
     Power(power::Args),
     Bmc(bmc::Args),
+    Console(console::Args),
     Exec(exec::Args),
     Push(push::Args),
     Verify(verify::Args),
@@ -112,6 +116,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Show(args) => show::run(args, global).await,
         Verb::Schema(args) => schema::run(args, global).await,
         Verb::Diff(args) => diff::run(args, global).await,
+        Verb::Discover(args) => discover::run(args, global).await,
         Verb::Plan(args) => plan::run(args, global).await,
         Verb::Apply(args) => apply::run(args, global).await,
         Verb::Resume(args) => resume::resume(args, global).await,
@@ -120,7 +125,8 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Status(args) => account::status(&args, global),
         Verb::History(args) => account::history(&args, global),
         Verb::Power(args) => power::run(args, global).await,
-        Verb::Bmc(args) => bmc::run(args, global).await,
+        Verb::Bmc(args) => Box::pin(bmc::run(args, global)).await,
+        Verb::Console(args) => console::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
         Verb::Verify(args) => verify::run(args, global).await,

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::clock::{Clock, SimTime};
-use super::fault::Fault;
+use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::system::{Loaded, System};
@@ -55,6 +55,23 @@ struct State {
     requests: u32,
     logins: u32,
     busy_left: u32,
+    /// How often each placed fault has struck, in the order of the machine's faults.
+    struck: Vec<u32>,
+}
+
+impl State {
+    /// The first fault of this kind whose place has come and whose times are not used up. The request that is being met counts already.
+    fn placed(&self, what: BmcFault) -> Option<(usize, Placed)> {
+        let now = self.requests.saturating_sub(1);
+        let mut all = self.machine.faults().iter().enumerate();
+        all.find_map(|(at, fault)| match fault {
+            Fault::Bmc(placed) if placed.what == what && now >= placed.from => {
+                let used = self.struck.get(at).copied().unwrap_or(0);
+                placed.times.is_none_or(|times| used < times).then(|| (at, placed.clone()))
+            }
+            _ => None,
+        })
+    }
 }
 
 impl std::fmt::Debug for MachineHandle {
@@ -75,6 +92,7 @@ impl MachineHandle {
         account: (String, String),
     ) -> Self {
         let busy_left = faults.iter().find_map(|f| if let Fault::Http503(n) = f { Some(*n) } else { None }).unwrap_or(0);
+        let struck = vec![0; faults.len()];
         let (machine, effects) = Machine::new(Arc::clone(&identity), faults, durations, running);
         let handle = Self {
             inner: Arc::new(Inner {
@@ -82,7 +100,7 @@ impl MachineHandle {
                 identity,
                 user: account.0,
                 password: account.1,
-                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left }),
+                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left, struck }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
             }),
@@ -133,6 +151,29 @@ impl MachineHandle {
             return Mood::Busy;
         }
         Mood::Well
+    }
+
+    /// The placed fault of this kind, when it is in force now: asking does not use it up.
+    #[must_use]
+    pub fn bends(&self, what: BmcFault) -> Option<Placed> {
+        self.lock().placed(what).map(|(_, placed)| placed)
+    }
+
+    /// The placed fault of this kind, when it strikes now: asking uses up one of its times.
+    #[must_use]
+    pub fn strikes(&self, what: BmcFault) -> Option<Placed> {
+        let mut state = self.lock();
+        let (at, placed) = state.placed(what)?;
+        if let Some(count) = state.struck.get_mut(at) {
+            *count = count.saturating_add(1);
+        }
+        Some(placed)
+    }
+
+    /// Requests that the BMC has had so far.
+    #[must_use]
+    pub fn requests(&self) -> u32 {
+        self.lock().requests
     }
 
     /// True when the BMC is dead already, without counting a request.

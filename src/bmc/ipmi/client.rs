@@ -123,3 +123,8 @@ impl Bmc for IpmiBmc {
         drop(take(&self.kept));
     }
 }
+
+impl crate::bmc::sensing::Sensing for IpmiBmc {}
+impl crate::bmc::settings::Settings for IpmiBmc {}
+impl crate::bmc::keeping::Keeping for IpmiBmc {}
+impl crate::bmc::updating::Updating for IpmiBmc {}

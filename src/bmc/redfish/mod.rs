@@ -139,3 +139,8 @@ impl Bmc for Redfish {
         self.client.close().await;
     }
 }
+
+impl super::sensing::Sensing for Redfish {}
+impl super::settings::Settings for Redfish {}
+impl super::keeping::Keeping for Redfish {}
+impl super::updating::Updating for Redfish {}

@@ -6,35 +6,22 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
-use super::failure::Result;
-use super::folded::{Told, exit, rows};
-use super::global::Global;
-use super::hands::{Hands, Trust};
-use super::output::Format;
-use super::{record, site};
 use crate::bmc::{Bmc, BmcError};
+use crate::cli::failure::Result;
+use crate::cli::folded::{Told, exit, rows};
+use crate::cli::global::Global;
+use crate::cli::hands::{Hands, Trust};
+use crate::cli::output::Format;
+use crate::cli::{record, site};
 use crate::model::{BmcFacts, BmcTrust, BootOverride, Component, Digest, Node, NodeId, PowerState, Reading, Version};
 
 /// Most BMCs that are asked at once; each takes a TLS connection (65 KiB).
 const AT_ONCE: usize = 256;
 
-/// Asks the BMCs themselves
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup bmc info rack=a017")]
-pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum What {
-    Info(InfoArgs),
-}
-
 /// Shows what each BMC says of itself and its node
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup bmc info rack=a017\n  bringup bmc info a017-s03 --accept-new")]
-struct InfoArgs {
+pub struct Args {
     /// Nodes; all of them by default
     #[arg(value_name = "SELECT")]
     nodes: Option<String>,
@@ -72,7 +59,6 @@ struct Report<'a> {
 /// # Errors
 /// The selection or inventory is wrong, a secret is missing, or the facts cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
-    let What::Info(args) = args.what;
     let loaded = site::inventory(global)?;
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     let hands = Hands::new(&global.flags.inventory, None, &args.trust);
@@ -180,7 +166,7 @@ fn text(global: &Global, answers: &BTreeMap<NodeId, std::result::Result<Info, To
             ("firmware", info.firmware.why_unknown()),
         ];
         for (what, why) in readings.into_iter().filter_map(|(what, why)| Some((what, why?))) {
-            global.talk(super::output::escape(&format!("{node}: {what} unknown: {why}")));
+            global.talk(crate::cli::output::escape(&format!("{node}: {what} unknown: {why}")));
         }
     }
     if !whys.is_empty() {

@@ -1,9 +1,12 @@
 //! Seeded faults: what a simulated node does wrong. Names follow `reference/firmware.md` §5 where that table has the fault. This file only
 //! names and parses them; each server asks its machine whether one applies.
 
+mod bmc;
+
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::bmc::{BmcFault, Placed};
 use super::seed::Seed;
 
 /// One thing that is wrong with one node. Accelerator indices count from 0 in the vendor tool's order.
@@ -55,6 +58,8 @@ pub enum Fault {
     WrongCert,
     /// The SSH host key is another one than the facts record.
     WrongHostKey,
+    /// The BMC's service does something wrong, from some request on.
+    Bmc(Placed),
 }
 
 /// Why a fault could not be read.
@@ -63,7 +68,7 @@ pub enum Fault {
     "unknown fault `{0}`; known are: dead-bmc, bmc-dead-after(N), boot.ignore, boot.lost, power.lag(S), power.soft-ignored, \
          gpu.remap-pending(I), gpu.remap-failure(I), gpu.ecc(I), gpu.missing(I), npu.missing(I), accelerator.hot(I,C), \
          accelerator.swapped(I), link.width(I,W), wrong-serial, ssh.never, ssh.wrong-key, http.503(N), session.full, wrong-cert, \
-         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17"
+         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, and the conformance rows' names, such as body.truncate@17x1"
 )]
 pub struct FaultError(pub String);
 
@@ -72,6 +77,9 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self, FaultError> {
         let bad = || FaultError(text.escape_debug().take(80).collect());
+        if let Ok(placed) = text.parse() {
+            return Ok(Self::Bmc(placed));
+        }
         let (name, inner) = match text.strip_suffix(')') {
             Some(open) => open.split_once('(').ok_or_else(bad)?,
             None => (text, ""),
@@ -135,6 +143,7 @@ impl fmt::Display for Fault {
             Self::UdpDup => write!(f, "udp.dup"),
             Self::RakpBadHmac => write!(f, "rakp.bad-hmac"),
             Self::NoSuite17 => write!(f, "ipmi.no-suite-17"),
+            Self::Bmc(placed) => placed.fmt(f),
         }
     }
 }

@@ -1,0 +1,75 @@
+//! What a BMC is told beyond power and boot: BIOS attributes and virtual media. Every write is read back.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use super::{Bmc, BmcError, Written, lacks};
+use crate::model::Reading;
+
+/// BIOS attributes as the BMC holds them.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Bios {
+    /// Attributes in force.
+    pub current: BTreeMap<String, BiosValue>,
+    /// Attributes that wait for the next boot and differ from those in force.
+    pub pending: BTreeMap<String, BiosValue>,
+    /// Name of the attribute registry that describes them.
+    pub registry: Reading<String>,
+    /// When pending attributes take effect, in the BMC's words (`OnReset`, `Immediate`).
+    pub apply: Reading<Vec<String>>,
+}
+
+/// The value of a BIOS attribute.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(untagged)]
+pub enum BiosValue {
+    /// Text, or a choice of an enumeration.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// Yes or no.
+    Boolean(bool),
+    /// Not told.
+    Null,
+}
+
+/// One drive of the virtual media.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct MediaSlot {
+    /// Its name on the BMC.
+    pub name: String,
+    /// Media types that it takes, in the BMC's words.
+    pub types: Vec<String>,
+    /// The image that is in it; `Absent`: none.
+    pub image: Reading<String>,
+    /// Whether it is inserted and connected.
+    pub inserted: Reading<bool>,
+    /// How it is connected, in the BMC's words (`URI`, `Applet`, `NotConnected`).
+    pub connected: Reading<String>,
+}
+
+/// The settings half of a BMC.
+#[async_trait]
+pub trait Settings: Bmc {
+    /// BIOS attributes, in force and pending.
+    async fn bios(&self) -> Result<Reading<Bios>, BmcError> {
+        Err(lacks("read BIOS attributes"))
+    }
+    /// Checks attributes against the registry, writes them, and reads back that they are pending (or in force).
+    async fn set_bios(&self, _want: &BTreeMap<String, BiosValue>) -> Written {
+        Written::NotApplied(lacks("set BIOS attributes"))
+    }
+    /// Drives of the virtual media.
+    async fn media(&self) -> Result<Reading<Vec<MediaSlot>>, BmcError> {
+        Err(lacks("read virtual media"))
+    }
+    /// Puts the image at `url` into `slot` (by default the first that takes a CD), ejecting what is in it, and reads it back as connected.
+    async fn insert_media(&self, _slot: Option<&str>, _url: &str) -> Written {
+        Written::NotApplied(lacks("insert virtual media"))
+    }
+    /// Ejects what is in `slot`, and reads it back as empty.
+    async fn eject_media(&self, _slot: Option<&str>) -> Written {
+        Written::NotApplied(lacks("eject virtual media"))
+    }
+}

@@ -1,0 +1,22 @@
+//! `discover`.
+
+use crate::cli::failure::{Exit, Failure, Result};
+use crate::cli::global::Global;
+
+/// Finds BMCs in address ranges and writes what is known of them into the facts
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup discover rack=a017")]
+pub struct Args {
+    /// Nodes; all of them by default
+    #[arg(value_name = "SELECT")]
+    nodes: Option<String>,
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// It is not built yet.
+pub async fn run(args: Args, _global: &Global) -> Result {
+    drop(args.nodes);
+    Err(Failure::new(Exit::ERROR, "this verb is not built yet"))
+}
