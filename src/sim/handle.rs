@@ -14,10 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::accounts::Accounts;
+use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::media::Media;
 use super::system::{Loaded, System};
 use crate::model::{BootOverride, PowerState, PowerVerb};
 
@@ -42,7 +45,6 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     user: String,
-    password: String,
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
@@ -57,6 +59,18 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    accounts: Accounts,
+    media: Media,
+    life: Life,
+}
+
+/// The BMC's own running.
+#[derive(Debug, Clone, Copy, Default)]
+struct Life {
+    /// How often it was restarted.
+    restarts: u32,
+    /// When it started last.
+    started: SimTime,
 }
 
 impl State {
@@ -98,9 +112,18 @@ impl MachineHandle {
             inner: Arc::new(Inner {
                 clock,
                 identity,
-                user: account.0,
-                password: account.1,
-                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left, struck }),
+                user: account.0.clone(),
+                state: Mutex::new(State {
+                    machine,
+                    fetches: VecDeque::new(),
+                    requests: 0,
+                    logins: 0,
+                    busy_left,
+                    struck,
+                    accounts: Accounts::new(account.0, account.1),
+                    media: Media::default(),
+                    life: Life::default(),
+                }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
             }),
@@ -193,10 +216,52 @@ impl MachineHandle {
         &self.inner.user
     }
 
-    /// The password of `user`, when there is such an account.
+    /// The password of `user`, when there is such an account and it may log in.
     #[must_use]
-    pub fn password(&self, user: &str) -> Option<&str> {
-        (user == self.inner.user).then_some(self.inner.password.as_str())
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.password(user).map(str::to_owned)
+    }
+
+    /// Looks at or changes the accounts, which decide who may log in from then on.
+    pub fn accounts<T>(&self, f: impl FnOnce(&mut Accounts) -> T) -> T {
+        f(&mut self.lock().accounts)
+    }
+
+    /// Looks at or changes the virtual drives.
+    pub fn media<T>(&self, f: impl FnOnce(&mut Media) -> T) -> T {
+        f(&mut self.lock().media)
+    }
+
+    /// Looks at or changes the settings of the system ROM, as they are now.
+    pub fn bios<T>(&self, f: impl FnOnce(&mut Bios) -> T) -> T {
+        f(self.step(Input::Tick).machine.bios())
+    }
+
+    /// Restarts the BMC: it is away for so many virtual seconds and comes back with a new start time. Virtual media are lost; accounts,
+    /// BIOS settings and the machine itself are not.
+    pub fn restart_bmc(&self, away_s: u32) {
+        let now = self.inner.clock.now();
+        let mut state = self.lock();
+        state.life = Life { restarts: state.life.restarts.saturating_add(1), started: now.after_s(away_s) };
+        state.media = Media { insertions: state.media.insertions, ..Media::default() };
+    }
+
+    /// True while the BMC restarts: nothing answers.
+    #[must_use]
+    pub fn bmc_away(&self) -> bool {
+        self.lock().life.started > self.inner.clock.now()
+    }
+
+    /// How often the BMC was restarted: whoever keeps something in its memory has lost it when this grows.
+    #[must_use]
+    pub fn bmc_restarts(&self) -> u32 {
+        self.lock().life.restarts
+    }
+
+    /// When the BMC started last.
+    #[must_use]
+    pub fn bmc_started(&self) -> SimTime {
+        self.lock().life.started
     }
 
     /// How often somebody presented credentials to the BMC, right or wrong.
@@ -215,7 +280,7 @@ impl MachineHandle {
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user) == Some(password)
+        self.password(user).as_deref() == Some(password)
     }
 
     /// What the BMC says of the power.

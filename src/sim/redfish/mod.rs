@@ -1,7 +1,13 @@
 //! A BMC's Redfish service (DMTF DSP0266) over HTTPS with the BMC's own certificate, or over plain HTTP for clients that cannot pin one. One
 //! task per listener and one per open connection; connections are few and short-lived by limit.
 
+pub mod account;
 pub mod answer;
+pub mod bios;
+pub mod certificate;
+pub mod kept;
+pub mod media;
+pub mod restart;
 pub mod route;
 pub mod session;
 pub mod system;
@@ -24,6 +30,7 @@ use tokio::task::JoinSet;
 use self::answer::{Answer, Message};
 use self::route::{Asked, Service};
 use super::handle::{MachineHandle, Mood};
+use super::tls::Shown;
 
 /// Connections that a BMC keeps open at once (RC-06).
 const CONNECTIONS: usize = 16;
@@ -33,8 +40,8 @@ const BODY: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(15);
 
 /// Serves a machine's BMC until the returned future is dropped; its connections end with it.
-pub async fn serve(machine: MachineHandle, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-    let service = Arc::new(Service::new(machine));
+pub async fn serve(machine: MachineHandle, listener: TcpListener, shown: Option<Shown>) {
+    let service = Arc::new(Service::new(machine, shown));
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -43,11 +50,12 @@ pub async fn serve(machine: MachineHandle, listener: TcpListener, tls: Option<Ar
             continue;
         };
         while connections.try_join_next().is_some() {}
-        if service.machine().dead() || connections.len() >= CONNECTIONS {
+        let machine = service.machine();
+        if machine.dead() || machine.bmc_away() || connections.len() >= CONNECTIONS {
             continue;
         }
         let service = Arc::clone(&service);
-        let tls = tls.clone().map(tokio_rustls::TlsAcceptor::from);
+        let tls = service.shown().map(|shown| tokio_rustls::TlsAcceptor::from(shown.server(service.machine().bmc_restarts())));
         connections.spawn(async move {
             match tls {
                 None => converse(service, stream).await,
@@ -79,6 +87,9 @@ async fn converse(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + U
 struct Dead;
 
 async fn respond(service: Arc<Service>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dead> {
+    if service.machine().bmc_away() {
+        return Err(Dead);
+    }
     match service.machine().request() {
         Mood::Dead => return Err(Dead),
         Mood::Busy => return Ok(wire(Answer::error(503, &Message::busy()).with("Retry-After", "1"), false)),
