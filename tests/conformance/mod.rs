@@ -8,6 +8,7 @@
 //! A group's file gives `pub fn rows() -> Vec<Row>` and is named once here and once in [`groups`].
 
 mod bring_up;
+mod caught;
 mod dead;
 mod rig;
 mod row;

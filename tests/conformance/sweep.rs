@@ -198,6 +198,11 @@ async fn one(run: Arc<Run>, seed: u64) -> Ran {
     Ran { wrongs, ended, requests }
 }
 
+/// What is wrong with one run without faults.
+pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive) -> Vec<String> {
+    one(Arc::new(Run { row: "self", vendor, protocol, faults: Vec::new(), drive }), 7).await.wrongs
+}
+
 /// Faults after which nobody can end a session on the BMC: it does not answer any more, or must not be answered.
 fn out_of_reach(fault: &Fault) -> bool {
     matches!(fault, Fault::DeadBmc | Fault::BmcDeadAfter(_))
