@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod bios;
 pub mod bootrom;
 pub mod clock;
+pub mod deeds;
 pub mod farm;
 pub mod fault;
 pub mod handle;
@@ -24,6 +25,7 @@ pub mod system;
 pub mod tls;
 
 pub use clock::{Clock, SimTime};
+pub use deeds::Deeds;
 pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
 pub use fault::{Fault, FaultError};
 pub use handle::{MachineHandle, Mood};

@@ -79,6 +79,12 @@ impl Service {
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
         self.notice_restart();
+        let answer = self.decide(asked);
+        self.machine.holds_sessions(self.lock().0.open());
+        answer
+    }
+
+    fn decide(&self, asked: &Asked<'_>) -> Answer {
         let path = asked.path.trim_end_matches('/');
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
