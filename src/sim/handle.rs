@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::clock::{Clock, SimTime};
+use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
@@ -54,6 +55,8 @@ struct State {
     fetches: VecDeque<(u64, RomSource)>,
     requests: u32,
     logins: u32,
+    /// Sessions that are open on the BMC's service.
+    sessions: usize,
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
@@ -68,8 +71,6 @@ struct BmcLife {
     restarts: u32,
     /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
     started: jiff::Timestamp,
-    /// Sessions that are open, without those that a fault made up.
-    sessions: u32,
 }
 
 impl State {
@@ -118,9 +119,10 @@ impl MachineHandle {
                     fetches: VecDeque::new(),
                     requests: 0,
                     logins: 0,
+                    sessions: 0,
                     busy_left,
                     struck,
-                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now(), sessions: 0 },
+                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
@@ -212,7 +214,7 @@ impl MachineHandle {
         state.bmc.started = jiff::Timestamp::now().max(least);
         state.bmc.away_until = Some(now.after_s(seconds));
         state.bmc.restarts = state.bmc.restarts.saturating_add(1);
-        state.bmc.sessions = 0;
+        state.sessions = 0;
     }
 
     fn still_away(&self, state: &mut State) -> bool {
@@ -240,21 +242,27 @@ impl MachineHandle {
         self.lock().bmc.started
     }
 
-    /// Redfish sessions that clients of this run have open, without those that a fault made up.
-    #[must_use]
-    pub fn sessions(&self) -> u32 {
-        self.lock().bmc.sessions
-    }
-
-    /// Told by the service that keeps them.
-    pub fn note_sessions(&self, open: usize) {
-        self.lock().bmc.sessions = u32::try_from(open).unwrap_or(u32::MAX);
-    }
-
     /// Requests that the BMC has had so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.lock().requests
+    }
+
+    /// Sessions that are open now, as the service last told.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().sessions
+    }
+
+    /// A service tells how many sessions it holds.
+    pub fn holds_sessions(&self, open: usize) {
+        self.lock().sessions = open;
+    }
+
+    /// What was really done to the machine.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.step(Input::Tick).machine.deeds()
     }
 
     /// True when the BMC is dead already, without counting a request.

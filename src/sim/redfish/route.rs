@@ -64,6 +64,12 @@ impl Service {
 
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
+        let answer = self.decide(asked);
+        self.machine.holds_sessions(self.lock().0.open());
+        answer
+    }
+
+    fn decide(&self, asked: &Asked<'_>) -> Answer {
         let path = asked.path.trim_end_matches('/');
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
@@ -206,7 +212,7 @@ impl Service {
 
     fn delete(&self, path: &str) -> Answer {
         match path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-            Some(id) => self.lock().0.delete(&self.machine, id),
+            Some(id) => self.lock().0.delete(id),
             None if self.resource(path).is_some() => Answer::status(405).with("Allow", "GET, HEAD"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
         }
@@ -217,7 +223,7 @@ impl Service {
         let life = self.machine.bmc_restarts();
         if self.life.swap(life, Ordering::Relaxed) != life {
             // A restart forgets sessions and tasks; the names of tasks begin anew (RC-42).
-            *state = Default::default();
+            *state = (state.0.restarted(), Tasks::default());
         }
         state
     }

@@ -35,6 +35,8 @@ struct Session {
 pub struct Sessions {
     open: Vec<Session>,
     made: u64,
+    /// Tokens that were given out.
+    tokens: u64,
     /// Wrong passwords since the last right one.
     wrong: u32,
     /// The sessions that `auth.count` asks for are there.
@@ -42,6 +44,18 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// How many are open, without those that a fault made up.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.iter().filter(|session| !session.foreign).count()
+    }
+
+    /// The table of a BMC that starts anew. Tokens that were given out once are never given out again.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        Self { tokens: self.tokens, ..Self::default() }
+    }
+
     /// Ids of the open sessions.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.open.iter().map(|s| s.id)
@@ -63,7 +77,6 @@ impl Sessions {
         let over = machine.bends(BmcFault::AuthExpireAfter).is_some_and(|placed| session.requests > placed.arg());
         if over && machine.strikes(BmcFault::AuthExpireAfter).is_some() {
             self.open.remove(at);
-            self.note(machine);
             return false;
         }
         true
@@ -102,7 +115,7 @@ impl Sessions {
         if self.open.len() >= most || machine.has(&Fault::SessionFull) {
             return full(machine);
         }
-        let session = self.open(machine, from, false);
+        let session = self.add(machine, from, false);
         let mut answer = Answer::ok(resource(machine, session))
             .with("X-Auth-Token", session.token.clone())
             .with("Location", format!("{SESSIONS}/{}", session.id));
@@ -122,14 +135,13 @@ impl Sessions {
         answer
     }
 
-    fn open(&mut self, machine: &MachineHandle, from: Option<IpAddr>, foreign: bool) -> &Session {
+    fn add(&mut self, machine: &MachineHandle, from: Option<IpAddr>, foreign: bool) -> &Session {
         self.made += 1;
+        self.tokens += 1;
         let identity = machine.identity();
-        // The BMC's restarts count too: a token of an earlier life is good for nothing.
-        let label = format!("{}/token/{}/{}/{foreign}", identity.node, machine.bmc_restarts(), self.made);
         let session = Session {
             id: self.made,
-            token: identity.seed.hex(&label, 32),
+            token: identity.seed.hex(&format!("{}/token/{}", identity.node, self.tokens), 32),
             used: Instant::now(),
             created: jiff::Timestamp::now(),
             from,
@@ -137,19 +149,17 @@ impl Sessions {
             foreign,
         };
         self.open.push(session);
-        self.note(machine);
         // Pushed above.
         &self.open[self.open.len() - 1]
     }
 
     /// Logs out.
-    pub fn delete(&mut self, machine: &MachineHandle, id: &str) -> Answer {
+    pub fn delete(&mut self, id: &str) -> Answer {
         let before = self.open.len();
         self.open.retain(|s| s.id.to_string() != id);
         if self.open.len() == before {
             return Answer::error(404, &Message::missing(&format!("{SESSIONS}/{id}")));
         }
-        self.note(machine);
         Answer::status(204)
     }
 
@@ -161,14 +171,9 @@ impl Sessions {
         {
             self.filled = true;
             for _ in 0..placed.arg().min(64) {
-                self.open(machine, Some(IpAddr::from([192, 0, 2, 77])), true);
+                self.add(machine, Some(IpAddr::from([192, 0, 2, 77])), true);
             }
         }
-        self.note(machine);
-    }
-
-    fn note(&self, machine: &MachineHandle) {
-        machine.note_sessions(self.open.iter().filter(|session| !session.foreign).count());
     }
 }
 
