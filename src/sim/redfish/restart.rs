@@ -5,14 +5,11 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Message};
 use super::tree::{ROOT, link};
 use super::{bios, media};
-use crate::sim::clock::SimTime;
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 
 /// How long a restart takes, in virtual seconds: 3 to 5 minutes on real BMCs (firmware.md §1.2, durations).
 pub const AWAY: u32 = 200;
-/// 2026-01-01T00:00:00Z: when the farm's virtual time begins.
-const BEGINNING: i64 = 1_767_225_600;
 
 /// Path of the manager.
 #[must_use]
@@ -28,13 +25,6 @@ fn info_path(machine: &MachineHandle) -> String {
 #[must_use]
 pub fn reset_path(machine: &MachineHandle) -> String {
     format!("{}/Actions/Manager.Reset", manager_path(machine))
-}
-
-/// A moment as Redfish writes it.
-#[must_use]
-pub fn date(at: SimTime) -> String {
-    let seconds = BEGINNING.saturating_add(i64::try_from(at.0 / 1000).unwrap_or(0));
-    jiff::Timestamp::from_second(seconds).map(|t| t.to_string()).unwrap_or_default()
 }
 
 /// The resource at a path, when it is one of this file's.
@@ -68,8 +58,8 @@ pub fn add_to_manager(machine: &MachineHandle, value: &mut Map<String, Value>) {
     if let Some(actions) = value.entry("Actions").or_insert_with(|| json!({})).as_object_mut() {
         actions.insert("#Manager.Reset".to_owned(), reset);
     }
-    if keeps.last_reset {
-        value.insert("LastResetTime".to_owned(), json!(date(machine.bmc_started())));
+    if !keeps.last_reset {
+        value.remove("LastResetTime");
     }
     if media::path(machine).starts_with(&manager_path(machine)) {
         value.insert("VirtualMedia".to_owned(), media::link_of(machine));

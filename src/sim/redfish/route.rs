@@ -10,6 +10,7 @@ use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
 use super::{kept, system, tree};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::profile::EtagRule;
 use crate::sim::tls::Shown;
@@ -27,6 +28,8 @@ pub struct Asked<'a> {
     pub token: Option<&'a str>,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
+    /// Who asks.
+    pub from: Option<std::net::IpAddr>,
     /// Body.
     pub body: &'a [u8],
 }
@@ -37,8 +40,8 @@ pub struct Service {
     /// What its handshakes show; `None` without TLS.
     shown: Option<Shown>,
     state: Mutex<(Sessions, Tasks)>,
-    /// Restarts of the BMC that have been noticed.
-    restarts: AtomicU32,
+    /// The BMC's restarts that `state` has lived through.
+    life: AtomicU32,
 }
 
 const METADATA: &str = concat!(
@@ -53,21 +56,13 @@ impl Service {
     /// The service of a machine's BMC.
     #[must_use]
     pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
-        Self { machine, shown, state: Mutex::default(), restarts: AtomicU32::new(0) }
+        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0) }
     }
 
     /// What its handshakes show; `None` without TLS.
     #[must_use]
     pub fn shown(&self) -> Option<&Shown> {
         self.shown.as_ref()
-    }
-
-    /// Forgets what a restart of the BMC loses: sessions, tasks and their numbers.
-    fn notice_restart(&self) {
-        let restarts = self.machine.bmc_restarts();
-        if self.restarts.swap(restarts, Ordering::SeqCst) != restarts {
-            *self.lock() = (Sessions::default(), Tasks::default());
-        }
     }
 
     /// The machine behind it.
@@ -78,7 +73,6 @@ impl Service {
 
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
-        self.notice_restart();
         let answer = self.decide(asked);
         self.machine.holds_sessions(self.lock().0.open());
         answer
@@ -91,6 +85,11 @@ impl Service {
         }
         if !self.knows(asked) {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
+        }
+        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let message =
+                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+            return Answer::error(403, &message);
         }
         match asked.method {
             "GET" | "HEAD" => self.get(path),
@@ -112,7 +111,7 @@ impl Service {
                 Some(answer)
             }
             ("POST", SESSIONS | "/redfish/v1/SessionService/Sessions/Members") => Some(match body(asked) {
-                Ok(body) => self.lock().0.create(&self.machine, &body),
+                Ok(body) => self.lock().0.create(&self.machine, &body, asked.from),
                 Err(answer) => *answer,
             }),
             _ => None,
@@ -121,9 +120,12 @@ impl Service {
 
     fn knows(&self, asked: &Asked<'_>) -> bool {
         if let Some(token) = asked.token {
-            return self.lock().0.knows(token);
+            return self.lock().0.knows(&self.machine, token);
         }
-        asked.authorization.and_then(session::basic).is_some_and(|(user, password)| self.machine.admits(&user, &password))
+        asked
+            .authorization
+            .and_then(session::basic)
+            .is_some_and(|(user, password)| self.lock().0.admits(&self.machine, &user, &password))
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
@@ -149,7 +151,7 @@ impl Service {
             return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
         }
         if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-            return state.0.ids().find(|n| n.to_string() == id).map(|n| session::resource(n, self.machine.user()));
+            return state.0.resource(&self.machine, id);
         }
         match path.strip_prefix(task::SERVICE)? {
             "" => Some(task::service()),
@@ -247,7 +249,13 @@ impl Service {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Sessions, Tasks)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = self.machine.bmc_restarts();
+        if self.life.swap(life, Ordering::Relaxed) != life {
+            // A restart forgets sessions and tasks; the names of tasks begin anew (RC-42).
+            *state = (state.0.restarted(), Tasks::default());
+        }
+        state
     }
 }
 
