@@ -8,6 +8,7 @@
 //! | `write` | writes, with three ends and no blind retry |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
 mod boot;
@@ -15,6 +16,7 @@ mod client;
 mod collection;
 mod error;
 mod firmware;
+mod greet;
 mod json;
 mod limits;
 mod options;
