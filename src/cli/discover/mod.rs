@@ -17,7 +17,7 @@ use self::compare::Standing;
 use self::probe::{Met, Stranger};
 use self::show::Found;
 use super::failure::{Exit, Failure, Result};
-use super::global::{Global, parse_duration};
+use super::global::{Global, parse_duration, today};
 use super::hands::{Hands, Trust};
 use super::record::{self, Cells};
 use super::{secret, site};
@@ -25,10 +25,13 @@ use crate::bmc::ipmi::{self, Account, IpmiBmc, Lan};
 use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
 use crate::bmc::{Password, WholeBmc};
 use crate::model::{BmcTrust, Inventory, Node, NodeId, Reading, SecretRef};
-use crate::spec::LoadedInventory;
+use crate::spec::{self, LoadedInventory};
 
 /// Most addresses that are spoken with at once; each takes a TLS connection (65 KiB).
 const AT_ONCE: usize = 256;
+
+/// Longest wait for a presence pong: a BMC answers it without any cryptography.
+const PONG: Duration = Duration::from_secs(2);
 
 /// Finds BMCs in address ranges and writes what is new of them into the facts
 #[derive(Debug, clap::Args)]
@@ -75,7 +78,7 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result {
     let addresses = ranges::addresses(&args.ranges).map_err(|e| Failure::new(Exit::USAGE, e))?;
     let account = account(&args, global)?;
-    let loaded = site::inventory(global)?;
+    let loaded = site::accept(global, spec::load_inventory_without_facts(&global.flags.inventory, &today()))?;
     let hands = Hands::new(&global.flags.inventory, None, &args.trust);
     let found = search(&args, global, &loaded.inventory, &hands, addresses, account).await?;
     show::all(global, &found, args.replace);
@@ -90,7 +93,12 @@ pub async fn run(args: Args, global: &Global) -> Result {
         }
         write(global, &loaded, &new)?;
     }
-    Ok(if found.met.iter().any(|met| met.stopped.is_some()) { Exit::SOME_FAILED } else { Exit::DONE })
+    let differs = found.met.iter().flat_map(|met| &met.facts).any(|f| f.standing == Standing::Differs);
+    Ok(match found.met.iter().any(|met| met.stopped.is_some()) {
+        true => Exit::SOME_FAILED,
+        false if differs && !args.replace => Exit::CHANGES,
+        false => Exit::DONE,
+    })
 }
 
 /// The account for strangers, its password resolved before the first packet.
@@ -128,7 +136,7 @@ async fn search(
         .filter_map(std::future::ready)
         .collect::<Vec<Stranger>>();
     let pinged: BTreeSet<SocketAddr> = others.iter().map(|ip| SocketAddr::new(*ip, args.ipmi_port)).collect();
-    let (mut met, mut strangers, present) = tokio::join!(met, strangers, ipmi::sweep(&pinged, args.rate, args.wait));
+    let (mut met, mut strangers, present) = tokio::join!(met, strangers, ipmi::sweep(&pinged, args.rate, args.wait.min(PONG)));
     let present = present.map_err(|e| Failure::new(Exit::ERROR, e))?;
     // A BMC that speaks both is one BMC.
     let redfish: BTreeSet<IpAddr> = strangers.iter().map(|s| s.address.ip()).collect();

@@ -99,7 +99,10 @@ pub async fn known(hands: &Hands, node: &Node, first_contact: bool, wait: Durati
     match answer {
         // Two connections, two certificates: whoever was logged in to is not the one that is shown above.
         Ok(_) if greeted.is_some() && hand.certificate().map(|c| c.to_string()) != greeted => {
-            met.stopped = Some(Told::unclear("two certificates", "its certificate changed between two connections; nothing of it is taken"));
+            met.stopped = Some(Told::unclear(
+                "two certificates",
+                "its certificate changed between two connections; nothing of it is taken",
+            ));
         }
         Ok((told, macs)) => met.facts.extend(compare::identity(node, &told, macs.as_ref())),
         Err(error) => met.stopped = Some(Told::error(&error)),

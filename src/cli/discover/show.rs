@@ -84,7 +84,7 @@ fn text(global: &Global, found: &Found, replace: bool) {
     }
     if !found.strangers.is_empty() {
         global.out.table(
-            &["address", "speaks", "vendor", "model", "serial", "certificate", "the inventory"],
+            &["address", "speaks", "vendor", "model", "serial", "certificate", "in the inventory"],
             found.strangers.iter().map(row).collect(),
         );
         for stranger in found.strangers.iter().filter(|s| s.trouble.is_some()) {
@@ -110,8 +110,8 @@ fn row(stranger: &Stranger) -> Vec<String> {
         word(told.map(|t| &t.serial), None),
         certificate,
         match &stranger.known_as {
-            Some(node) => format!("expects it elsewhere, as {node}"),
-            None => "does not expect it".to_owned(),
+            Some(node) => format!("{node}, elsewhere"),
+            None => "unknown".to_owned(),
         },
     ]
 }
