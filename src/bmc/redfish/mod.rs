@@ -10,9 +10,15 @@
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `settings` | the settings half of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
 mod acquaint;
+mod bios;
+mod bios_job;
 mod boot;
 mod client;
 mod collection;
@@ -21,10 +27,15 @@ mod firmware;
 mod greet;
 mod json;
 mod limits;
+mod media;
+mod media_write;
 mod options;
 mod path;
 mod power;
+mod registry;
 mod session;
+mod settings;
+mod signpost;
 mod system;
 mod task;
 mod transport;
@@ -154,6 +165,5 @@ impl Bmc for Redfish {
 }
 
 impl super::sensing::Sensing for Redfish {}
-impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
 impl super::updating::Updating for Redfish {}
