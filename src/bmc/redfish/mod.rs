@@ -13,9 +13,12 @@
 //! | `signpost` | where the root says that a service is |
 //! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
 //! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
-//! | `settings` | the settings half of the hand |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod account;
 mod acquaint;
 mod bios;
 mod bios_job;
@@ -26,6 +29,7 @@ mod error;
 mod firmware;
 mod greet;
 mod json;
+mod keeping;
 mod limits;
 mod media;
 mod media_write;
@@ -33,6 +37,7 @@ mod options;
 mod path;
 mod power;
 mod registry;
+mod restart;
 mod session;
 mod settings;
 mod signpost;
@@ -165,5 +170,4 @@ impl Bmc for Redfish {
 }
 
 impl super::sensing::Sensing for Redfish {}
-impl super::keeping::Keeping for Redfish {}
 impl super::updating::Updating for Redfish {}
