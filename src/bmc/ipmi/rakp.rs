@@ -9,6 +9,9 @@ pub const MAX_USER: usize = 16;
 /// Longest password.
 pub const MAX_PASSWORD: usize = 20;
 
+/// Longest password of IPMI 1.5; a BMC that was given a longer one in the old form kept this much (§22.30).
+pub const MAX_OLD_PASSWORD: usize = 16;
+
 /// Everything that both sides know after RAKP message 2.
 pub struct Facts<'a> {
     /// Suite.
@@ -105,6 +108,12 @@ impl BmcKey {
         let mut key = [0; 20];
         key.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         Some(Self(key))
+    }
+
+    /// True for twenty noughts, by which the standard says that there is no key (§22.25).
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0 == [0; 20]
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
