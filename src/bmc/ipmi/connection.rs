@@ -29,7 +29,7 @@ const OPERATOR: u8 = 3;
 /// Askings that a BMC may take for duplicates before the question gets a new number: the first is perhaps still being worked on.
 const DUPLICATES: u32 = 2;
 /// Askings of Set Session Privilege Level: some BMCs never answer it (IP-08).
-const RAISES: u32 = 3;
+const RAISES: u32 = 6;
 /// How often Close Session is sent at most, and how long its answers are waited for in all.
 const FAREWELLS: u32 = 3;
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -205,7 +205,7 @@ impl Connection {
         }
         match self.repeat_at_most(&command::set_privilege(wanted), RAISES, deadline).await {
             Ok(_) | Err(Fault::Code(_)) => {}
-            Err(Fault::NoAnswer(_)) if Instant::now() < deadline => {}
+            Err(fault) if fault.is_silence() && Instant::now() < deadline => {}
             Err(fault) => return Err(fault),
         }
         self.privilege = wanted;

@@ -60,6 +60,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// True when the session gave no answer, whatever else came.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::NotGenuine(..))
+    }
+
     /// Tells it to the house: `doing` is a lower-case fragment of what was tried.
     #[must_use]
     pub fn into_error(self, doing: impl Into<String>) -> BmcError {

@@ -85,7 +85,7 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(Fault::NoAnswer(_)) if Instant::now() < deadline => {
+            Err(fault) if fault.is_silence() && Instant::now() < deadline => {
                 self.connection = None;
                 self.ready(need).await?.repeat(message, deadline).await
             }
