@@ -112,6 +112,11 @@ pub trait Bmc: Send + Sync {
     async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError>;
     /// SHA-256 of the certificate that was accepted, when TLS was used and a connection has been made.
     fn certificate(&self) -> Option<crate::model::Digest>;
+    /// How this BMC differs from the specification, as far as it has shown itself; whole after [`Bmc::identity`] or a write. `None`: the protocol
+    /// has no quirks here.
+    fn profile(&self) -> Option<quirk::Profile> {
+        None
+    }
     /// Ends the session; leaves no session behind on the BMC.
     async fn close(&self);
 }
