@@ -60,6 +60,17 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    bmc: BmcLife,
+}
+
+/// The BMC's own life, which is not that of its node.
+#[derive(Debug, Clone, Copy)]
+struct BmcLife {
+    /// Nothing answers before this moment.
+    away_until: Option<SimTime>,
+    restarts: u32,
+    /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
+    started: jiff::Timestamp,
 }
 
 impl State {
@@ -111,6 +122,7 @@ impl MachineHandle {
                     sessions: 0,
                     busy_left,
                     struck,
+                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
@@ -148,7 +160,17 @@ impl MachineHandle {
     #[must_use]
     pub fn request(&self) -> Mood {
         let mut state = self.lock();
+        if self.still_away(&mut state) {
+            return Mood::Dead;
+        }
         state.requests = state.requests.saturating_add(1);
+        if let Some((at, placed)) = state.placed(BmcFault::BmcReboot) {
+            if let Some(count) = state.struck.get_mut(at) {
+                *count = count.saturating_add(1);
+            }
+            self.restart(&mut state, placed.arg());
+            return Mood::Dead;
+        }
         let limit = state.machine.faults().iter().find_map(|f| match f {
             Fault::DeadBmc => Some(0),
             Fault::BmcDeadAfter(n) => Some(*n),
@@ -179,6 +201,45 @@ impl MachineHandle {
             *count = count.saturating_add(1);
         }
         Some(placed)
+    }
+
+    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
+    pub fn restart_bmc(&self, seconds: u32) {
+        self.restart(&mut self.lock(), seconds);
+    }
+
+    fn restart(&self, state: &mut State, seconds: u32) {
+        let now = self.inner.clock.now();
+        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
+        state.bmc.started = jiff::Timestamp::now().max(least);
+        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
+        state.sessions = 0;
+    }
+
+    fn still_away(&self, state: &mut State) -> bool {
+        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
+            state.bmc.away_until = None;
+        }
+        state.bmc.away_until.is_some()
+    }
+
+    /// True while the BMC restarts and answers nothing.
+    #[must_use]
+    pub fn bmc_away(&self) -> bool {
+        self.still_away(&mut self.lock())
+    }
+
+    /// How often the BMC has restarted.
+    #[must_use]
+    pub fn bmc_restarts(&self) -> u32 {
+        self.lock().bmc.restarts
+    }
+
+    /// When the BMC started, as it tells it.
+    #[must_use]
+    pub fn bmc_started(&self) -> jiff::Timestamp {
+        self.lock().bmc.started
     }
 
     /// Requests that the BMC has had so far.

@@ -9,6 +9,17 @@ pub enum EtagRule {
     Required,
 }
 
+/// What a BMC says when no session slot is free (RC-18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionsFull {
+    /// 503 with Dell's RAC0218 (check_redfish PR #198).
+    Rac,
+    /// 400 `CreateLimitReachedForResource` (gofish #75).
+    BadRequest,
+    /// 503 `CreateLimitReachedForResource`, as bmcweb says it.
+    Unavailable,
+}
+
 /// One maker's habits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct VendorProfile {
@@ -36,6 +47,10 @@ pub struct VendorProfile {
     pub reset_types: &'static [&'static str],
     /// Status of an accepted reset: 200, 202 or 204 (RC-31).
     pub reset_status: u16,
+    /// What it says when no session slot is free.
+    pub sessions_full: SessionsFull,
+    /// Sessions show when they were made and from where.
+    pub sessions_tell: bool,
     /// Refuses a reset that the power state forbids with 409 (RC-32); others shrug.
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
@@ -67,6 +82,8 @@ pub const DELL: VendorProfile = VendorProfile {
         "PowerCycle",
     ],
     reset_status: 204,
+    sessions_full: SessionsFull::Rac,
+    sessions_tell: true,
     conflict_409: true,
     http_boot: true,
     sessions: 8,
@@ -86,6 +103,8 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     etag: EtagRule::Optional,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "ForceOn"],
     reset_status: 200,
+    sessions_full: SessionsFull::BadRequest,
+    sessions_tell: false,
     conflict_409: false,
     http_boot: true,
     sessions: 16,
@@ -105,6 +124,8 @@ pub const AMI: VendorProfile = VendorProfile {
     etag: EtagRule::Required,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle"],
     reset_status: 202,
+    sessions_full: SessionsFull::Unavailable,
+    sessions_tell: true,
     conflict_409: false,
     http_boot: true,
     sessions: 12,

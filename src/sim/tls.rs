@@ -24,6 +24,7 @@ pub enum TlsError {
 /// A certificate and its key.
 pub struct Certified {
     der: Vec<u8>,
+    spki: Vec<u8>,
     key: Vec<u8>,
     name: String,
 }
@@ -34,6 +35,18 @@ impl Certified {
     /// # Errors
     /// [`TlsError`] when the library refuses.
     pub fn derive(seed: Seed, label: &str) -> Result<Self, TlsError> {
+        Self::issue(seed, label, 0)
+    }
+
+    /// Another certificate over the key of [`Self::derive`]: what a BMC shows when it has renewed its own.
+    ///
+    /// # Errors
+    /// [`TlsError`] when the library refuses.
+    pub fn renewed(seed: Seed, label: &str) -> Result<Self, TlsError> {
+        Self::issue(seed, label, 1)
+    }
+
+    fn issue(seed: Seed, label: &str, issue: u64) -> Result<Self, TlsError> {
         let failed = |e| TlsError::Certificate(label.to_owned(), e);
         let key = ed25519_pkcs8(&seed.bytes(&format!("{label}/tls-key")));
         let pair =
@@ -43,15 +56,22 @@ impl Certified {
         params.distinguished_name.push(DnType::CommonName, format!("{label} BMC (simulated)"));
         params.not_before = rcgen::date_time_ymd(2020, 1, 1);
         params.not_after = rcgen::date_time_ymd(2049, 12, 31);
-        params.serial_number = Some(SerialNumber::from(seed.below(&format!("{label}/tls-serial"), 1 << 62)));
+        params.serial_number = Some(SerialNumber::from(seed.below(&format!("{label}/tls-serial"), 1 << 62) + issue));
         let certificate = params.self_signed(&pair).map_err(failed)?;
-        Ok(Self { der: certificate.der().to_vec(), key, name: label.to_owned() })
+        Ok(Self { der: certificate.der().to_vec(), spki: pair.subject_public_key_info(), key, name: label.to_owned() })
     }
 
     /// SHA-256 of the certificate's DER: what an inventory pins.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         let hash: [u8; 32] = Sha256::digest(&self.der).into();
+        Digest::from_bytes(&hash)
+    }
+
+    /// SHA-256 of its SubjectPublicKeyInfo: what stays when it is renewed over the same key.
+    #[must_use]
+    pub fn key_fingerprint(&self) -> Digest {
+        let hash: [u8; 32] = Sha256::digest(&self.spki).into();
         Digest::from_bytes(&hash)
     }
 
@@ -93,5 +113,8 @@ mod tests {
         assert_eq!(one.fingerprint(), Certified::derive(Seed(7), "a001-s01").unwrap().fingerprint());
         assert_ne!(one.fingerprint(), Certified::derive(Seed(7), "a001-s02").unwrap().fingerprint());
         assert!(one.server().is_ok());
+        let renewed = Certified::renewed(Seed(7), "a001-s01").unwrap();
+        assert_ne!(one.fingerprint(), renewed.fingerprint());
+        assert_eq!(one.key_fingerprint(), renewed.key_fingerprint());
     }
 }

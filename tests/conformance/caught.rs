@@ -35,7 +35,8 @@ async fn a_session_left_behind() {
 
 #[tokio::test]
 async fn a_credential_in_a_text() {
-    catches(|rig, story| Box::pin(async move { story.heard(format!("login with {}", rig.farm.bmc_password())) }), "a credential").await;
+    catches(|rig, story| Box::pin(async move { story.heard(format!("login with {}", rig.farm.bmc_password())) }), "a credential")
+        .await;
     catches(
         |rig, story| {
             Box::pin(async move {

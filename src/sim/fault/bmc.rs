@@ -32,6 +32,8 @@ macro_rules! faults {
 faults! {
     /// The certificate changes after the first connection, as after a BMC update (RC-01).
     TlsRotate = "tls.rotate"/0,
+    /// The certificate is renewed over the same key after the first connection (RC-01).
+    TlsRenew = "tls.renew"/0,
     /// The handshake fails as with a server that offers RSA key exchange only (RC-02).
     TlsRsaKexOnly = "tls.rsa_kex_only"/0,
     /// The handshake fails as with a server that offers nothing newer than TLS 1.1 (RC-03).

@@ -13,19 +13,27 @@ pub struct Answer {
     pub body: Option<Value>,
     /// XML body, for `$metadata` alone.
     pub xml: Option<&'static str>,
+    /// A body of some other type, with that type.
+    pub text: Option<(&'static str, String)>,
 }
 
 impl Answer {
     /// A body with 200.
     #[must_use]
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, headers: Vec::new(), body: Some(body), xml: None }
+        Self { status: 200, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
 
     /// A bare status.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: None, xml: None }
+        Self { status, headers: Vec::new(), body: None, xml: None, text: None }
+    }
+
+    /// A body that is not JSON.
+    #[must_use]
+    pub fn text(status: u16, kind: &'static str, text: impl Into<String>) -> Self {
+        Self { text: Some((kind, text.into())), ..Self::status(status) }
     }
 
     /// An error with one message of the Base registry.
@@ -42,7 +50,7 @@ impl Answer {
             "Resolution": message.resolution,
         });
         let body = json!({ "error": { "code": id, "message": message.text, "@Message.ExtendedInfo": [info] } });
-        Self { status, headers: Vec::new(), body: Some(body), xml: None }
+        Self { status, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
 
     /// The same answer with a further header.

@@ -1,5 +1,6 @@
 //! From request to answer: who asks, for what, and may it be. Pure but for the machine and the session table.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
 use super::{system, tree};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::profile::EtagRule;
 
@@ -25,6 +27,8 @@ pub struct Asked<'a> {
     pub token: Option<&'a str>,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
+    /// Who asks.
+    pub from: Option<std::net::IpAddr>,
     /// Body.
     pub body: &'a [u8],
 }
@@ -33,6 +37,8 @@ pub struct Asked<'a> {
 pub struct Service {
     machine: MachineHandle,
     state: Mutex<(Sessions, Tasks)>,
+    /// The BMC's restarts that `state` has lived through.
+    life: AtomicU32,
 }
 
 const METADATA: &str = concat!(
@@ -47,7 +53,7 @@ impl Service {
     /// The service of a machine's BMC.
     #[must_use]
     pub fn new(machine: MachineHandle) -> Self {
-        Self { machine, state: Mutex::default() }
+        Self { machine, state: Mutex::default(), life: AtomicU32::new(0) }
     }
 
     /// The machine behind it.
@@ -71,6 +77,11 @@ impl Service {
         if !self.knows(asked) {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
         }
+        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let message =
+                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+            return Answer::error(403, &message);
+        }
         match asked.method {
             "GET" | "HEAD" => self.get(path),
             "PATCH" => self.patch(asked, path),
@@ -91,7 +102,7 @@ impl Service {
                 Some(answer)
             }
             ("POST", SESSIONS | "/redfish/v1/SessionService/Sessions/Members") => Some(match body(asked) {
-                Ok(body) => self.lock().0.create(&self.machine, &body),
+                Ok(body) => self.lock().0.create(&self.machine, &body, asked.from),
                 Err(answer) => *answer,
             }),
             _ => None,
@@ -100,9 +111,12 @@ impl Service {
 
     fn knows(&self, asked: &Asked<'_>) -> bool {
         if let Some(token) = asked.token {
-            return self.lock().0.knows(token);
+            return self.lock().0.knows(&self.machine, token);
         }
-        asked.authorization.and_then(session::basic).is_some_and(|(user, password)| self.machine.admits(&user, &password))
+        asked
+            .authorization
+            .and_then(session::basic)
+            .is_some_and(|(user, password)| self.lock().0.admits(&self.machine, &user, &password))
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
@@ -117,7 +131,7 @@ impl Service {
             return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
         }
         if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-            return state.0.ids().find(|n| n.to_string() == id).map(|n| session::resource(n, self.machine.user()));
+            return state.0.resource(&self.machine, id);
         }
         match path.strip_prefix(task::SERVICE)? {
             "" => Some(task::service()),
@@ -205,7 +219,13 @@ impl Service {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Sessions, Tasks)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = self.machine.bmc_restarts();
+        if self.life.swap(life, Ordering::Relaxed) != life {
+            // A restart forgets sessions and tasks; the names of tasks begin anew (RC-42).
+            *state = (state.0.restarted(), Tasks::default());
+        }
+        state
     }
 }
 
