@@ -52,6 +52,9 @@ pub enum UpdateProgress {
 pub struct UpdateTerms<'a> {
     /// All of it must be over by then, from now.
     pub deadline: Duration,
+    /// Push once more when an update was lost silently: acknowledged, its task gone, the BMC idle and the old version still there (RC-56).
+    /// Off by default: where a version only shows after a reset, what looks lost may be waiting for it.
+    pub again: bool,
     /// Hears of progress.
     pub tell: &'a (dyn Fn(UpdateProgress) + Send + Sync),
 }
@@ -125,6 +128,11 @@ impl UpdateClass {
             Self::Transient | Self::Unreachable => BmcTrouble::Unreachable,
             _ => BmcTrouble::Refused,
         }
+    }
+
+    /// What this class says of a write whose end is not certain.
+    pub fn unclear(self, seen: impl std::fmt::Display) -> Written {
+        Written::Ambiguous(format!("{self}; {seen}"))
     }
 
     /// An error of this class.

@@ -112,6 +112,14 @@ impl Client {
         resource(path, &answer, &doing)
     }
 
+    /// The whole answer to a read, for what is not always a resource.
+    pub(super) async fn answer(&self, at: &str, deadline: Instant) -> Result<Answer, BmcError> {
+        let doing = reading(at);
+        let deadline = deadline.min(Instant::now() + self.limits.request);
+        let _permit = permit(&self.reads, deadline, &doing).await?;
+        Ok(self.read(at, deadline, true, &doing).await?.1)
+    }
+
     /// Reads a resource without credentials and without a permit: the read that waits for this one holds it. Boxed, since that read's login
     /// is what asks for it.
     pub(super) fn get_open<'a>(&'a self, at: &'a str, deadline: Instant) -> BoxFuture<'a, Result<Resource, BmcError>> {
@@ -123,7 +131,7 @@ impl Client {
     }
 
     /// The loop of a read: every way in which the same question may be asked again, each of them bounded.
-    pub(super) async fn read(&self, at: &str, deadline: Instant, with_auth: bool, doing: &str) -> Result<(String, Answer), BmcError> {
+    async fn read(&self, at: &str, deadline: Instant, with_auth: bool, doing: &str) -> Result<(String, Answer), BmcError> {
         let mut at = at.to_owned();
         let (mut tries, mut redirects, mut relogged) = (0, 0, false);
         loop {

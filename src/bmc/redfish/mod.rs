@@ -9,6 +9,7 @@
 //! | `write` | writes, with three ends and no blind retry |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
 mod acquaint;
@@ -27,6 +28,7 @@ mod system;
 mod task;
 mod transport;
 mod trust;
+mod update;
 mod write;
 
 use std::collections::BTreeMap;
@@ -38,7 +40,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 use self::system::Expected;
 pub use self::trust::FirstContact;
@@ -154,4 +156,3 @@ impl Bmc for Redfish {
 impl super::sensing::Sensing for Redfish {}
 impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
-impl super::updating::Updating for Redfish {}

@@ -125,6 +125,11 @@ impl Named {
         Self { links }
     }
 
+    /// What is known to be at this place.
+    pub(super) fn at(link: &str) -> Self {
+        Self { links: vec![link.to_owned()] }
+    }
+
     /// The first name, as it was given: for monitors that must be asked.
     pub(super) fn first(&self) -> Option<&str> {
         self.links.first().map(String::as_str)
@@ -133,8 +138,8 @@ impl Named {
 
 /// What the search came to.
 pub(super) enum Found {
-    /// This one, and how it stands.
-    Task(Mark, Value),
+    /// This one.
+    Task(Mark),
     /// None within the time, in these words.
     None(String),
 }
@@ -177,7 +182,7 @@ impl Client {
                 let at = before.task_of(link);
                 match self.look(&at, deadline).await {
                     Ok(task) if json::word(&task.value, "TaskState").is_some() && !before.over(&at, &task.value) => {
-                        return Ok(Found::Task(Mark::of(&at, &task.value), task.value));
+                        return Ok(Found::Task(Mark::of(&at, &task.value)));
                     }
                     Ok(_) => {}
                     Err(e) if e.kind == BmcTrouble::Unsupported => {}
@@ -189,13 +194,13 @@ impl Client {
             let wide = named.links.is_empty() || round > PATIENCE;
             let seen = match if wide { self.new_tasks(before, deadline).await } else { Ok(Vec::new()) } {
                 Ok(mut new) => match (new.len(), new.pop()) {
-                    (1, Some(task)) => return Ok(Found::Task(Mark::of(&task.path, &task.value), task.value)),
+                    (1, Some(task)) => return Ok(Found::Task(Mark::of(&task.path, &task.value))),
                     (0, _) | (_, None) => "no new task is listed".to_owned(),
                     (count, Some(last)) => {
                         new.push(last);
                         let mut ours = new.into_iter().filter(|task| about_updates(&task.value));
                         match (ours.next(), ours.next()) {
-                            (Some(task), None) => return Ok(Found::Task(Mark::of(&task.path, &task.value), task.value)),
+                            (Some(task), None) => return Ok(Found::Task(Mark::of(&task.path, &task.value))),
                             _ => format!("{count} new tasks are listed, and nothing tells which one it is"),
                         }
                     }

@@ -29,7 +29,7 @@ pub(super) struct Step {
     /// Percent done, when it says. 100 is finishing, not done.
     pub(super) percent: Option<u8>,
     /// How many messages it has left.
-    messages: usize,
+    pub(super) messages: usize,
     /// True for a state that no specification knows: taken as running.
     pub(super) strange: bool,
 }

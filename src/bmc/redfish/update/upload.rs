@@ -21,7 +21,7 @@ pub(super) struct Push<'a> {
     /// Where to.
     pub(super) at: &'a str,
     /// Its media type.
-    pub(super) kind: &'a str,
+    pub(super) kind: String,
     /// iLO's session cookie.
     pub(super) cookie: Option<HeaderValue>,
     /// `If-Match`.
@@ -75,7 +75,7 @@ impl Client {
             self.dress(headers);
             // Always, and never `Expect: 100-continue`: iDRAC takes no chunks (RC-11), others never answer 100 (RC-13).
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(sent.of()));
-            if let Ok(kind) = HeaderValue::from_str(push.kind) {
+            if let Ok(kind) = HeaderValue::from_str(&push.kind) {
                 headers.insert(header::CONTENT_TYPE, kind);
             }
             let (name, token) = push.auth.clone();
