@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::reader::safe_path;
 use super::word::{BootPlace, MediaForm, MediaPlace, TagStep};
 
 /// Longest part of a make's name, in bytes.
@@ -91,6 +92,13 @@ impl Learned {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// True when a BMC can have taught it: what a file holds may have been written by anybody.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.bios_settings.as_deref().is_none_or(|path| !path.is_empty() && !path.starts_with('/') && safe_path(path))
+            && self.at_once.is_none_or(|at_once| (1..=16).contains(&at_once))
     }
 
     /// What is known from both; the newer wins.

@@ -367,7 +367,8 @@ fn sound(set: &SetHabits) -> Result<(), String> {
     Ok(())
 }
 
-fn safe_path(path: &str) -> bool {
+/// Letters, digits and `._-/` only, and no step upwards.
+pub(super) fn safe_path(path: &str) -> bool {
     path.len() <= 256
         && path.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/'))
         && !path.split('/').any(|part| part == "." || part == "..")

@@ -10,6 +10,7 @@
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
+//! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
 mod acquaint;
@@ -18,6 +19,7 @@ mod client;
 mod collection;
 mod error;
 mod firmware;
+mod greet;
 mod json;
 mod limits;
 mod options;

@@ -64,7 +64,7 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
-    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let hands = Hands::new(&global.flags.inventory, None, &args.trust).remembering(global);
     hands.prepare_bmcs(selected.iter().filter_map(|id| loaded.inventory.nodes.get(id))).await;
     let mut nodes = Vec::new();
     for node in selected.iter().filter_map(|id| loaded.inventory.nodes.get(id)) {

@@ -200,6 +200,12 @@ faults! {
     VmEject5xx = "vm.eject_5xx"/0,
     /// Virtual media belong to the system, not to the manager (RC-63).
     VmSystem = "vm.system"/0,
+    /// A password is answered with 200 and not kept.
+    AccountDrop = "account.drop"/0,
+    /// A new certificate is shown from the BMC's next start on.
+    CertLate = "cert.late"/0,
+    /// A restart of the BMC is accepted and not done (RC-07).
+    BmcFakeReset = "bmc.fake_reset"/0,
     /// Changes are refused for so many virtual seconds after power-on (RC-64).
     PostWindow = "post.window"/1,
     /// Datagrams come in another order (IP-01).

@@ -9,10 +9,11 @@ use sha2::{Digest as _, Sha256};
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{system, tree};
+use super::{kept, system, tree};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::profile::EtagRule;
+use crate::sim::tls::Shown;
 
 /// What of a request matters here.
 #[derive(Debug, Default)]
@@ -36,6 +37,8 @@ pub struct Asked<'a> {
 /// One Redfish service.
 pub struct Service {
     machine: MachineHandle,
+    /// What its handshakes show; `None` without TLS.
+    shown: Option<Shown>,
     state: Mutex<(Sessions, Tasks)>,
     /// The BMC's restarts that `state` has lived through.
     life: AtomicU32,
@@ -52,8 +55,14 @@ const METADATA: &str = concat!(
 impl Service {
     /// The service of a machine's BMC.
     #[must_use]
-    pub fn new(machine: MachineHandle) -> Self {
-        Self { machine, state: Mutex::default(), life: AtomicU32::new(0) }
+    pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
+        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0) }
+    }
+
+    /// What its handshakes show; `None` without TLS.
+    #[must_use]
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// The machine behind it.
@@ -95,7 +104,7 @@ impl Service {
     fn open_to_all(&self, asked: &Asked<'_>, path: &str) -> Option<Answer> {
         match (asked.method, path) {
             ("GET" | "HEAD", "/redfish") => Some(Answer::ok(serde_json::json!({ "v1": "/redfish/v1/" }))),
-            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => tree::resource(&self.machine, path).map(Answer::ok),
+            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => self.resource(path).map(Answer::ok),
             ("GET" | "HEAD", "/redfish/v1/$metadata") => {
                 let mut answer = Answer::status(200);
                 answer.xml = Some(METADATA);
@@ -120,6 +129,17 @@ impl Service {
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
+        if let Some(kept) = kept::resource(&self.machine, self.shown(), path) {
+            return Some(kept);
+        }
+        let mut found = self.base(path)?;
+        if let Some(fields) = found.as_object_mut() {
+            kept::complete(&self.machine, self.shown(), path, fields);
+        }
+        Some(found)
+    }
+
+    fn base(&self, path: &str) -> Option<Value> {
         if path == system::path(&self.machine) {
             return Some(system::resource(&self.machine));
         }
@@ -155,7 +175,7 @@ impl Service {
         let Some(resource) = self.resource(path) else {
             return Answer::error(404, &Message::missing(asked_path(path)));
         };
-        if path != system::path(&self.machine) {
+        if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
         match (asked.if_match, self.machine.identity().profile.etag) {
@@ -177,8 +197,11 @@ impl Service {
         }
         match body(asked) {
             Ok(body) => {
-                let mut answer = system::patch(&self.machine, &body);
-                if let (200, Some(resource)) = (answer.status, &answer.body) {
+                let kept = kept::patch(&self.machine, path, &body);
+                let mut answer = kept.unwrap_or_else(|| system::patch(&self.machine, &body));
+                if let (200, Some(resource)) = (answer.status, &answer.body)
+                    && resource.get("@odata.id").is_some()
+                {
                     let tag = etag(resource);
                     answer = answer.with("ETag", tag);
                 }
@@ -190,6 +213,13 @@ impl Service {
 
     fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
         if path != system::reset_path(&self.machine) {
+            let kept = match body(asked) {
+                Ok(body) => kept::post(&self.machine, self.shown(), path, &body),
+                Err(_) => None,
+            };
+            if let Some(answer) = kept {
+                return answer;
+            }
             return match self.resource(path) {
                 Some(_) => Answer::status(405).with("Allow", "GET, HEAD"),
                 None => Answer::error(404, &Message::missing(asked_path(path))),
