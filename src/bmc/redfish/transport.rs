@@ -30,7 +30,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 type Pipe = Box<dyn Stream>;
 
 /// A body that a request may have.
-pub(super) trait Streamed: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
+pub(super) trait Streamed:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
 impl<T: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static> Streamed for T {}
 
 /// A whole answer.
@@ -266,11 +269,7 @@ async fn speak<B: Streamed>(pipe: Pipe, request: Request<B>, limits: &Limits) ->
     (answer, parts.read_buf.is_empty().then(|| parts.io.into_inner()))
 }
 
-async fn ask<B: Streamed>(
-    sender: &mut http1::SendRequest<B>,
-    request: Request<B>,
-    limits: &Limits,
-) -> Result<Answer, Broken> {
+async fn ask<B: Streamed>(sender: &mut http1::SendRequest<B>, request: Request<B>, limits: &Limits) -> Result<Answer, Broken> {
     let response = sender.try_send_request(request).await.map_err(|mut e| {
         let unsent = e.take_message().is_some();
         let error = e.into_error();

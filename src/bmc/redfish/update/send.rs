@@ -64,7 +64,9 @@ impl Walk<'_> {
     async fn send_form(&self, form: &Form, before: &Before) -> Sending {
         match form {
             Form::Multipart(at) | Form::Bare(at) | Form::Hpe(at) => self.send_body(at, &Body::Image(form), None, before).await,
-            Form::Simple(at) => self.send_body(at, &Body::Json(&self.simple(self.image.url.unwrap_or_default())), None, before).await,
+            Form::Simple(at) => {
+                self.send_body(at, &Body::Json(&self.simple(self.image.url.unwrap_or_default())), None, before).await
+            }
             Form::ThenSimple { at, simple } => {
                 // iDRAC wants the inventory's own tag (firmware.md §1.1).
                 let tag = match self.client.look(at, self.deadline).await {
@@ -89,7 +91,9 @@ impl Walk<'_> {
     /// Starts an image that was staged for it (Supermicro).
     pub(super) async fn start(&self, before: &Before) -> Sending {
         let Some(at) = &self.service.start else {
-            return Sending::No(UpdateClass::Rejected.error(&self.doing, "the image is there, but the BMC offers no StartUpdate"));
+            return Sending::No(
+                UpdateClass::Rejected.error(&self.doing, "the image is there, but the BMC offers no StartUpdate"),
+            );
         };
         self.send_body(at, &Body::Json(&json!({})), None, before).await
     }
@@ -204,13 +208,15 @@ impl Walk<'_> {
             Form::ThenSimple { .. } => framed(&[], "file", &[], image),
             Form::Hpe(_) => {
                 let Some(token) = auth.1.to_str().ok().filter(|_| auth.0 != header::AUTHORIZATION) else {
-                    return Err(UpdateClass::Precondition.error(&self.doing, "iLO takes an image under a session only, and there is none"));
+                    return Err(UpdateClass::Precondition
+                        .error(&self.doing, "iLO takes an image under a session only, and there is none"));
                 };
                 let token = Zeroizing::new(token.to_owned());
-                cookie = HeaderValue::from_str(&Zeroizing::new(format!("sessionKey={}", token.as_str()))).ok().map(|mut cookie| {
-                    cookie.set_sensitive(true);
-                    cookie
-                });
+                cookie =
+                    HeaderValue::from_str(&Zeroizing::new(format!("sessionKey={}", token.as_str()))).ok().map(|mut cookie| {
+                        cookie.set_sensitive(true);
+                        cookie
+                    });
                 framed(&hpe_fields(token), "files[]", &[], image)
             }
             Form::Bare(_) | Form::Simple(_) => {

@@ -216,13 +216,21 @@ impl Client {
         for at in &item.related {
             match self.look(at, deadline).await {
                 Ok(resource) if bank(&resource.value, &item.at) == Some(false) => {
-                    return Ok(Says::Staged(format!("{component} {want} lies in a bank that does not run, says {}", safe(at, 128))));
+                    return Ok(Says::Staged(format!(
+                        "{component} {want} lies in a bank that does not run, says {}",
+                        safe(at, 128)
+                    )));
                 }
                 Ok(resource) => {
                     let told = |w: &&Witness| w.at == *at && json::text(&resource.value, w.key).as_deref() != Some(want.as_str());
                     if let Some(witness) = witnesses.iter().find(told) {
                         let old = json::text(&resource.value, witness.key).unwrap_or_else(|| "nothing".to_owned());
-                        let words = format!("the inventory shows {component} {want}, but {} of {} is {}", witness.key, safe(at, 128), safe(&old, 128));
+                        let words = format!(
+                            "the inventory shows {component} {want}, but {} of {} is {}",
+                            witness.key,
+                            safe(at, 128),
+                            safe(&old, 128)
+                        );
                         return Ok(Says::Staged(words));
                     }
                 }
@@ -251,7 +259,12 @@ impl Client {
                     let Some(name) = firmware::name(path::last(&member.path), None) else { continue };
                     let Ok(component) = Component::new(safe(&name, 128)) else { continue };
                     let unknown = Reading::unknown(e.to_string());
-                    items.push(FirmwareItem { component, running: unknown.clone(), staged: unknown, updateable: Reading::unknown(e.to_string()) });
+                    items.push(FirmwareItem {
+                        component,
+                        running: unknown.clone(),
+                        staged: unknown,
+                        updateable: Reading::unknown(e.to_string()),
+                    });
                 }
                 Err(e) => return Err(e),
             }

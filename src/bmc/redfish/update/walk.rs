@@ -113,7 +113,8 @@ impl Redfish {
             let seen = format!("the image has {len} bytes, and the BMC takes at most {most}; nothing was sent");
             return Err(UpdateClass::Rejected.error(doing.as_str(), seen));
         }
-        let item = client.item(inventory, image.component, None, deadline).await.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let item =
+            client.item(inventory, image.component, None, deadline).await.map_err(|e| classed(UpdateClass::Precondition, e))?;
         if item.updateable == Reading::Known(false) {
             return wrong(&format!("the BMC says that {} cannot be updated through it", image.component));
         }
@@ -233,7 +234,11 @@ impl Walk<'_> {
             (End::Gone(_), Some(manager), Some(id)) if !self.habits.task_jobs.is_empty() => {
                 let at = format!("{}/{}/{id}", manager.trim_end_matches('/'), self.habits.task_jobs.trim_matches('/'));
                 let job = follow(Watch::Job(at)).await;
-                if matches!(job.end, End::Gone(_)) { followed } else { Followed { end: job.end, away: followed.away || job.away } }
+                if matches!(job.end, End::Gone(_)) {
+                    followed
+                } else {
+                    Followed { end: job.end, away: followed.away || job.away }
+                }
             }
             _ => followed,
         }
