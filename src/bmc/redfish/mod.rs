@@ -147,7 +147,7 @@ impl Bmc for Redfish {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.client.kin.profile().as_ref().clone())
+        Some(self.client.kin.told())
     }
 
     async fn close(&self) {
