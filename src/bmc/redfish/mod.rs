@@ -10,6 +10,7 @@
 //! | `ladder` | which entity tag a write goes with |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
@@ -31,6 +32,7 @@ mod system;
 mod task;
 mod transport;
 mod trust;
+mod update;
 mod write;
 
 use std::collections::BTreeMap;
@@ -42,7 +44,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 use self::system::Expected;
 pub use self::trust::FirstContact;
@@ -158,4 +160,3 @@ impl Bmc for Redfish {
 impl super::sensing::Sensing for Redfish {}
 impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
-impl super::updating::Updating for Redfish {}
