@@ -7,6 +7,7 @@
 //! | `client` | reads, with every bounded way of asking again |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
+//! | `ladder` | which entity tag a write goes with |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
@@ -21,6 +22,7 @@ mod error;
 mod firmware;
 mod greet;
 mod json;
+mod ladder;
 mod limits;
 mod options;
 mod path;
@@ -147,7 +149,7 @@ impl Bmc for Redfish {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.client.kin.profile().as_ref().clone())
+        Some(self.client.kin.told())
     }
 
     async fn close(&self) {
