@@ -16,7 +16,15 @@ pub fn curl(farm: &Farm) -> Figures {
     }
     std::fs::write(&config, text).unwrap();
     let mut command = Command::new("curl");
-    command.args(["--silent", "--no-progress-meter", "--insecure", "--parallel", "--parallel-max", "300", "--parallel-immediate"]);
+    command.args([
+        "--silent",
+        "--no-progress-meter",
+        "--insecure",
+        "--parallel",
+        "--parallel-max",
+        "300",
+        "--parallel-immediate",
+    ]);
     command.args(["--user", &format!("admin:{}", farm.password), "--write-out", "%{http_code}\\n", "--config"]).arg(&config);
     run(&mut command, |text| text.lines().filter(|line| *line == "200").count())
 }

@@ -74,7 +74,9 @@ pub fn cards(id: &Identity, faults: &[Fault]) -> Vec<Card> {
                     Fault::GpuRemapPending(i) if i == slot => card.remap_pending = true,
                     Fault::GpuRemapFailure(i) if i == slot => card.remap_failure = true,
                     Fault::GpuEcc(i) if i == slot => card.uncorrectable = 3,
-                    Fault::SwappedAccelerator(i) if i == slot => card.serial = serial(id, &label("other-serial"), slot + MAX_CARDS),
+                    Fault::SwappedAccelerator(i) if i == slot => {
+                        card.serial = serial(id, &label("other-serial"), slot + MAX_CARDS)
+                    }
                     _ => {}
                 }
             }
