@@ -10,4 +10,5 @@ mod bad_words;
 mod discover;
 mod gate;
 mod hand;
+mod keep;
 mod power;
