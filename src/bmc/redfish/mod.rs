@@ -9,22 +9,34 @@
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
+//! | `walk` | many resources in one question, bounded |
+//! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
 
+mod accelerator;
 mod boot;
 mod client;
 mod collection;
 mod error;
 mod firmware;
+mod fru;
 mod json;
 mod limits;
+mod log;
+mod log_clear;
+mod log_entry;
+mod log_window;
 mod options;
 mod path;
 mod power;
+mod sensing;
+mod sensor;
+mod sensor_view;
 mod session;
 mod system;
 mod task;
 mod transport;
 mod trust;
+mod walk;
 mod write;
 
 use std::collections::BTreeMap;
@@ -50,6 +62,8 @@ pub struct Redfish {
     expected: Expected,
     /// Path of the node's system, once it is known.
     system: OnceLock<String>,
+    /// Logs that were found, by what they were asked for.
+    logs: log::Found,
 }
 
 impl Redfish {
@@ -140,7 +154,6 @@ impl Bmc for Redfish {
     }
 }
 
-impl super::sensing::Sensing for Redfish {}
 impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
 impl super::updating::Updating for Redfish {}

@@ -77,6 +77,7 @@ impl Redfish {
             client: Client::new(transport, trust, options.limits, login, host),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
+            logs: super::log::Found::default(),
         })
     }
 }

@@ -55,6 +55,11 @@ pub(super) struct Root {
     pub(super) systems: String,
     pub(super) update: Option<String>,
     pub(super) tasks: Option<String>,
+    pub(super) chassis: Option<String>,
+    pub(super) managers: Option<String>,
+    pub(super) events: Option<String>,
+    /// The query that sends a collection's members along, when the service says that it takes one.
+    pub(super) expand: Option<&'static str>,
     sessions: Option<String>,
 }
 
@@ -66,6 +71,10 @@ impl Root {
             systems: json::link(root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
             update: json::link(root, "UpdateService"),
             tasks: json::link(root, "Tasks"),
+            chassis: json::link(root, "Chassis"),
+            managers: json::link(root, "Managers"),
+            events: json::link(root, "EventService"),
+            expand: super::walk::expand(root),
             sessions: sessions.or(service),
         }
     }
