@@ -14,10 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::accounts::Accounts;
+use super::bios::Bios;
 use super::clock::{Clock, SimTime};
+use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::media::Media;
 use super::system::{Loaded, System};
 use crate::model::{BootOverride, PowerState, PowerVerb};
 
@@ -42,7 +46,6 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     user: String,
-    password: String,
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
@@ -54,9 +57,24 @@ struct State {
     fetches: VecDeque<(u64, RomSource)>,
     requests: u32,
     logins: u32,
+    /// Sessions that are open on the BMC's service.
+    sessions: usize,
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    accounts: Accounts,
+    media: Media,
+    bmc: BmcLife,
+}
+
+/// The BMC's own life, which is not that of its node.
+#[derive(Debug, Clone, Copy)]
+struct BmcLife {
+    /// Nothing answers before this moment.
+    away_until: Option<SimTime>,
+    restarts: u32,
+    /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
+    started: jiff::Timestamp,
 }
 
 impl State {
@@ -98,9 +116,19 @@ impl MachineHandle {
             inner: Arc::new(Inner {
                 clock,
                 identity,
-                user: account.0,
-                password: account.1,
-                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left, struck }),
+                user: account.0.clone(),
+                state: Mutex::new(State {
+                    machine,
+                    fetches: VecDeque::new(),
+                    requests: 0,
+                    logins: 0,
+                    sessions: 0,
+                    busy_left,
+                    struck,
+                    accounts: Accounts::new(account.0, account.1),
+                    media: Media::default(),
+                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
+                }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
             }),
@@ -137,7 +165,17 @@ impl MachineHandle {
     #[must_use]
     pub fn request(&self) -> Mood {
         let mut state = self.lock();
+        if self.still_away(&mut state) {
+            return Mood::Dead;
+        }
         state.requests = state.requests.saturating_add(1);
+        if let Some((at, placed)) = state.placed(BmcFault::BmcReboot) {
+            if let Some(count) = state.struck.get_mut(at) {
+                *count = count.saturating_add(1);
+            }
+            self.restart(&mut state, placed.arg());
+            return Mood::Dead;
+        }
         let limit = state.machine.faults().iter().find_map(|f| match f {
             Fault::DeadBmc => Some(0),
             Fault::BmcDeadAfter(n) => Some(*n),
@@ -151,6 +189,12 @@ impl MachineHandle {
             return Mood::Busy;
         }
         Mood::Well
+    }
+
+    /// Counts a packet that is no request of its own (a handshake's): it is never met with "busy".
+    pub fn packet(&self) {
+        let mut state = self.lock();
+        state.requests = state.requests.saturating_add(1);
     }
 
     /// The placed fault of this kind, when it is in force now: asking does not use it up.
@@ -170,10 +214,67 @@ impl MachineHandle {
         Some(placed)
     }
 
+    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
+    pub fn restart_bmc(&self, seconds: u32) {
+        self.restart(&mut self.lock(), seconds);
+    }
+
+    fn restart(&self, state: &mut State, seconds: u32) {
+        let now = self.inner.clock.now();
+        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
+        state.bmc.started = jiff::Timestamp::now().max(least);
+        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
+        state.sessions = 0;
+        state.media = Media { insertions: state.media.insertions, ..Media::default() };
+    }
+
+    fn still_away(&self, state: &mut State) -> bool {
+        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
+            state.bmc.away_until = None;
+        }
+        state.bmc.away_until.is_some()
+    }
+
+    /// True while the BMC restarts and answers nothing.
+    #[must_use]
+    pub fn bmc_away(&self) -> bool {
+        self.still_away(&mut self.lock())
+    }
+
+    /// How often the BMC has restarted.
+    #[must_use]
+    pub fn bmc_restarts(&self) -> u32 {
+        self.lock().bmc.restarts
+    }
+
+    /// When the BMC started, as it tells it.
+    #[must_use]
+    pub fn bmc_started(&self) -> jiff::Timestamp {
+        self.lock().bmc.started
+    }
+
     /// Requests that the BMC has had so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.lock().requests
+    }
+
+    /// Sessions that are open now, as the service last told.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().sessions
+    }
+
+    /// A service tells how many sessions it holds.
+    pub fn holds_sessions(&self, open: usize) {
+        self.lock().sessions = open;
+    }
+
+    /// What was really done to the machine.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.step(Input::Tick).machine.deeds()
     }
 
     /// True when the BMC is dead already, without counting a request.
@@ -193,10 +294,25 @@ impl MachineHandle {
         &self.inner.user
     }
 
-    /// The password of `user`, when there is such an account.
+    /// The password of `user`, when there is such an account and it may log in.
     #[must_use]
-    pub fn password(&self, user: &str) -> Option<&str> {
-        (user == self.inner.user).then_some(self.inner.password.as_str())
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.password(user).map(str::to_owned)
+    }
+
+    /// Looks at or changes the accounts, which decide who may log in from then on.
+    pub fn accounts<T>(&self, f: impl FnOnce(&mut Accounts) -> T) -> T {
+        f(&mut self.lock().accounts)
+    }
+
+    /// Looks at or changes the virtual drives.
+    pub fn media<T>(&self, f: impl FnOnce(&mut Media) -> T) -> T {
+        f(&mut self.lock().media)
+    }
+
+    /// Looks at or changes the settings of the system ROM, as they are now.
+    pub fn bios<T>(&self, f: impl FnOnce(&mut Bios) -> T) -> T {
+        f(self.step(Input::Tick).machine.bios())
     }
 
     /// How often somebody presented credentials to the BMC, right or wrong.
@@ -215,7 +331,7 @@ impl MachineHandle {
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user) == Some(password)
+        self.password(user).as_deref() == Some(password)
     }
 
     /// What the BMC says of the power.

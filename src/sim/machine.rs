@@ -15,7 +15,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::bios::Bios;
 use super::clock::SimTime;
+use super::deeds::Deeds;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::system::{Loaded, Origin, System};
@@ -126,8 +128,10 @@ pub struct Machine {
     /// When the stage ends by itself.
     stage_ends: Option<SimTime>,
     boot: BootOverride,
+    bios: Bios,
     attempts: u64,
     boots: u64,
+    deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
 }
@@ -139,6 +143,7 @@ impl Machine {
     /// A machine without power, or one whose disk system is long up.
     #[must_use]
     pub fn new(identity: Arc<Identity>, faults: Vec<Fault>, durations: Durations, running: bool) -> (Self, Vec<Effect>) {
+        let bios = Bios::new(identity.profile.model);
         let mut machine = Self {
             identity,
             faults,
@@ -148,8 +153,10 @@ impl Machine {
             stage: Stage::Off,
             stage_ends: None,
             boot: BootOverride::none(),
+            bios,
             attempts: 0,
             boots: 0,
+            deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
         };
@@ -212,6 +219,11 @@ impl Machine {
         &self.boot
     }
 
+    /// Settings of the system ROM; what waits in them is taken when POST ends.
+    pub fn bios(&mut self) -> &mut Bios {
+        &mut self.bios
+    }
+
     /// The system that is up, if one is.
     #[must_use]
     pub fn system(&self) -> Option<&Arc<System>> {
@@ -222,6 +234,12 @@ impl Machine {
     #[must_use]
     pub fn boots(&self) -> u64 {
         self.boots
+    }
+
+    /// What was really done to it.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.deeds
     }
 
     /// The last lines of its history.
@@ -243,6 +261,13 @@ impl Machine {
 
     fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
         self.note(now, format!("bmc: power {verb}"));
+        let asked = match verb {
+            PowerVerb::On => &mut self.deeds.on_asked,
+            PowerVerb::Off => &mut self.deeds.off_asked,
+            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
+            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
+        };
+        *asked = asked.saturating_add(1);
         let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
         match verb {
             PowerVerb::On if on => {}
@@ -273,6 +298,7 @@ impl Machine {
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
         self.note(now, format!("bmc: boot override {} once={}", want.target, want.once));
         if !self.faults.contains(&Fault::BootIgnore) {
+            self.deeds.boot_written = self.deeds.boot_written.saturating_add(1);
             self.boot = want;
         }
     }
@@ -300,6 +326,8 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
+        *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
@@ -335,6 +363,7 @@ impl Machine {
     }
 
     fn end_post(&mut self, at: SimTime, effects: &mut Vec<Effect>) {
+        self.bios.boot();
         let chosen = if self.faults.contains(&Fault::BootLost) { BootOverride::none() } else { self.boot.clone() };
         if self.boot.once {
             self.boot = BootOverride::none();

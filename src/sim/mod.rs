@@ -5,13 +5,17 @@
 //! a command of the real machine, it listens on loopback only, and its boot ROMs fetch from the boot server that they are given.
 
 pub mod accelerator;
+pub mod accounts;
+pub mod bios;
 pub mod bootrom;
 pub mod clock;
+pub mod deeds;
 pub mod farm;
 pub mod fault;
 pub mod handle;
 pub mod identity;
 pub mod machine;
+pub mod media;
 pub mod profile;
 pub mod redfish;
 pub mod rmcp;
@@ -21,6 +25,7 @@ pub mod system;
 pub mod tls;
 
 pub use clock::{Clock, SimTime};
+pub use deeds::Deeds;
 pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
 pub use fault::{Fault, FaultError};
 pub use handle::{MachineHandle, Mood};

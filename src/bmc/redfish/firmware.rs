@@ -92,7 +92,7 @@ impl Client {
 
 type Entry = (Component, Reading<Version>);
 
-fn judge(link_id: &str, value: &Value) -> Option<Entry> {
+pub(super) fn judge(link_id: &str, value: &Value) -> Option<Entry> {
     let id = json::text(value, "Id").unwrap_or_else(|| link_id.to_owned());
     let name = name(&id, json::text(value, "Name").as_deref())?;
     let component = Component::new(safe(&name, 128)).ok()?;
@@ -108,7 +108,7 @@ fn judge(link_id: &str, value: &Value) -> Option<Entry> {
 ///
 /// The Id where it says something. Evidence from captures: iDRAC's Ids are `Current-<software>-<version>__<FQDD>` and the FQDD alone is stable,
 /// its `Previous-` and `Available-` entries are what could run; iLO's are bare numbers and Supermicro GB300's partly UUIDs, with the Name telling.
-fn name(id: &str, name: Option<&str>) -> Option<String> {
+pub(super) fn name(id: &str, name: Option<&str>) -> Option<String> {
     if id.starts_with("Previous-") || id.starts_with("Available-") {
         return None;
     }

@@ -5,20 +5,25 @@
 //! | `trust` | which certificate is accepted |
 //! | `transport` | one exchange, sent at most once |
 //! | `client` | reads, with every bounded way of asking again |
+//! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `update` | firmware: pushed once, followed, proved by the version that runs |
+//! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
 
 mod accelerator;
+mod acquaint;
 mod boot;
 mod client;
 mod collection;
 mod error;
 mod firmware;
 mod fru;
+mod greet;
 mod json;
 mod limits;
 mod log;
@@ -36,6 +41,7 @@ mod system;
 mod task;
 mod transport;
 mod trust;
+mod update;
 mod walk;
 mod write;
 
@@ -48,10 +54,11 @@ use tokio::time::{Instant, timeout_at};
 
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 use self::system::Expected;
 pub use self::trust::FirstContact;
+use super::quirk::Profile;
 use super::{Bmc, BmcError, BmcTask, BmcTrouble, Written};
 use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
 
@@ -76,6 +83,7 @@ impl Redfish {
             }
         }
         let system = self.client.pick_system(&self.expected).await?;
+        self.client.kin.note_system(&system.value);
         // Another task may have picked it meanwhile; the choice is the same.
         drop(self.system.set(system.path.clone()));
         Ok(system)
@@ -85,6 +93,7 @@ impl Redfish {
     async fn writable(&self) -> Result<Resource, BmcError> {
         let system = self.system().await?;
         self.client.must_be(&self.expected, &system).await?;
+        self.client.acquaint(&system).await?;
         Ok(system)
     }
 
@@ -101,7 +110,9 @@ impl Redfish {
 impl Bmc for Redfish {
     async fn identity(&self) -> Result<BmcFacts, BmcError> {
         let system = self.system().await?;
-        self.client.facts(&system).await
+        let facts = self.client.facts(&system).await?;
+        self.client.acquaint(&system).await?;
+        Ok(facts)
     }
 
     async fn power(&self) -> Result<Reading<PowerState>, BmcError> {
@@ -149,6 +160,10 @@ impl Bmc for Redfish {
         self.client.trust.certificate()
     }
 
+    fn profile(&self) -> Option<Profile> {
+        Some(self.client.kin.profile().as_ref().clone())
+    }
+
     async fn close(&self) {
         self.client.close().await;
     }
@@ -156,4 +171,3 @@ impl Bmc for Redfish {
 
 impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
-impl super::updating::Updating for Redfish {}
