@@ -204,7 +204,7 @@ pub struct SeenAccelerator {
     pub serial: Reading<String>,
     /// UUID, lower case.
     pub uuid: Reading<String>,
-    /// How the BMC judges it. `Absent`: the BMC knows the place and says that nothing works in it (missing, disabled).
+    /// How the BMC judges it. `Absent`: the BMC knows the place and says that nothing is in it.
     pub health: Reading<Health>,
     /// Uncorrectable memory errors over its life. `Absent`: the BMC does not count them.
     pub uncorrectable: Reading<u64>,

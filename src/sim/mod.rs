@@ -13,6 +13,7 @@ pub mod deeds;
 pub mod farm;
 pub mod fault;
 pub mod handle;
+pub mod history;
 pub mod identity;
 pub mod machine;
 pub mod media;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::error::safe;
 use super::json;
-use super::walk::{health, number, there};
+use super::walk::{awake, health, number};
 use crate::bmc::sensing::{Health, Sensor, SensorValue, Thresholds};
 use crate::model::Reading;
 
@@ -73,6 +73,9 @@ fn older_thresholds(entry: &Value) -> Thresholds {
 
 /// The BMC's own word, or else what the limits say of the value.
 fn judged(entry: &Value, value: &Reading<SensorValue>, limits: &Thresholds) -> Reading<Health> {
+    if *value == Reading::Absent {
+        return Reading::Absent;
+    }
     match (health(entry), value) {
         (Reading::Unknown { why }, Reading::Known(SensorValue::Analog { value, .. })) => {
             limits.judge(*value).map_or(Reading::Unknown { why }, Reading::Known)
@@ -93,7 +96,7 @@ fn vendor_words(sensor: &Value) -> Option<Vec<String>> {
 pub(super) fn sensor(id: String, place: &str, value: &Value) -> Sensor {
     let kind = json::text(value, "ReadingType")
         .map_or_else(|| kind_of(&json::text(value, "ReadingUnits").unwrap_or_default()).to_owned(), |kind| safe(&kind, 32));
-    let reading = if !there(value) {
+    let reading = if !awake(value) {
         Reading::Absent
     } else if let Some(analog) = number(value, "Reading") {
         let unit = json::text(value, "ReadingUnits").map_or_else(|| unit_of(&kind).to_owned(), |unit| safe(&unit, 32));
@@ -185,7 +188,7 @@ pub(super) fn older(at: &str, place: &str, resource: &Value, columns: &[Column])
             let percent = json::text(entry, "ReadingUnits").is_some_and(|unit| unit.eq_ignore_ascii_case("percent"));
             let kind = if column.list == "Fans" && percent { "Percent" } else { column.kind };
             let value = match analog {
-                _ if !there(entry) => Reading::Absent,
+                _ if !awake(entry) => Reading::Absent,
                 Some(value) => Reading::Known(SensorValue::Analog { value, unit: unit_of(kind).to_owned() }),
                 None => Reading::unknown(format!("it says no {}", column.key)),
             };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::error::safe;
 use super::{json, path};
+use crate::bmc::quirk::{Expand, Learned};
 use crate::bmc::sensing::{Health, Listing};
 use crate::bmc::{BmcError, BmcTrouble};
 use crate::model::Reading;
@@ -64,7 +65,9 @@ fn hard(e: &BmcError) -> bool {
 impl<'c> Walk<'c> {
     /// A walk that ends within the time of an inventory.
     pub(super) async fn begin(client: &'c Client) -> Result<Self, BmcError> {
-        let expand = client.root().await?.expand;
+        let offered = client.root().await?.expand;
+        let may = client.kin.habit(|habits| habits.expand) == Expand::AsTold && client.kin.learned().expand != Some(false);
+        let expand = offered.filter(|_| may);
         Ok(Self {
             client,
             deadline: Instant::now() + client.limits.inventory,
@@ -178,10 +181,14 @@ impl<'c> Walk<'c> {
                 Ok(members) => return Ok(Ok(members)),
                 // RC-26: the root says that it takes queries and it does not. A list that is missing altogether says nothing of queries.
                 Err((_, BmcTrouble::TimedOut)) => {}
-                Err(_) => {
+                Err((_, trouble)) => {
                     let plain = self.list(at).await?;
                     if plain.is_ok() {
                         self.plain.store(true, Ordering::Relaxed);
+                        // An answer that is too large or broken says nothing of the next one; a refusal does.
+                        if matches!(trouble, BmcTrouble::Unsupported | BmcTrouble::Refused) {
+                            self.client.kin.learn(Learned { expand: Some(false), ..Learned::default() });
+                        }
                     }
                     return Ok(plain.map_err(|(why, _)| why));
                 }
@@ -251,10 +258,18 @@ pub(super) fn number(value: &Value, key: &str) -> Option<f64> {
     found.filter(|number| number.is_finite())
 }
 
-/// `Status.State`: `false` for what is listed and not there, or switched off.
+fn state(value: &Value) -> Option<&str> {
+    value.get("Status").and_then(|status| json::word(status, "State"))
+}
+
+/// `false` for what is listed and not there.
 pub(super) fn there(value: &Value) -> bool {
-    let state = value.get("Status").and_then(|status| json::word(status, "State"));
-    !matches!(state, Some("Absent" | "Disabled" | "UnavailableOffline"))
+    state(value) != Some("Absent")
+}
+
+/// `false` for what is not there, or switched off with the node.
+pub(super) fn awake(value: &Value) -> bool {
+    !matches!(state(value), Some("Absent" | "Disabled" | "UnavailableOffline" | "StandbyOffline"))
 }
 
 /// A word for health, in all the ways in which BMCs write it.
@@ -280,7 +295,10 @@ pub(super) fn health(value: &Value) -> Reading<Health> {
         Some(word) => {
             health_word(&word).map_or_else(|| Reading::unknown(format!("it says Health `{}`", safe(&word, 32))), Reading::Known)
         }
-        None => Reading::unknown("it says no Health"),
+        None => match state(value) {
+            Some(state) => Reading::unknown(format!("it says no Health, and State {}", safe(state, 32))),
+            None => Reading::unknown("it says no Health"),
+        },
     }
 }
 
