@@ -75,9 +75,13 @@ impl Times {
 #[async_trait]
 impl Updating for Redfish {
     async fn firmware_items(&self) -> Result<Reading<Vec<FirmwareItem>>, BmcError> {
+        let system = self.system().await?;
         let Some(at) = self.client.root().await?.update else { return Ok(Reading::Absent) };
         let service = Service::view(&self.client.get(&at).await?);
-        self.client.items(&service).await
+        let Some(inventory) = service.inventory else { return Ok(Reading::Absent) };
+        let manager = self.client.manager(&system).await.ok().flatten().map(|manager| manager.path);
+        let places: Vec<&str> = [Some(system.path.as_str()), manager.as_deref()].into_iter().flatten().collect();
+        self.client.items(&inventory, &places).await
     }
 
     async fn update(&self, image: &FirmwareImage<'_>, terms: &UpdateTerms<'_>) -> Written {
