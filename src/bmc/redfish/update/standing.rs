@@ -1,15 +1,12 @@
 //! Which version of a component runs, and which one waits: by its entry in the inventory, the banks in it, and what the resources that it
-//! belongs to say (RC-54). A version in the inventory alone is not yet one that runs.
+//! belongs to say (RC-54). A version in the inventory alone is not yet one that runs. Pure.
 
 use serde_json::Value;
-use tokio::time::Instant;
 
-use super::super::client::{Client, Resource};
-use super::super::error::{safe, unsupported};
-use super::super::system::soft;
+use super::super::client::Resource;
+use super::super::error::safe;
 use super::super::{firmware, json, path};
 use crate::bmc::updating::FirmwareItem;
-use crate::bmc::{BmcError, BmcTrouble};
 use crate::model::{Component, Reading, Version};
 
 /// Most resources that an entry belongs to and that are asked.
@@ -41,19 +38,6 @@ pub(super) struct Witness {
     agreed: bool,
 }
 
-/// What all who know say of a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Says {
-    /// It runs; nobody contradicts.
-    Runs(String),
-    /// It lies there and waits.
-    Staged(String),
-    /// Another version runs, in these words.
-    Other(Version, String),
-    /// Nothing can be said of it.
-    Unknown(String),
-}
-
 impl Item {
     /// Reads an entry.
     pub(super) fn view(at: &str, value: &Value) -> Option<(Component, Self)> {
@@ -68,7 +52,7 @@ impl Item {
     }
 
     /// Takes back what the entry says of the version that runs where somebody knows better.
-    fn confront(&mut self, known: &[Resource]) {
+    pub(super) fn confront(&mut self, known: &[Resource]) {
         let Some(shown) = self.running.known().cloned() else { return };
         let why = known.iter().find_map(|resource| {
             Witness::of(resource, self)?.contradicts(&resource.value, &self.at, shown.as_str())
@@ -136,7 +120,7 @@ fn alike(a: &str, b: &str) -> bool {
 
 impl Witness {
     /// What a resource knows of an entry, if it knows anything.
-    fn of(resource: &Resource, item: &Item) -> Option<Self> {
+    pub(super) fn of(resource: &Resource, item: &Item) -> Option<Self> {
         let key = own_version(&resource.value);
         let told = key.and_then(|key| json::text(&resource.value, key));
         let agreed = told.is_some() && told.as_deref() == item.running.known().map(Version::as_str);
@@ -146,7 +130,7 @@ impl Witness {
     }
 
     /// Why the entry that shows `want` is not what runs, by this resource now.
-    fn contradicts(&self, now: &Value, item: &str, want: &str) -> Option<String> {
+    pub(super) fn contradicts(&self, now: &Value, item: &str, want: &str) -> Option<String> {
         if bank(now, item) == Some(false) {
             return Some(format!("{} says that another image runs", safe(&self.at, 128)));
         }
@@ -166,141 +150,6 @@ fn own_version(resource: &Value) -> Option<&'static str> {
         Some("BiosVersion")
     } else {
         None
-    }
-}
-
-impl Client {
-    /// The entry of a component. `hint` is where it was before; it is believed only while it is still there and still this component's.
-    pub(super) async fn item(
-        &self,
-        inventory: &str,
-        component: &Component,
-        hint: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Item, BmcError> {
-        if let Some(at) = hint {
-            match self.look_slowly(at, deadline).await {
-                Ok(resource) => match Item::view(at, &resource.value) {
-                    Some((found, item)) if found == *component => return Ok(item),
-                    _ => {}
-                },
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let doing = format!("find {component} in {}", safe(inventory, 128));
-        let (members, _) = self.members(inventory, deadline).await?;
-        // By the link where that tells, which saves reading a hundred entries.
-        let named = |at: &str| firmware::name(path::last(at), None).is_some_and(|name| name == component.as_str());
-        let (by_link, rest): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| named(&member.path));
-        let (mut known, mut trouble) = (Vec::new(), None);
-        for member in by_link.into_iter().chain(rest) {
-            match self.look_slowly(&member.path, deadline).await {
-                Ok(resource) => match Item::view(&member.path, &resource.value) {
-                    Some((found, item)) if found == *component => return Ok(item),
-                    Some((other, _)) => known.push(other.to_string()),
-                    None => {}
-                },
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) if soft(&e) => trouble = Some(e),
-                Err(e) => return Err(e),
-            }
-        }
-        match trouble {
-            // The entry that could not be read may be the one.
-            Some(e) => Err(e),
-            None => {
-                let names = if known.is_empty() { "nothing".to_owned() } else { safe(&known.join(", "), 1_024) };
-                Err(unsupported(&doing, format!("it is not listed; there is {names}")))
-            }
-        }
-    }
-
-    /// Reads an entry or a resource that may be as slow as the inventory.
-    pub(super) async fn look_slowly(&self, at: &str, deadline: Instant) -> Result<Resource, BmcError> {
-        self.get_by(at, deadline.min(Instant::now() + self.limits.inventory)).await
-    }
-
-    /// Who beside the inventory knows what runs of this entry. `places` may know too: not every BMC links its entries.
-    pub(super) async fn witnesses(&self, item: &Item, places: &[&str], deadline: Instant) -> Vec<Witness> {
-        let mut found: Vec<Witness> = Vec::new();
-        for at in item.related.iter().map(String::as_str).chain(places.iter().copied()) {
-            if found.iter().any(|witness| path::same(&witness.at, at)) {
-                continue;
-            }
-            // One that cannot be read is no witness.
-            if let Ok(resource) = self.look(at, deadline).await {
-                found.extend(Witness::of(&resource, item));
-            }
-        }
-        found
-    }
-
-    /// What everybody says of `want`, now.
-    pub(super) async fn ask_all(
-        &self,
-        inventory: &str,
-        component: &Component,
-        want: &Version,
-        before: &Item,
-        witnesses: &[Witness],
-        deadline: Instant,
-    ) -> Result<Says, BmcError> {
-        let item = self.item(inventory, component, Some(&before.at), deadline).await?;
-        let staged = item.staged.known() == Some(want);
-        let running = match &item.running {
-            Reading::Known(version) => version.clone(),
-            _ if staged => return Ok(Says::Staged(format!("{component} {want} waits for activation"))),
-            Reading::Absent => return Ok(Says::Unknown(format!("{component} is listed, but says that it is not there"))),
-            Reading::Unknown { why } => return Ok(Says::Unknown(why.clone())),
-        };
-        if running != *want {
-            return Ok(match staged {
-                true => Says::Staged(format!("{component} {running} runs, {want} waits for activation")),
-                false => Says::Other(running.clone(), format!("{component} {running} runs")),
-            });
-        }
-        for witness in witnesses {
-            // A witness that cannot be heard has not changed its word: the look is no proof.
-            let resource = self.look(&witness.at, deadline).await?;
-            if let Some(why) = witness.contradicts(&resource.value, &item.at, want.as_str()) {
-                return Ok(Says::Staged(format!("the inventory shows {component} {want}, but {why}")));
-            }
-        }
-        Ok(Says::Runs(format!("{component} {want} runs")))
-    }
-
-    /// All entries, for people. `places` know what runs of some of them.
-    pub(super) async fn items(&self, inventory: &str, places: &[&str]) -> Result<Reading<Vec<FirmwareItem>>, BmcError> {
-        let deadline = Instant::now() + self.limits.inventory;
-        let (members, unusable) = self.members(inventory, deadline).await?;
-        if unusable > 0 {
-            return Ok(Reading::unknown(format!("{unusable} members of {} have no usable link", safe(inventory, 128))));
-        }
-        let mut known = Vec::new();
-        for at in places {
-            known.extend(self.look(at, deadline).await.ok());
-        }
-        let mut items = Vec::new();
-        for member in members {
-            match self.look_slowly(&member.path, Instant::now() + self.limits.inventory).await {
-                Ok(resource) => {
-                    let Some((name, mut item)) = Item::view(&member.path, &resource.value) else { continue };
-                    item.confront(&known);
-                    items.push(item.told(name));
-                }
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) if soft(&e) => {
-                    let name = firmware::name(path::last(&member.path), None).and_then(|name| Component::new(safe(&name, 128)).ok());
-                    let Some(component) = name else { continue };
-                    let unknown = Reading::unknown(e.to_string());
-                    items.push(FirmwareItem { component, running: unknown.clone(), staged: unknown, updateable: Reading::unknown(e.to_string()) });
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        items.sort_by(|a, b| a.component.cmp(&b.component));
-        Ok(Reading::Known(items))
     }
 }
 

@@ -10,13 +10,14 @@ use super::super::client::{Client, permit};
 use super::super::error::{safe, unsupported};
 use super::super::path;
 use super::Times;
+use super::ask::{Kept, Says};
 use super::find::{Before, Found, Named, fatal};
 use super::follow::{End, Followed, Watch};
 use super::load::Image;
 use super::prove::Proof;
 use super::send::Sending;
 use super::service::{Form, Service};
-use super::standing::{Item, Says, Witness};
+use super::standing::{Item, Witness};
 use super::upload::classed;
 use crate::bmc::quirk::{Habits, TaskAsk};
 use crate::bmc::updating::{FirmwareImage, UpdateClass, UpdateProgress, UpdateTerms};
@@ -36,7 +37,7 @@ pub(super) struct Walk<'a> {
     pub(super) habits: Habits,
     pub(super) times: Times,
     pub(super) service: Service,
-    inventory: String,
+    kept: Kept,
     /// The component as it was.
     pub(super) item: Item,
     witnesses: Vec<Witness>,
@@ -118,9 +119,6 @@ impl Redfish {
         if service.enabled == Some(false) {
             return wrong("its update service is switched off");
         }
-        let Some(inventory) = service.inventory.clone() else {
-            return wrong("it has no firmware inventory: what an update did could never be proved");
-        };
         let habits = client.kin.habit(Clone::clone);
         let form = service.form(&habits, image.url.is_some())?;
         let len = match Image::open(image.file).await {
@@ -131,7 +129,21 @@ impl Redfish {
             let seen = format!("the image has {len} bytes, and the BMC takes at most {most}; nothing was sent");
             return Err(UpdateClass::Rejected.error(doing.as_str(), seen));
         }
-        let item = client.item(&inventory, image.component, None, deadline).await.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let own = || Kept::own(image.component, &system.path, manager.as_deref());
+        let mut kept = service.inventory.clone().map(Kept::Inventory).or_else(own);
+        let mut item = match &kept {
+            Some(kept) => client.kept(kept, image.component, None, deadline).await,
+            None => return wrong("it has no firmware inventory: what an update did could never be proved"),
+        };
+        // Some name an inventory that is not there, and tell the version in the system or the manager all the same.
+        if let (Err(BmcError { kind: BmcTrouble::Unsupported, .. }), Some(own)) = (&item, own())
+            && let Ok(found) = client.kept(&own, image.component, None, deadline).await
+            && found.running.known().is_some()
+        {
+            (kept, item) = (Some(own), Ok(found));
+        }
+        let item = item.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let Some(kept) = kept else { return wrong("its version is kept nowhere") };
         if item.updateable == Reading::Known(false) {
             return wrong(&format!("the BMC says that {} cannot be updated through it", image.component));
         }
@@ -139,7 +151,7 @@ impl Redfish {
         let witnesses = client.witnesses(&item, &places, deadline).await;
         let times = Times::new(&habits, &client.limits.update);
         let tell = terms.tell;
-        Ok((Walk { client, image, tell, deadline, doing, habits, times, service, inventory, item, witnesses, manager }, form))
+        Ok((Walk { client, image, tell, deadline, doing, habits, times, service, kept, item, witnesses, manager }, form))
     }
 }
 
@@ -147,7 +159,7 @@ impl Walk<'_> {
     /// What everybody says of the wanted version, now.
     pub(super) async fn ask_all(&self, deadline: Instant) -> Result<Says, BmcError> {
         let (component, want) = (self.image.component, self.image.version);
-        self.client.ask_all(&self.inventory, component, want, &self.item, &self.witnesses, deadline).await
+        self.client.ask_all(&self.kept, component, want, &self.item, &self.witnesses, deadline).await
     }
 
     /// How it ends when nothing has to be sent.
