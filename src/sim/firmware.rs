@@ -369,7 +369,10 @@ mod tests {
             (firmware.update(0).unwrap().phase.clone(), firmware.flashes(), item.running)
         };
         let old = || "1".to_owned();
-        assert_eq!(state(Wrong { verify: true, ..Wrong::default() }), (Phase::Failed("the image is not for this board"), 0, old()));
+        assert_eq!(
+            state(Wrong { verify: true, ..Wrong::default() }),
+            (Phase::Failed("the image is not for this board"), 0, old())
+        );
         assert_eq!(state(Wrong { vanish: true, ..Wrong::default() }), (Phase::Lost, 0, old()));
         assert_eq!(state(Wrong { stall: Some(40), ..Wrong::default() }), (Phase::Writing, 1, old()));
         assert_eq!(state(Wrong { critical: true, ..Wrong::default() }), (Phase::Failed("writing the flash failed"), 1, old()));

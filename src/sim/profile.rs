@@ -59,6 +59,8 @@ pub struct VendorProfile {
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
+    /// Collections can be asked for with `$expand` (RC-26).
+    pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
     /// How it keeps settings, media and itself.
@@ -133,6 +135,7 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: true,
     http_boot: true,
+    expand: true,
     sessions: 8,
     pushing: pushing::DELL,
     keeps: Keeps {
@@ -169,6 +172,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions_tell: false,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 16,
     pushing: pushing::SUPERMICRO,
     keeps: Keeps {
@@ -205,6 +209,7 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 12,
     pushing: pushing::AMI,
     keeps: Keeps {

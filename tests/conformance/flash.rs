@@ -4,8 +4,8 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use bringup::bmc::{WholeBmc, Written};
 use bringup::bmc::updating::{FirmwareImage, FirmwareItem, UpdateClass, UpdateProgress, UpdateTerms};
+use bringup::bmc::{WholeBmc, Written};
 use bringup::model::{BmcProtocol, Component, Digest, Reading, Version};
 use bringup::sim::Image;
 use futures_util::future::BoxFuture;

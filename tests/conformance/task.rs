@@ -79,12 +79,34 @@ fn late(vendor: &'static str) -> Own {
 }
 
 fn reaped(vendor: &'static str) -> Own {
-    Box::pin(async move { goes_through(vendor, &["task.reaped"]).await.map(|_| "decided by the version".to_owned()) })
+    Box::pin(async move {
+        goes_through(vendor, &["task.reaped"]).await?;
+        // A failed one that is taken away is no success either. iDRAC keeps its job, which tells why.
+        let rig = rig(vendor, &["task.reaped", "upload.verify_fail"]).await;
+        let pushed = push(&rig, How::default()).await;
+        rig.bmc.close().await;
+        let told = match &pushed.written {
+            Written::NotApplied(e) => {
+                vendor == "dell"
+                    && UpdateClass::of(e) == Some(UpdateClass::DeviceFailed)
+                    && e.seen.contains("Failed, status Critical")
+            }
+            Written::Ambiguous(text) => vendor != "dell" && text.starts_with(&UpdateClass::Lost.to_string()),
+            Written::Applied(_) => false,
+        };
+        if told && rig.machine().flashes() == 0 {
+            Ok("decided by the version".to_owned())
+        } else {
+            Err(format!("{:?}", pushed.written))
+        }
+    })
 }
 
 fn monitor(vendor: &'static str) -> Own {
     Box::pin(async move {
-        goes_through(vendor, &["task.monitor_once", "task.id_in(0)"]).await.map(|_| "the task was asked, not its monitor".to_owned())
+        goes_through(vendor, &["task.monitor_once", "task.id_in(0)"])
+            .await
+            .map(|_| "the task was asked, not its monitor".to_owned())
     })
 }
 
@@ -96,7 +118,9 @@ fn reused(vendor: &'static str) -> Own {
         let pushed = push(&rig, How::default()).await;
         rig.bmc.close().await;
         match pushed.written {
-            Written::NotApplied(e) if UpdateClass::of(&e) == Some(UpdateClass::DeviceFailed) => Ok("told apart by their starts".to_owned()),
+            Written::NotApplied(e) if UpdateClass::of(&e) == Some(UpdateClass::DeviceFailed) => {
+                Ok("told apart by their starts".to_owned())
+            }
             other => Err(format!("the old task was believed: {other:?}")),
         }
     })
@@ -130,7 +154,9 @@ fn stalled(vendor: &'static str) -> Own {
             rig.bmc.close().await;
             match &pushed.written {
                 Written::Ambiguous(text)
-                    if text.starts_with(&UpdateClass::Blocked.to_string()) && text.contains("no progress for") && text.contains(at) => {}
+                    if text.starts_with(&UpdateClass::Blocked.to_string())
+                        && text.contains("no progress for")
+                        && text.contains(at) => {}
                 other => return Err(format!("{fault}: {other:?}")),
             }
         }

@@ -82,7 +82,9 @@ fn dropped(vendor: &'static str) -> Own {
         let pushed = push(&rig, How::default()).await;
         let (uploads, flashes) = (rig.machine().uploads(), rig.machine().flashes());
         rig.bmc.close().await;
-        let (Written::Applied(text) | Written::Ambiguous(text)) = &pushed.written else { return Err(format!("{:?}", pushed.written)) };
+        let (Written::Applied(text) | Written::Ambiguous(text)) = &pushed.written else {
+            return Err(format!("{:?}", pushed.written));
+        };
         if done(vendor, &pushed.written) && text.contains("the answer lost") && (uploads, flashes) == (1, 1) {
             Ok("its task was adopted".to_owned())
         } else {
@@ -171,7 +173,9 @@ fn lag(vendor: &'static str) -> Own {
         let pushed = push(&rig, how()).await;
         rig.bmc.close().await;
         match &pushed.written {
-            Written::Ambiguous(text) if text.starts_with(&UpdateClass::NotActivated.to_string()) && rig.machine().flashes() == 1 => {
+            Written::Ambiguous(text)
+                if text.starts_with(&UpdateClass::NotActivated.to_string()) && rig.machine().flashes() == 1 =>
+            {
                 Ok("waited for, then told as not activated".to_owned())
             }
             other => Err(format!("{other:?}")),
@@ -193,7 +197,9 @@ fn astray(vendor: &'static str) -> Own {
         let uploads = rig.machine().uploads();
         rig.bmc.close().await;
         match again.written {
-            Written::Ambiguous(again) if again.contains("nothing was sent") && uploads == 1 => Ok("seen in the other bank".to_owned()),
+            Written::Ambiguous(again) if again.contains("nothing was sent") && uploads == 1 => {
+                Ok("seen in the other bank".to_owned())
+            }
             other => Err(format!("{text}; then {other:?}, {uploads} uploads")),
         }
     })
@@ -228,7 +234,8 @@ fn vanished(vendor: &'static str) -> Own {
         let (uploads, flashes) = (once.machine().uploads(), once.machine().flashes());
         // Where 404 is the usual end of a task (Dell), a loss cannot be told from an image that waits: it is not pushed again.
         let known = vendor != "dell";
-        let well = if known { done(vendor, &pushed.written) && uploads == 2 && flashes == 1 } else { uploads == 1 && flashes == 0 };
+        let well =
+            if known { done(vendor, &pushed.written) && uploads == 2 && flashes == 1 } else { uploads == 1 && flashes == 0 };
         if !well {
             return Err(format!("{:?}, {uploads} uploads, {flashes} flashes", pushed.written));
         }
@@ -239,7 +246,9 @@ fn vanished(vendor: &'static str) -> Own {
         always.bmc.close().await;
         let class = if known { UpdateClass::Lost } else { UpdateClass::Ambiguous };
         match &pushed.written {
-            Written::Ambiguous(text) if text.starts_with(&class.to_string()) && seen.running.known().is_some_and(|v| v.as_str() != WANT) => {
+            Written::Ambiguous(text)
+                if text.starts_with(&class.to_string()) && seen.running.known().is_some_and(|v| v.as_str() != WANT) =>
+            {
                 Ok("told as lost".to_owned())
             }
             other => Err(format!("{other:?}")),

@@ -7,13 +7,23 @@
 //! | `client` | reads, with every bounded way of asking again |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
+//! | `ladder` | which entity tag a write goes with |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod account;
 mod acquaint;
+mod bios;
+mod bios_job;
 mod boot;
 mod client;
 mod collection;
@@ -21,11 +31,19 @@ mod error;
 mod firmware;
 mod greet;
 mod json;
+mod keeping;
+mod ladder;
 mod limits;
+mod media;
+mod media_write;
 mod options;
 mod path;
 mod power;
+mod registry;
+mod restart;
 mod session;
+mod settings;
+mod signpost;
 mod system;
 mod task;
 mod transport;
@@ -147,7 +165,7 @@ impl Bmc for Redfish {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.client.kin.profile().as_ref().clone())
+        Some(self.client.kin.told())
     }
 
     async fn close(&self) {
@@ -156,5 +174,3 @@ impl Bmc for Redfish {
 }
 
 impl super::sensing::Sensing for Redfish {}
-impl super::settings::Settings for Redfish {}
-impl super::keeping::Keeping for Redfish {}

@@ -30,7 +30,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 type Pipe = Box<dyn Stream>;
 
 /// A body that a request may have.
-pub(super) trait Streamed: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static {}
+pub(super) trait Streamed:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
 impl<T: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static> Streamed for T {}
 
 /// A whole answer.
@@ -120,6 +123,11 @@ impl Transport {
     pub(super) fn new(address: SocketAddr, trust: Trust, limits: Limits) -> Result<Self, rustls::Error> {
         let tls = if trust.tls() { Some(Arc::new(trust.client_config()?).into()) } else { None };
         Ok(Self { address, trust, tls, limits, kept: Mutex::default() })
+    }
+
+    /// Another way to the same BMC, with connections of its own.
+    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
+        Self::new(self.address, self.trust.clone(), self.limits.clone())
     }
 
     /// Keeps at most `most` waiting connections and closes the others.
@@ -266,11 +274,7 @@ async fn speak<B: Streamed>(pipe: Pipe, request: Request<B>, limits: &Limits) ->
     (answer, parts.read_buf.is_empty().then(|| parts.io.into_inner()))
 }
 
-async fn ask<B: Streamed>(
-    sender: &mut http1::SendRequest<B>,
-    request: Request<B>,
-    limits: &Limits,
-) -> Result<Answer, Broken> {
+async fn ask<B: Streamed>(sender: &mut http1::SendRequest<B>, request: Request<B>, limits: &Limits) -> Result<Answer, Broken> {
     let response = sender.try_send_request(request).await.map_err(|mut e| {
         let unsent = e.take_message().is_some();
         let error = e.into_error();

@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod bend;
 pub mod bios;
 pub mod certificate;
 pub mod kept;
@@ -14,6 +15,7 @@ pub mod restart;
 pub mod route;
 pub mod session;
 pub mod system;
+pub mod tags;
 pub mod task;
 pub mod tree;
 pub mod update;
@@ -151,6 +153,7 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
                 let answer = service.answer(&Asked {
                     method: head.method.as_str(),
                     path: &path,
+                    query: head.uri.query(),
                     authorization: header("authorization"),
                     token: header("x-auth-token"),
                     if_match: header("if-match"),

@@ -51,7 +51,10 @@ pub fn parts<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, &'
 fn part<'a>(head: &[u8], body: &'a [u8]) -> Result<Part<'a>, &'static str> {
     let head = std::str::from_utf8(head).map_err(|_| "a head that is not UTF-8")?;
     let header = |name: &str| {
-        head.split("\r\n").filter_map(|line| line.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim())
+        head.split("\r\n")
+            .filter_map(|line| line.split_once(':'))
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.trim())
     };
     let disposition = header("content-disposition").ok_or("a part without Content-Disposition")?;
     let word = |name: &str| {
@@ -76,7 +79,10 @@ mod tests {
             --B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x.bin\"\r\n\r\n\r\n--\r\n\r\n--B--\r\n";
         let found = parts("multipart/form-data; boundary=B", body).unwrap();
         assert_eq!(found.len(), 2);
-        assert_eq!((found[0].name.as_str(), found[0].kind.as_deref(), found[0].body), ("a", Some("application/json"), &b"{}"[..]));
+        assert_eq!(
+            (found[0].name.as_str(), found[0].kind.as_deref(), found[0].body),
+            ("a", Some("application/json"), &b"{}"[..])
+        );
         assert_eq!((found[1].file.as_deref(), found[1].body), (Some("x.bin"), &b"\r\n--\r\n"[..]));
     }
 

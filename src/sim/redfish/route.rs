@@ -4,15 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{kept, system, tree, update};
+use super::{bend, kept, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
-use crate::sim::profile::EtagRule;
 use crate::sim::tls::Shown;
 
 /// What of a request matters here.
@@ -22,6 +20,8 @@ pub struct Asked<'a> {
     pub method: &'a str,
     /// Path without query.
     pub path: &'a str,
+    /// Query.
+    pub query: Option<&'a str>,
     /// `Authorization`.
     pub authorization: Option<&'a str>,
     /// `X-Auth-Token`.
@@ -81,13 +81,16 @@ impl Service {
 
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
-        let answer = self.decide(asked);
+        let answer = bend::bends(&self.machine, asked, self.decide(asked));
         self.machine.holds_sessions(self.lock().0.open());
         answer
     }
 
     fn decide(&self, asked: &Asked<'_>) -> Answer {
-        let path = asked.path.trim_end_matches('/');
+        let Some(path) = bend::real_path(&self.machine, asked.path.trim_end_matches('/')) else {
+            return Answer::error(404, &Message::missing(asked_path(asked.path)));
+        };
+        let path = path.as_str();
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
         }
@@ -99,8 +102,11 @@ impl Service {
                 Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
             return Answer::error(403, &message);
         }
+        if let Some(met) = bend::meets(&self.machine, asked, path) {
+            return met;
+        }
         match asked.method {
-            "GET" | "HEAD" => self.get(path),
+            "GET" | "HEAD" => self.get(asked, path),
             "PATCH" => self.patch(asked, path),
             "POST" => self.post(asked, path),
             "DELETE" => self.delete(path),
@@ -168,18 +174,31 @@ impl Service {
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, asked: &Asked<'_>, path: &str) -> Answer {
         if let Some(id) = path.strip_prefix(task::SERVICE).and_then(|rest| rest.strip_prefix("/TaskMonitors/")) {
             let monitor = self.lock().1.monitor(&self.machine, id);
             return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
         }
         match self.resource(path) {
-            Some(resource) => {
-                let tag = etag(&resource);
+            Some(mut resource) => {
+                let tag = tags::shown(&self.machine, &resource);
+                if asked.query.is_some_and(|query| query.starts_with("$expand=")) && bend::offers_expand(&self.machine) {
+                    self.expand(&mut resource);
+                }
                 Answer::ok(resource).with("ETag", tag)
             }
             None if path == system::reset_path(&self.machine) => Answer::status(405).with("Allow", "POST"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
+        }
+    }
+
+    /// Puts the members of a collection in the place of their links, one level deep (DSP0266 §7.3.2).
+    fn expand(&self, collection: &mut Value) {
+        for member in collection.get_mut("Members").and_then(Value::as_array_mut).into_iter().flatten() {
+            let whole = member.get("@odata.id").and_then(Value::as_str).and_then(|at| self.resource(at));
+            if let Some(whole) = whole {
+                *member = whole;
+            }
         }
     }
 
@@ -190,22 +209,8 @@ impl Service {
         if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
-        match (asked.if_match, self.machine.identity().profile.etag) {
-            (None, EtagRule::Required) => {
-                let message = Message::new(
-                    "PreconditionRequired",
-                    "the request needs an If-Match header",
-                    &[],
-                    "send the ETag of the resource",
-                );
-                return Answer::error(428, &message);
-            }
-            (Some(tag), _) if tag != "*" && !tag.split(',').any(|t| t.trim() == etag(&resource)) => {
-                let message =
-                    Message::new("PreconditionFailed", "the ETag is not that of the resource", &[], "read the resource again");
-                return Answer::error(412, &message);
-            }
-            _ => {}
+        if let Some(refused) = tags::refuses_patch(&self.machine, asked, &resource) {
+            return refused;
         }
         match body(asked) {
             Ok(body) => {
@@ -214,7 +219,7 @@ impl Service {
                 if let (200, Some(resource)) = (answer.status, &answer.body)
                     && resource.get("@odata.id").is_some()
                 {
-                    let tag = etag(resource);
+                    let tag = tags::shown(&self.machine, resource);
                     answer = answer.with("ETag", tag);
                 }
                 answer
@@ -224,6 +229,11 @@ impl Service {
     }
 
     fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if path.contains("/Actions/")
+            && let Some(refused) = tags::refuses_action(&self.machine, asked)
+        {
+            return refused;
+        }
         if update::takes(&self.machine, asked.method, path) {
             let pushed = update::Pushed { kind: asked.kind.unwrap_or_default(), if_match: asked.if_match, body: asked.body };
             return update::push(&self.machine, &mut self.lock().1, &pushed);
@@ -287,11 +297,4 @@ fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
 
 fn asked_path(path: &str) -> &str {
     path.get(..200).unwrap_or(path)
-}
-
-/// A strong tag over the content.
-fn etag(resource: &Value) -> String {
-    let hash: [u8; 32] = Sha256::digest(resource.to_string()).into();
-    let hex: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("\"{hex}\"")
 }

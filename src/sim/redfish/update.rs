@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Message};
 use super::parts::{Part, parts};
-use super::task::{Tasks, monitor_path};
+use super::task::{Tasks, job, monitor_path};
 use super::tree::{ROOT, collection, link, well};
 use crate::sim::fault::BmcFault;
 use crate::sim::firmware::{Item, Wrong};
@@ -58,7 +58,7 @@ fn most(machine: &MachineHandle) -> Option<Option<u64>> {
 /// The resource at a path, when it is one of this file's.
 #[must_use]
 pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {
-    let rest = at.strip_prefix(SERVICE)?;
+    let Some(rest) = at.strip_prefix(SERVICE) else { return job(machine, at) };
     let inventory = format!("{SERVICE}/FirmwareInventory");
     match rest.split('/').collect::<Vec<_>>().as_slice() {
         [""] => Some(service(machine)),
@@ -216,7 +216,8 @@ pub fn push(machine: &MachineHandle, tasks: &mut Tasks, pushed: &Pushed<'_>) -> 
         astray: machine.strikes(BmcFault::FwWrongSlot).is_some(),
         lag_s: machine.strikes(BmcFault::FwLag).map_or(0, |placed| placed.arg()),
     };
-    let waits = pushing.start && parameters.get("@Redfish.OperationApplyTime").and_then(Value::as_str) == Some("OnStartUpdateRequest");
+    let waits =
+        pushing.start && parameters.get("@Redfish.OperationApplyTime").and_then(Value::as_str) == Some("OnStartUpdateRequest");
     let Some(number) = machine.firmware(|firmware, now| firmware.begin(now, image, waits, wrong)) else {
         return refuse(400, "InvalidImage", "the image is for a component that is not here");
     };
@@ -253,7 +254,8 @@ fn accepted(machine: &MachineHandle, tasks: &mut Tasks, task: &str) -> Answer {
         Names::Location => answer.with("Location", location),
         Names::Nowhere => answer,
         Names::Body => {
-            let body = tasks.resource(machine, id).unwrap_or_else(|| json!({ "@odata.id": task, "@odata.type": "#Task.v1_7_4.Task" }));
+            let body =
+                tasks.resource(machine, id).unwrap_or_else(|| json!({ "@odata.id": task, "@odata.type": "#Task.v1_7_4.Task" }));
             Answer { body: Some(body), ..answer }
         }
         Names::Arguments => {

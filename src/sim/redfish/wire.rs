@@ -57,7 +57,8 @@ pub async fn meets(machine: &MachineHandle, head: &Parts, open: &Open, before: u
         return Met::Says(Answer::error(503, &Message::busy()).with("Retry-After", "1"));
     }
     if let Some(odd) = machine.strikes(BmcFault::HttpRetryAfter) {
-        let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let soon =
+            (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         let after = match odd.arg() {
             0 => "0".to_owned(),
             1 => soon,

@@ -52,7 +52,13 @@ pub(super) enum Says {
 
 impl Client {
     /// A component, wherever it is kept.
-    pub(super) async fn kept(&self, kept: &Kept, component: &Component, hint: Option<&str>, deadline: Instant) -> Result<Item, BmcError> {
+    pub(super) async fn kept(
+        &self,
+        kept: &Kept,
+        component: &Component,
+        hint: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Item, BmcError> {
         match kept {
             Kept::Inventory(inventory) => self.item(inventory, component, hint, deadline).await,
             Kept::Own { at, key } => {
@@ -203,10 +209,16 @@ impl Client {
                 }
                 Err(e) if e.kind == BmcTrouble::Unsupported => {}
                 Err(e) if soft(&e) => {
-                    let name = firmware::name(path::last(&member.path), None).and_then(|name| Component::new(safe(&name, 128)).ok());
+                    let name =
+                        firmware::name(path::last(&member.path), None).and_then(|name| Component::new(safe(&name, 128)).ok());
                     let Some(component) = name else { continue };
                     let unknown = Reading::unknown(e.to_string());
-                    items.push(FirmwareItem { component, running: unknown.clone(), staged: unknown, updateable: Reading::unknown(e.to_string()) });
+                    items.push(FirmwareItem {
+                        component,
+                        running: unknown.clone(),
+                        staged: unknown,
+                        updateable: Reading::unknown(e.to_string()),
+                    });
                 }
                 Err(e) => return Err(e),
             }

@@ -68,7 +68,9 @@ impl Before {
             .iter()
             .filter(|task| task.open)
             .take(4)
-            .map(|task| format!("{} ({})", safe(path::last(&task.mark.at), 64), safe(task.mark.name.as_deref().unwrap_or("no name"), 64)))
+            .map(|task| {
+                format!("{} ({})", safe(path::last(&task.mark.at), 64), safe(task.mark.name.as_deref().unwrap_or("no name"), 64))
+            })
             .collect();
         (!open.is_empty()).then(|| open.join(", "))
     }
@@ -166,7 +168,13 @@ impl Client {
     }
 
     /// Searches for the task of a push until `grace` has passed: late tasks are usual (RC-39).
-    pub(super) async fn find_task(&self, before: &Before, named: &Named, grace: Instant, deadline: Instant) -> Result<Found, BmcError> {
+    pub(super) async fn find_task(
+        &self,
+        before: &Before,
+        named: &Named,
+        grace: Instant,
+        deadline: Instant,
+    ) -> Result<Found, BmcError> {
         let mut pause = self.limits.poll.0;
         let until = grace.min(deadline);
         let mut round = 0;
@@ -225,7 +233,8 @@ impl Client {
         for member in members.into_iter().rev().take(MOST) {
             match self.look(&member.path, deadline).await {
                 Ok(task) => {
-                    let same = before.known.iter().any(|known| path::same(&known.mark.at, &task.path) && known.mark.is(&task.value));
+                    let same =
+                        before.known.iter().any(|known| path::same(&known.mark.at, &task.path) && known.mark.is(&task.value));
                     if !same {
                         new.push(task);
                     }
@@ -270,10 +279,14 @@ mod tests {
     use super::*;
 
     fn before() -> Before {
-        let known = |at: &str, start: &str, open| Known { mark: Mark { at: at.into(), start: Some(start.into()), name: None }, open };
+        let known =
+            |at: &str, start: &str, open| Known { mark: Mark { at: at.into(), start: Some(start.into()), name: None }, open };
         Before {
             collection: Some("/redfish/v1/TaskService/Tasks".into()),
-            known: vec![known("/redfish/v1/TaskService/Tasks/0", "t0", false), known("/redfish/v1/TaskService/Tasks/1", "t1", true)],
+            known: vec![
+                known("/redfish/v1/TaskService/Tasks/0", "t0", false),
+                known("/redfish/v1/TaskService/Tasks/1", "t1", true),
+            ],
         }
     }
 

@@ -98,10 +98,24 @@ pub(super) fn open(value: &Value) -> bool {
 fn step(state: &str, value: &Value) -> Step {
     const KNOWN: [&str; 17] = [
         // Redfish Task
-        "New", "Starting", "Running", "Pending", "Service", "Cancelling",
+        "New",
+        "Starting",
+        "Running",
+        "Pending",
+        "Service",
+        "Cancelling",
         // Redfish Job, Dell
-        "Continue", "Validating", "Downloading", "Downloaded", "Waiting", "ReadyForExecution", "RebootCompleted", "Scheduling",
-        "NewJob", "WaitingForReboot", "Updating",
+        "Continue",
+        "Validating",
+        "Downloading",
+        "Downloaded",
+        "Waiting",
+        "ReadyForExecution",
+        "RebootCompleted",
+        "Scheduling",
+        "NewJob",
+        "WaitingForReboot",
+        "Updating",
     ];
     Step {
         state: safe(state, 64),
@@ -231,7 +245,9 @@ mod tests {
         ] {
             assert_eq!(kind(&job(&json!({"JobState": state, "JobStatus": status, "Message": "m"}))), want, "{state}");
         }
-        for (state, want) in [("Complete", "ended"), ("Error", "failed"), ("Verifying", "going"), ("Idle", "going"), ("?", "strange")] {
+        for (state, want) in
+            [("Complete", "ended"), ("Error", "failed"), ("Verifying", "going"), ("Idle", "going"), ("?", "strange")]
+        {
             assert_eq!(kind(&service(&json!({"Oem": {"Hpe": {"State": state}}}))), want, "{state}");
         }
         assert_eq!(kind(&service(&json!({}))), "strange");

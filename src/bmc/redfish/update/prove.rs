@@ -61,7 +61,9 @@ impl Walk<'_> {
                         Proof::Runs(_) if !away || steady >= STEADY => return proof,
                         Proof::Wrong(_) if steady >= STEADY => return proof,
                         // Something says that it waits: it is given some time to be activated by itself.
-                        Proof::Staged(_) if staged_since.is_some_and(|since: Instant| since.elapsed() >= self.times.grace) => return proof,
+                        Proof::Staged(_) if staged_since.is_some_and(|since: Instant| since.elapsed() >= self.times.grace) => {
+                            return proof;
+                        }
                         _ => {}
                     }
                 }

@@ -88,7 +88,9 @@ impl Walk<'_> {
     /// Starts an image that was staged for it (Supermicro).
     pub(super) async fn start(&self) -> Sending {
         let Some(at) = &self.service.start else {
-            return Sending::No(UpdateClass::Rejected.error(&self.doing, "the image is there, but the BMC offers no StartUpdate"));
+            return Sending::No(
+                UpdateClass::Rejected.error(&self.doing, "the image is there, but the BMC offers no StartUpdate"),
+            );
         };
         self.send_body(at, &Body::Json(&json!({})), None).await
     }
@@ -186,13 +188,15 @@ impl Walk<'_> {
             Form::ThenSimple { .. } => framed(&[], "file", &[], image),
             Form::Hpe(_) => {
                 let Some(token) = auth.1.to_str().ok().filter(|_| auth.0 != header::AUTHORIZATION) else {
-                    return Err(UpdateClass::Precondition.error(&self.doing, "iLO takes an image under a session only, and there is none"));
+                    return Err(UpdateClass::Precondition
+                        .error(&self.doing, "iLO takes an image under a session only, and there is none"));
                 };
                 let token = Zeroizing::new(token.to_owned());
-                cookie = HeaderValue::from_str(&Zeroizing::new(format!("sessionKey={}", token.as_str()))).ok().map(|mut cookie| {
-                    cookie.set_sensitive(true);
-                    cookie
-                });
+                cookie =
+                    HeaderValue::from_str(&Zeroizing::new(format!("sessionKey={}", token.as_str()))).ok().map(|mut cookie| {
+                        cookie.set_sensitive(true);
+                        cookie
+                    });
                 framed(&hpe_fields(token), "files[]", &[], image)
             }
             Form::Bare(_) | Form::Simple(_) => {

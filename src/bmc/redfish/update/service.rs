@@ -220,7 +220,10 @@ mod tests {
             assert_eq!(service(json!({"MaxImageSizeBytes": silent})).most, None);
         }
         let dell = Habits { upload_max: 7, ..Habits::default() };
-        assert_eq!((service(json!({})).largest(&dell), service(json!({"MaxImageSizeBytes": 5})).largest(&dell)), (Some(7), Some(5)));
+        assert_eq!(
+            (service(json!({})).largest(&dell), service(json!({"MaxImageSizeBytes": 5})).largest(&dell)),
+            (Some(7), Some(5))
+        );
         assert!(service(json!({"HttpPushUriTargetsBusy": true})).busy);
         assert!(service(json!({"Oem": {"Hpe": {"State": "Verifying"}}})).busy);
         assert!(!service(json!({"Oem": {"Hpe": {"State": "Idle"}}})).busy);

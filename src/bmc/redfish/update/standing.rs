@@ -54,9 +54,8 @@ impl Item {
     /// Takes back what the entry says of the version that runs where somebody knows better.
     pub(super) fn confront(&mut self, known: &[Resource]) {
         let Some(shown) = self.running.known().cloned() else { return };
-        let why = known.iter().find_map(|resource| {
-            Witness::of(resource, self)?.contradicts(&resource.value, &self.at, shown.as_str())
-        });
+        let why =
+            known.iter().find_map(|resource| Witness::of(resource, self)?.contradicts(&resource.value, &self.at, shown.as_str()));
         if let Some(why) = why {
             self.running = Reading::unknown(why);
             self.staged = Reading::Known(shown);

@@ -155,7 +155,8 @@ impl Client {
                 (last, since) = (bytes, Instant::now());
                 tell(UpdateProgress::Uploading { sent: bytes, of: sent.of() });
             }
-            let (most, what) = if sent.whole() { (limits.answer, "no answer") } else { (limits.silent, "the upload stood still") };
+            let (most, what) =
+                if sent.whole() { (limits.answer, "no answer") } else { (limits.silent, "the upload stood still") };
             if since.elapsed() >= most {
                 let seen = format!("{what} for {:.0} s", most.as_secs_f32());
                 return Broken { how: Broke::TimedOut, sent: true, seen, source: None };

@@ -186,7 +186,9 @@ impl Walk<'_> {
                     busy
                 }
                 // It answered a moment ago: it restarts, most likely, for somebody else's update.
-                Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::Busy) && heard.elapsed() < self.times.stall => e.to_string(),
+                Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::Busy) && heard.elapsed() < self.times.stall => {
+                    e.to_string()
+                }
                 Err(e) => return Err(e),
             };
             let next = Instant::now() + pause;
@@ -279,7 +281,11 @@ impl Walk<'_> {
             (End::Gone(_), Some(manager), Some(id)) if !self.habits.task_jobs.is_empty() => {
                 let at = format!("{}/{}/{id}", manager.trim_end_matches('/'), self.habits.task_jobs.trim_matches('/'));
                 let job = follow(Watch::Job(at)).await;
-                if matches!(job.end, End::Gone(_)) { followed } else { Followed { end: job.end, away: followed.away || job.away } }
+                if matches!(job.end, End::Gone(_)) {
+                    followed
+                } else {
+                    Followed { end: job.end, away: followed.away || job.away }
+                }
             }
             _ => followed,
         }
