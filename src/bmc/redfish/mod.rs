@@ -2,25 +2,37 @@
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `trust` | which certificate is accepted |
-//! | `transport` | one exchange, sent at most once |
-//! | `client` | reads, with every bounded way of asking again |
+//! | `trust` `certificate` `authority` | which certificate is accepted |
+//! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
+//! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
+//! | `client` `manners` `pace` | reads, with every bounded way of asking again; headers; how many at once |
 //! | `write` | writes, with three ends and no blind retry |
-//! | `session` | logging in once, and out |
-//! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `session` `slots` `book` `seal` | logging in once, and out; few slots; sessions written down |
+//! | `path` `json` `decode` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod authority;
+mod book;
 mod boot;
+mod certificate;
 mod client;
 mod collection;
+mod decode;
+mod dial;
 mod error;
+mod exchange;
 mod firmware;
 mod json;
 mod limits;
+mod manners;
+mod oldtls;
 mod options;
+mod pace;
 mod path;
 mod power;
+mod seal;
 mod session;
+mod slots;
 mod system;
 mod task;
 mod transport;
@@ -34,10 +46,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::authority::{Authority, AuthorityError};
+pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::Limits;
 pub use self::options::RedfishOptions;
+pub use self::pace::Paces;
+pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::{Bmc, BmcError, BmcTask, BmcTrouble, Written};
@@ -133,6 +149,10 @@ impl Bmc for Redfish {
 
     fn certificate(&self) -> Option<Digest> {
         self.client.trust.certificate()
+    }
+
+    fn certificate_key(&self) -> Option<Digest> {
+        self.client.trust.key()
     }
 
     async fn close(&self) {
