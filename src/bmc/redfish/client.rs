@@ -117,9 +117,10 @@ impl Client {
     async fn read(&self, at: &str, deadline: Instant, with_auth: bool, doing: &str) -> Result<(String, Answer), BmcError> {
         let mut at = at.to_owned();
         let (mut tries, mut redirects, mut relogged, mut breaks) = (0, 0, false, 0);
-        let mut encoding = self.manners.encoding();
+        let mut turned = None;
         loop {
             let auth = if with_auth { Some(self.authorise(deadline).await?) } else { None };
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
             let ask = Ask { method: Method::GET, path: &at, body: None, auth: auth.clone(), if_match: None, deadline };
             let answer = match self.once_as(ask, encoding, breaks > 0).await {
                 Ok(answer) => answer,
@@ -174,7 +175,7 @@ impl Client {
                         return Err(error);
                     }
                 },
-                406 if encoding != Encoding::Gzip => encoding = self.manners.next(encoding),
+                406 if encoding != Encoding::Gzip => turned = Some(self.manners.next(encoding, &at)),
                 400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {}
                 429 | 503 => {
                     tries += 1;

@@ -74,11 +74,11 @@ impl Manners {
         if self.refusals.load(Ordering::Relaxed) < REFUSALS { Encoding::Identity } else { Encoding::Unsaid }
     }
 
-    /// What to ask for after a 406.
-    pub(super) fn next(&self, refused: Encoding) -> Encoding {
+    /// What to ask for after a 406 at a path. The root is never kept compressed, so that a 406 there is a habit.
+    pub(super) fn next(&self, refused: Encoding, at: &str) -> Encoding {
         match refused {
             Encoding::Identity => {
-                self.refusals.fetch_add(1, Ordering::Relaxed);
+                self.refusals.fetch_add(if at == super::session::ROOT { REFUSALS } else { 1 }, Ordering::Relaxed);
                 Encoding::Unsaid
             }
             Encoding::Unsaid | Encoding::Gzip => Encoding::Gzip,
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn identity_is_given_up_when_refusing_it_is_a_habit() {
         let manners = Manners::new("x", true).unwrap();
-        assert_eq!(manners.next(manners.encoding()), Encoding::Unsaid);
+        assert_eq!(manners.next(manners.encoding(), "/redfish/v1/Registries/B"), Encoding::Unsaid);
         assert_eq!(sent(&manners)["accept-encoding"], "identity");
-        assert_eq!(manners.next(manners.encoding()), Encoding::Unsaid);
+        assert_eq!(manners.next(manners.encoding(), "/redfish/v1/Registries/C"), Encoding::Unsaid);
         assert!(!sent(&manners).contains_key("accept-encoding"));
-        assert_eq!(manners.next(Encoding::Unsaid), Encoding::Gzip);
+        assert_eq!(manners.next(Encoding::Unsaid, "/redfish/v1/"), Encoding::Gzip);
     }
 }

@@ -185,6 +185,10 @@ impl Client {
             };
             let Some(at) = at.filter(|at| !tried.iter().any(|known| path::same(known, at))) else { continue };
             let sure = doubt.is_some() || path::same(&at, SESSIONS);
+            let told = root.is_none_or(|root| root.sessions.is_some() || root.session_service.is_some());
+            if !told && !self.takes_logins(&at, deadline).await? {
+                continue;
+            }
             match self.open_session(&at, sure, deadline).await? {
                 Opened::Yes(auth) => return Ok(auth),
                 Opened::Nowhere => {}
@@ -204,6 +208,21 @@ impl Client {
             });
         }
         self.prove_basic(root.map_or(SYSTEMS, |root| &root.systems), deadline).await
+    }
+
+    /// Whether logins are taken at a place that the root does not name, without sending any: a service must hear a login from anybody (DSP0266
+    /// §13.3.4), so that only one that knows none wants credentials for this or has no such place.
+    async fn takes_logins(&self, at: &str, deadline: Instant) -> Result<bool, BmcError> {
+        let doing = format!("POST {} (empty)", super::error::safe(at, 256));
+        let body = Some(Bytes::from_static(b"{}"));
+        let ask = Ask { method: Method::POST, path: at, body, auth: None, if_match: None, deadline };
+        match self.once(ask).await {
+            Ok(answer) => Ok(!matches!(answer.status.as_u16(), 401 | 403 | 404 | 405 | 501)),
+            Err(gone) => match gone.head {
+                Some(head) => Ok(!matches!(head.0.as_u16(), 401 | 403 | 404 | 405 | 501)),
+                None => Err(broken(&doing, gone, self.trust.seen())),
+            },
+        }
     }
 
     /// Where the session service says sessions are, if it may be read by anybody.
@@ -278,7 +297,7 @@ impl Client {
             let body = Some(self.credentials()?);
             let ask = Ask { method: Method::POST, path: at, body, auth: None, if_match: None, deadline };
             match self.once_as(ask, encoding, again).await {
-                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.manners.next(encoding),
+                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.manners.next(encoding, at),
                 Ok(answer) => {
                     self.attempts.answered();
                     return Ok(answer);

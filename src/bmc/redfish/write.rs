@@ -81,7 +81,7 @@ impl Client {
     async fn write(&self, method: Method, at: &str, body: Bytes, if_match: Option<HeaderValue>, deadline: Instant) -> Sent {
         let doing = format!("{method} {}", safe(at, 256));
         let deadline = deadline.min(Instant::now() + self.limits.request);
-        let (mut tries, mut relogged, mut encoding) = (0, false, self.manners.encoding());
+        let (mut tries, mut relogged, mut turned) = (0, false, None);
         loop {
             let auth = match self.authorise(deadline).await {
                 Ok(auth) => auth,
@@ -93,6 +93,7 @@ impl Client {
             };
             let (body, if_match) = (Some(body.clone()), if_match.clone());
             let ask = Ask { method: method.clone(), path: at, body, auth: Some(auth.clone()), if_match, deadline };
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
             let answer = match self.once_as(ask, encoding, true).await {
                 Ok(answer) => answer,
                 Err(gone) => {
@@ -115,7 +116,7 @@ impl Client {
                 continue;
             }
             if answer.status == StatusCode::NOT_ACCEPTABLE && encoding != Encoding::Gzip {
-                encoding = self.manners.next(encoding);
+                turned = Some(self.manners.next(encoding, at));
                 continue;
             }
             return self.answered(&doing, &answer, &auth);
