@@ -1,7 +1,9 @@
 //! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
 
+pub mod follow;
 pub mod ipmi;
 pub mod keeping;
+pub mod meeting;
 pub mod password;
 pub mod quirk;
 pub mod redfish;
@@ -120,14 +122,19 @@ pub trait Bmc: Send + Sync {
     fn certificate_key(&self) -> Option<crate::model::Digest> {
         None
     }
+    /// How this BMC differs from the specification, as far as it has shown itself; whole after [`Bmc::identity`] or a write. `None`: the protocol
+    /// has no quirks here.
+    fn profile(&self) -> Option<quirk::Profile> {
+        None
+    }
     /// Ends the session; leaves no session behind on the BMC.
     async fn close(&self);
 }
 
 /// Everything that a BMC can be asked and told. The engine needs [`Bmc`] alone; the rest is for the verbs.
-pub trait WholeBmc: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
+pub trait WholeBmc: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
 
-impl<T: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
+impl<T: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
 
 /// The protocol has no such function, or this program does not speak that part of it.
 fn lacks(doing: &str) -> BmcError {

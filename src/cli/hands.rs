@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure, Result};
+use super::global::Global;
+use super::memory::FileMemory;
+use super::quirks;
 use super::secret::{self, SecretError};
+use crate::bmc::ipmi::rakp::BmcKey;
 use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
+use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
 use crate::bmc::{Bmc, Password, WholeBmc};
 use crate::model::{BmcProtocol, Node, NodeId, Playbook, SecretRef};
@@ -41,6 +46,9 @@ pub struct Hands {
     keys: Mutex<BTreeMap<SecretRef, PrivateKeyText>>,
     /// One copy of each secret, however many nodes share it; what could not be had is not asked for again.
     secrets: Mutex<BTreeMap<SecretRef, Secret>>,
+    /// The quirks that ship, and then the site's own.
+    quirks: OnceLock<std::result::Result<Arc<Quirks>, QuirkError>>,
+    memory: Arc<dyn Memory>,
 }
 
 type Secret = std::result::Result<Arc<Zeroizing<String>>, SecretError>;
@@ -59,13 +67,30 @@ impl Hands {
             shells: Mutex::default(),
             keys: Mutex::default(),
             secrets: Mutex::default(),
+            quirks: OnceLock::new(),
+            memory: Arc::new(Forgetful::default()),
         }
+    }
+
+    /// The same hands with the memory of the site: what BMCs taught earlier runs, and what they teach this one.
+    #[must_use]
+    pub fn remembering(mut self, global: &Global) -> Self {
+        if let Some(memory) = FileMemory::beside_journal(global) {
+            self.memory = Arc::new(memory);
+        }
+        self
+    }
+
+    /// How BMCs differ: what ships, and then the site's own file.
+    fn quirks(&self) -> Result<Arc<Quirks>> {
+        let read = self.quirks.get_or_init(|| quirks::of(&self.base));
+        read.clone().map_err(|e| Failure::new(Exit::INVALID, e).hint("bringup validate"))
     }
 
     /// Resolves the BMC passwords of these nodes, each once, away from the threads that drive the nodes. What cannot be had is told when a
     /// hand asks for it.
     pub async fn prepare_bmcs(&self, nodes: impl Iterator<Item = &Node>) {
-        self.resolve(nodes.map(|n| &n.bmc.password)).await;
+        self.resolve(nodes.flat_map(|n| std::iter::once(&n.bmc.password).chain(&n.bmc.kg))).await;
     }
 
     /// Resolves the SSH keys of these nodes, as [`Self::prepare_bmcs`] does passwords.
@@ -127,11 +152,20 @@ impl Hands {
                 options.system.clone_from(&written.system);
                 options.expect_serial.clone_from(&node.serial);
                 options.expect_uuid.clone_from(&node.uuid);
+                options.quirks = Some(self.quirks()?);
+                options.memory = Arc::clone(&self.memory);
                 Arc::new(Redfish::new(options)?)
             }
             BmcProtocol::Ipmi => {
-                let account = Account::new(&written.user, password, written.cipher_suite)
+                let mut account = Account::new(&written.user, password, written.cipher_suite)
                     .map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why bmc.user", node.id)))?;
+                if let Some(reference) = &written.kg {
+                    let key = BmcKey::from_hex(secret::first_line(&self.secret(node, reference)?)).ok_or_else(|| {
+                        Failure::new(Exit::INVALID, format!("the secret {reference} is no IPMI key of a BMC (K_G)"))
+                            .hint("40 hexadecimal digits are expected: 20 bytes")
+                    })?;
+                    account = account.with_bmc_key(key);
+                }
                 Arc::new(IpmiBmc::new(Arc::clone(&self.lan), written.address, account).with_patience(IPMI_PATIENCE))
             }
         };

@@ -14,11 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::accounts::Accounts;
+use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::media::Media;
 use super::system::{Loaded, System};
 use crate::model::{BootOverride, PowerState, PowerVerb};
 
@@ -43,7 +46,6 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     user: String,
-    password: String,
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
@@ -60,6 +62,8 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    accounts: Accounts,
+    media: Media,
     bmc: BmcLife,
 }
 
@@ -112,8 +116,7 @@ impl MachineHandle {
             inner: Arc::new(Inner {
                 clock,
                 identity,
-                user: account.0,
-                password: account.1,
+                user: account.0.clone(),
                 state: Mutex::new(State {
                     machine,
                     fetches: VecDeque::new(),
@@ -122,6 +125,8 @@ impl MachineHandle {
                     sessions: 0,
                     busy_left,
                     struck,
+                    accounts: Accounts::new(account.0, account.1),
+                    media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                 }),
                 bell: Notify::new(),
@@ -186,6 +191,12 @@ impl MachineHandle {
         Mood::Well
     }
 
+    /// Counts a packet that is no request of its own (a handshake's): it is never met with "busy".
+    pub fn packet(&self) {
+        let mut state = self.lock();
+        state.requests = state.requests.saturating_add(1);
+    }
+
     /// The placed fault of this kind, when it is in force now: asking does not use it up.
     #[must_use]
     pub fn bends(&self, what: BmcFault) -> Option<Placed> {
@@ -215,6 +226,7 @@ impl MachineHandle {
         state.bmc.away_until = Some(now.after_s(seconds));
         state.bmc.restarts = state.bmc.restarts.saturating_add(1);
         state.sessions = 0;
+        state.media = Media { insertions: state.media.insertions, ..Media::default() };
     }
 
     fn still_away(&self, state: &mut State) -> bool {
@@ -282,10 +294,25 @@ impl MachineHandle {
         &self.inner.user
     }
 
-    /// The password of `user`, when there is such an account.
+    /// The password of `user`, when there is such an account and it may log in.
     #[must_use]
-    pub fn password(&self, user: &str) -> Option<&str> {
-        (user == self.inner.user).then_some(self.inner.password.as_str())
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.password(user).map(str::to_owned)
+    }
+
+    /// Looks at or changes the accounts, which decide who may log in from then on.
+    pub fn accounts<T>(&self, f: impl FnOnce(&mut Accounts) -> T) -> T {
+        f(&mut self.lock().accounts)
+    }
+
+    /// Looks at or changes the virtual drives.
+    pub fn media<T>(&self, f: impl FnOnce(&mut Media) -> T) -> T {
+        f(&mut self.lock().media)
+    }
+
+    /// Looks at or changes the settings of the system ROM, as they are now.
+    pub fn bios<T>(&self, f: impl FnOnce(&mut Bios) -> T) -> T {
+        f(self.step(Input::Tick).machine.bios())
     }
 
     /// How often somebody presented credentials to the BMC, right or wrong.
@@ -304,7 +331,7 @@ impl MachineHandle {
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user) == Some(password)
+        self.password(user).as_deref() == Some(password)
     }
 
     /// What the BMC says of the power.

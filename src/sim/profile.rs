@@ -55,8 +55,50 @@ pub struct VendorProfile {
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
+    /// Collections can be asked for with `$expand` (RC-26).
+    pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
+    /// How it keeps settings, media and itself.
+    pub keeps: Keeps,
+}
+
+/// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// Id of the object that holds the pending BIOS settings.
+    pub settings_id: &'static str,
+    /// What that object shows.
+    pub pending: PendingForm,
+    /// Apply times that it offers; empty: it does not say.
+    pub apply_times: &'static [&'static str],
+    /// Pending settings wait for a job, which a PATCH with an apply time makes by itself (iDRAC).
+    pub needs_job: bool,
+    /// What `Bios` calls its attribute registry.
+    pub registry: &'static str,
+    /// What the registry's file is called in the collection; not the same name on every BMC.
+    pub registry_file: &'static str,
+    /// The system has virtual media of its own; else its manager has them.
+    pub media_at_system: bool,
+    /// The eject action is there while a drive is empty too.
+    pub eject_always: bool,
+    /// The manager says when it started.
+    pub last_reset: bool,
+    /// Reset types of the manager.
+    pub manager_resets: &'static [&'static str],
+    /// They stand in an ActionInfo.
+    pub resets_in_info: bool,
+}
+
+/// What the settings object of a BIOS shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingForm {
+    /// What differs; `Attributes` is empty when nothing does.
+    Difference,
+    /// What differs; no `Attributes` when nothing does.
+    DifferenceOrNothing,
+    /// Every attribute as it will be.
+    Whole,
 }
 
 /// Dell-like: PATCH asks for nothing, 204 on reset.
@@ -86,7 +128,21 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: true,
     http_boot: true,
+    expand: true,
     sessions: 8,
+    keeps: Keeps {
+        settings_id: "Settings",
+        pending: PendingForm::Difference,
+        apply_times: &["OnReset", "AtMaintenanceWindowStart", "InMaintenanceWindowOnReset"],
+        needs_job: true,
+        registry: "BiosAttributeRegistry.v1_0_3",
+        registry_file: "BiosAttributeRegistry.v1_0_0",
+        media_at_system: true,
+        eject_always: true,
+        last_reset: true,
+        manager_resets: &["GracefulRestart"],
+        resets_in_info: false,
+    },
 };
 
 /// Supermicro-like: no `PowerCycle`, 200 with a message on reset.
@@ -107,7 +163,21 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions_tell: false,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 16,
+    keeps: Keeps {
+        settings_id: "SD",
+        pending: PendingForm::DifferenceOrNothing,
+        apply_times: &[],
+        needs_job: false,
+        registry: "BiosAttributeRegistry.v1_0_0",
+        registry_file: "BiosAttributeRegistry",
+        media_at_system: false,
+        eject_always: false,
+        last_reset: true,
+        manager_resets: &["GracefulRestart"],
+        resets_in_info: false,
+    },
 };
 
 /// AMI-like (DGX): `If-Match` is a must, 202 on reset.
@@ -128,7 +198,21 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 12,
+    keeps: Keeps {
+        settings_id: "SD",
+        pending: PendingForm::Whole,
+        apply_times: &[],
+        needs_job: false,
+        registry: "BiosAttributeRegistry113.1.1.3",
+        registry_file: "BiosAttributeRegistry113.1.1.3",
+        media_at_system: false,
+        eject_always: true,
+        last_reset: false,
+        manager_resets: &["ForceRestart"],
+        resets_in_info: true,
+    },
 };
 
 /// All profiles, in the order in which a farm deals them out.

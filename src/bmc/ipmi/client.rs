@@ -11,14 +11,16 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::command::chassis::GetChassisStatus;
+use super::command::lan::GetMac;
 use super::connection::Connection;
 use super::fault::Fault;
+use super::manner::Manner;
 use super::socket::Lan;
-use super::suite::Suite;
 use super::turn::{Need, Turn, take};
 use super::{boot, identity, power};
+use crate::bmc::meeting::{Macs, Meeting};
 use crate::bmc::{Bmc, BmcError, BmcTask, Written};
-use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
+use crate::model::{BmcFacts, BootOverride, Component, Digest, Mac, PowerState, PowerVerb, Reading, Version};
 
 /// How long one call may take unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,7 +33,8 @@ pub struct IpmiBmc {
     /// One caller at a time: a BMC's session is a single line of questions and answers.
     pub(super) turn: Semaphore,
     pub(super) kept: Mutex<Option<Connection>>,
-    pub(super) suite: Mutex<Option<Suite>>,
+    /// The way to log in that worked last.
+    pub(super) manner: Mutex<Option<Manner>>,
     patience: Duration,
 }
 
@@ -39,7 +42,7 @@ impl IpmiBmc {
     /// Speaks with the BMC at `to` over the shared `lan`; sends nothing yet.
     #[must_use]
     pub fn new(lan: Arc<Lan>, to: SocketAddr, account: Account) -> Self {
-        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), suite: Mutex::new(None), patience: PATIENCE }
+        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), manner: Mutex::new(None), patience: PATIENCE }
     }
 
     /// Sets how long one call may take, login included (10 s otherwise).
@@ -52,7 +55,7 @@ impl IpmiBmc {
     /// Cipher suite that was agreed with the BMC, once there was a session.
     #[must_use]
     pub fn cipher_suite(&self) -> Option<u8> {
-        self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(Suite::id)
+        self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
     }
 
     async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
@@ -118,9 +121,27 @@ impl Bmc for IpmiBmc {
     }
 
     async fn close(&self) {
-        // Waits for whoever speaks, then lets the session go; its drop says Close Session.
+        // Waits for whoever speaks, then ends the session.
         let _permit = self.turn.acquire().await.ok();
-        drop(take(&self.kept));
+        let kept = take(&self.kept);
+        if let Some(connection) = kept {
+            connection.close().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Meeting for IpmiBmc {
+    async fn macs(&self) -> Result<Macs, BmcError> {
+        let mut turn = self.begin(self.patience, "LAN configuration").await?;
+        let bmc = match turn.read(Need::Operator, || GetMac).await {
+            Ok([0, 0, 0, 0, 0, 0]) => Reading::unknown("the BMC says that its MAC is all zeros"),
+            Ok(octets) => Reading::Known(vec![Mac::from_octets(octets)]),
+            Err(fault @ Fault::Code(_)) => Reading::unknown(fault.into_error("get LAN configuration parameter 5").to_string()),
+            Err(fault) => return Err(fault.into_error("get LAN configuration parameter 5")),
+        };
+        // IPMI has no word for the node's own interfaces.
+        Ok(Macs { bmc, node: Reading::Absent })
     }
 }
 

@@ -4,12 +4,14 @@
 //! ```text
 //! client    the `Bmc` trait          power · boot · identity: what to ask and how to prove it
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
-//! connection  questions on an open session      login  the handshake
-//! socket    one UDP socket for all BMCs         rtt    how long to wait
+//! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
+//! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
+//! presence  is there an IPMI service at all     roll_call  who is there in a whole range
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
 
 mod account;
+mod attempt;
 mod boot;
 mod client;
 pub mod command;
@@ -18,17 +20,22 @@ pub mod fault;
 pub mod handshake;
 mod identity;
 mod login;
+mod manner;
 pub mod message;
 pub mod packet;
 mod power;
+pub mod presence;
 pub mod rakp;
 pub mod rmcp;
+mod roll_call;
 mod rtt;
 pub mod session;
 mod socket;
 pub mod suite;
+pub mod tally;
 mod turn;
 
 pub use account::{Account, AccountError};
 pub use client::IpmiBmc;
+pub use roll_call::{Present, roll_call};
 pub use socket::{Dropped, Lan};

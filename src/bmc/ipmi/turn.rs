@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::client::IpmiBmc;
 use super::connection::Connection;
 use super::fault::Fault;
+use super::login::OPERATOR_OR_LESS;
 
 /// A kept session that idled longer is not trusted to live: BMCs end one after 60 s ± 3 s (§6.12.15).
 const STALE: Duration = Duration::from_secs(45);
@@ -50,9 +51,9 @@ impl<'a> Turn<'a> {
         let open = match self.connection.take() {
             Some(open) => open,
             None => {
-                let first = *home.suite.lock().unwrap_or_else(PoisonError::into_inner);
-                let open = Connection::open(&home.lan, home.to, &home.account, first, self.deadline).await?;
-                *home.suite.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.suite());
+                let known = *home.manner.lock().unwrap_or_else(PoisonError::into_inner);
+                let open = Connection::open(&home.lan, home.to, &home.account, known, OPERATOR_OR_LESS, self.deadline).await?;
+                *home.manner.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.manner());
                 open
             }
         };
@@ -84,7 +85,7 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(Fault::NoAnswer(_)) if Instant::now() < deadline => {
+            Err(fault) if fault.is_silence() && Instant::now() < deadline => {
                 self.connection = None;
                 self.ready(need).await?.repeat(message, deadline).await
             }

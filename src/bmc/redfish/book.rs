@@ -44,6 +44,8 @@ pub trait SessionStore: Send + Sync {
     fn left(&self, bmc: SocketAddr, user: &str) -> Vec<SessionNote>;
     /// A password was refused just now.
     fn refused(&self, note: &RefusalNote);
+    /// A password was accepted: earlier refusals of this account say nothing more.
+    fn accepted(&self, bmc: SocketAddr, user: &str);
     /// Refusals by this BMC, and how long ago they were.
     fn refusals(&self, bmc: SocketAddr, user: &str) -> Vec<(RefusalNote, Duration)>;
 }
@@ -91,6 +93,11 @@ impl SessionBook {
     pub(super) fn refused(&self, bmc: SocketAddr, user: &str, password: &Password) {
         let mark = self.sealer.mark(password, &bmc.to_string(), user);
         self.store.refused(&RefusalNote { bmc, user: user.to_owned(), mark });
+    }
+
+    /// Notes that a password was accepted.
+    pub(super) fn accepted(&self, bmc: SocketAddr, user: &str) {
+        self.store.accepted(bmc, user);
     }
 
     /// How long ago this very password was refused, when that is not long.

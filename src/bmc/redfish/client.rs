@@ -2,7 +2,7 @@
 //! follows a link to another host and never decides what a resource means.
 
 use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,15 +14,17 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::acquaint::Acquaintance;
 use super::decode::plain;
 use super::error::{broken, malformed, refused};
 use super::limits::{Limits, REDIRECTS, TRIES};
 use super::manners::{Encoding, Manners, strip_port};
-use super::pace::Pace;
+use super::pace::{Pace, Quiet};
 use super::session::{Auth, Login, Root};
 use super::slots::Attempts;
 use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
+use super::update::Turn;
 use super::{json, path};
 use crate::bmc::{BmcError, BmcTrouble};
 
@@ -41,13 +43,17 @@ pub(super) struct Client {
     pub(super) transport: Transport,
     pub(super) trust: Trust,
     pub(super) limits: Limits,
-    pub(super) login: Login,
+    pub(super) login: RwLock<Login>,
     pub(super) auth: Mutex<Auth>,
     pub(super) root: OnceLock<Root>,
+    /// Who this BMC is, and its habits.
+    pub(super) kin: Acquaintance,
     pub(super) manners: Manners,
     pub(super) pace: Pace,
     pub(super) writes: Semaphore,
     pub(super) logins: Semaphore,
+    /// Whose turn it is to update this BMC.
+    pub(super) turn: Turn,
     pub(super) attempts: Attempts,
     /// Sessions of killed runs that were ended here.
     pub(super) ended: AtomicU32,
@@ -66,23 +72,43 @@ pub(super) struct Ask<'a> {
 }
 
 impl Client {
-    pub(super) fn new(transport: Transport, trust: Trust, limits: Limits, login: Login, manners: Manners, pace: Pace) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        trust: Trust,
+        limits: Limits,
+        login: Login,
+        manners: Manners,
+        pace: Pace,
+        kin: Acquaintance,
+    ) -> Self {
         Self {
             transport,
             trust,
             limits,
-            login,
+            login: RwLock::new(login),
             auth: Mutex::new(Auth::None),
             root: OnceLock::new(),
+            kin,
             manners,
             pace,
             // One write at once per BMC, beside the reads that its pace allows.
             writes: Semaphore::new(1),
             logins: Semaphore::new(1),
+            turn: Turn::default(),
             attempts: Attempts::default(),
             ended: AtomicU32::new(0),
             counted: AtomicBool::new(false),
         }
+    }
+
+    /// Another client of the same BMC, for another account or password: it shares the trust, and no session.
+    pub(super) fn twin(&self, login: Login) -> Result<Self, BmcError> {
+        let transport = self.transport.twin().map_err(|e| BmcError {
+            source: Some(e.into()),
+            ..malformed("prepare another client", "TLS cannot be set up")
+        })?;
+        let (manners, pace) = (self.manners.twin(), self.pace.twin());
+        Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
     }
 
     /// Reads a resource within the usual time.
@@ -101,6 +127,14 @@ impl Client {
         let _place = self.pace.enter(deadline).await.ok_or_else(|| crowded(&doing))?;
         let (path, answer) = self.read(at, deadline, true, &doing).await?;
         resource(path, &answer, &doing)
+    }
+
+    /// The whole answer to a read, for what is not always a resource.
+    pub(super) async fn answer(&self, at: &str, deadline: Instant) -> Result<Answer, BmcError> {
+        let doing = reading(at);
+        let deadline = deadline.min(Instant::now() + self.limits.request);
+        let _place = self.pace.enter(deadline).await.ok_or_else(|| crowded(&doing))?;
+        Ok(self.read(at, deadline, true, &doing).await?.1)
     }
 
     /// Reads a resource without credentials and without a permit: the read that waits for this one holds it. Boxed, since that read's login
@@ -167,7 +201,7 @@ impl Client {
                     auth => {
                         let mut error = refused(doing, answer.status, &answer.body);
                         match auth {
-                            Some((name, _)) if name == header::AUTHORIZATION => self.refuse(&error),
+                            Some((name, _)) if name == header::AUTHORIZATION => self.refused_by(&error),
                             // The password was taken a moment ago: this is about rights or a broken session table.
                             Some(_) => error.kind = BmcTrouble::Refused,
                             None => {}
@@ -209,7 +243,7 @@ impl Client {
     }
 
     /// How long a busy BMC asks to wait, clamped; a date is taken against this machine's clock, nonsense as 5 s.
-    fn retry_after(&self, headers: &HeaderMap) -> Duration {
+    pub(super) fn retry_after(&self, headers: &HeaderMap) -> Duration {
         let asked = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::trim);
         let asked = asked.and_then(|text| match text.parse::<u32>() {
             Ok(seconds) => Some(Duration::from_secs(seconds.into())),
@@ -220,6 +254,17 @@ impl Client {
         });
         let (least, most) = self.limits.retry_after;
         asked.unwrap_or(Duration::from_secs(5)).clamp(least, most)
+    }
+
+    /// The headers that every request carries.
+    pub(super) fn dress(&self, headers: &mut HeaderMap) {
+        self.manners.put(headers, self.manners.encoding());
+    }
+
+    /// Nothing else is asked of this BMC while this is held (RC-50).
+    pub(super) async fn quiet(&self, deadline: Instant, doing: &str) -> Result<(SemaphorePermit<'_>, Quiet<'_>), BmcError> {
+        let writes = permit(&self.writes, deadline, doing).await?;
+        Ok((writes, self.pace.quiet(deadline).await.ok_or_else(|| crowded(doing))?))
     }
 
     /// Sends one request once. What acts on the machine has a connection of its own: a request that is lost to a connection which the BMC had
@@ -246,9 +291,7 @@ impl Client {
                 headers.insert(header::IF_MATCH, tag);
             }
         }
-        let request = request
-            .body(Full::new(ask.body.unwrap_or_default()))
-            .map_err(|e| Broken::new(Broke::Malformed, false, "the link cannot be asked for").because(e))?;
+        let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(Broken::unaskable)?;
         let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, stall: Some(stall) }).await;
         match &answer {
             Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.pace.trouble(),

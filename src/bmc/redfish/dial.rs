@@ -30,6 +30,14 @@ impl Dialer {
         Ok(Self { address, trust, tls })
     }
 
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// One connection, over which a credential may be sent.
     pub(super) async fn dial(&self, until: Instant) -> Result<Box<dyn Stream>, Broken> {
         let tcp = match timeout_at(until, TcpStream::connect(self.address)).await {

@@ -6,28 +6,27 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::Request;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 
 use super::dial::Stream;
 use super::limits::Limits;
-use super::transport::{Answer, Broke, Broken};
+use super::transport::{Answer, Broke, Broken, Streamed};
 
 /// Speaks for one exchange and gives the connection back when it can carry another. Without an answer's head within `stall` the exchange is
 /// over.
-pub(super) async fn speak(
+pub(super) async fn speak<B: Streamed>(
     stream: Box<dyn Stream>,
-    request: Request<Full<Bytes>>,
+    request: Request<B>,
     limits: &Limits,
     stall: Option<Duration>,
 ) -> (Result<Answer, Broken>, Option<Box<dyn Stream>>) {
     let mut http = http1::Builder::new();
     http.max_buf_size(64 << 10);
-    let (mut sender, mut connection) = match http.handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await {
+    let (mut sender, mut connection) = match http.handshake::<_, B>(TokioIo::new(stream)).await {
         Ok(pair) => pair,
         Err(e) => return (Err(Broken::new(Broke::Lost, false, "the connection was not ready").because(e)), None),
     };
@@ -67,9 +66,9 @@ pub(super) async fn speak(
     (answer, parts.read_buf.is_empty().then(|| parts.io.into_inner()))
 }
 
-async fn ask(
-    sender: &mut http1::SendRequest<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
+async fn ask<B: Streamed>(
+    sender: &mut http1::SendRequest<B>,
+    request: Request<B>,
     limits: &Limits,
     stall: Option<Duration>,
 ) -> Result<Answer, Broken> {

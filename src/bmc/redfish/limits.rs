@@ -26,6 +26,38 @@ pub struct Limits {
     /// Longest wait for an answer on a connection that was used before: some BMCs never give one (RC-05). The question is then asked anew on a
     /// connection of its own, where only the deadline counts. Twice as long for logging in and out.
     pub stall: Duration,
+    /// Bounds of a firmware update.
+    pub update: UpdateLimits,
+}
+
+/// Bounds of a firmware update. Where the BMC's habits name a time too, the shorter one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateLimits {
+    /// A new task may be missing for so long, and what says that it waits for a reset is given so long to do it by itself.
+    pub grace: Duration,
+    /// A task without progress for so long is a stall.
+    pub stall: Duration,
+    /// The new version may show so long after the task has ended.
+    pub lag: Duration,
+    /// Longest stand-still of an upload.
+    pub silent: Duration,
+    /// Longest wait for the answer to an upload: ASRock's BMC takes a minute, iDRAC verifies first.
+    pub answer: Duration,
+    /// Between two uploads to one BMC (30 s by nvfwupd 2.0.9: the memory of the first must be free, RC-50).
+    pub gap: Duration,
+}
+
+impl Default for UpdateLimits {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(300),
+            stall: Duration::from_secs(3_600),
+            lag: Duration::from_secs(3_600),
+            silent: Duration::from_secs(60),
+            answer: Duration::from_secs(600),
+            gap: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -42,6 +74,7 @@ impl Default for Limits {
             body: 8 << 20,
             reuse: Duration::from_secs(5),
             stall: Duration::from_secs(10),
+            update: UpdateLimits::default(),
         }
     }
 }

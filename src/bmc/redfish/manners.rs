@@ -47,6 +47,17 @@ impl Manners {
         })
     }
 
+    /// The same manners for another client of this BMC.
+    pub(super) fn twin(&self) -> Self {
+        Self {
+            host: self.host.clone(),
+            bare_host: self.bare_host.clone(),
+            referer: self.referer.clone(),
+            strict: AtomicU8::new(self.strict.load(Ordering::Relaxed)),
+            refusals: AtomicU32::new(self.refusals.load(Ordering::Relaxed)),
+        }
+    }
+
     /// The `Host` of this BMC, with its port when that is not the scheme's own.
     pub(super) fn host(&self) -> &str {
         self.host.to_str().unwrap_or_default()

@@ -6,12 +6,26 @@
 //! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
 //! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
 //! | `client` `manners` `pace` | reads, with every bounded way of asking again; headers; how many at once |
+//! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
+//! | `ladder` | which entity tag a write goes with |
 //! | `session` `slots` `book` `seal` | logging in once, and out; few slots; sessions written down |
 //! | `path` `json` `decode` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `update` | firmware: pushed once, followed, proved by the version that runs |
+//! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod account;
+mod acquaint;
 mod authority;
+mod bios;
+mod bios_job;
 mod book;
 mod boot;
 mod certificate;
@@ -22,21 +36,31 @@ mod dial;
 mod error;
 mod exchange;
 mod firmware;
+mod greet;
 mod json;
+mod keeping;
+mod ladder;
 mod limits;
 mod manners;
+mod media;
+mod media_write;
 mod oldtls;
 mod options;
 mod pace;
 mod path;
 mod power;
+mod registry;
+mod restart;
 mod seal;
 mod session;
+mod settings;
+mod signpost;
 mod slots;
 mod system;
 mod task;
 mod transport;
 mod trust;
+mod update;
 mod write;
 
 use std::collections::BTreeMap;
@@ -50,12 +74,13 @@ pub use self::authority::{Authority, AuthorityError};
 pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 pub use self::pace::Paces;
 pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
+use super::quirk::Profile;
 use super::{Bmc, BmcError, BmcTask, BmcTrouble, Written};
 use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
 
@@ -78,6 +103,7 @@ impl Redfish {
             }
         }
         let system = self.client.pick_system(&self.expected).await?;
+        self.client.kin.note_system(&system.value);
         // Another task may have picked it meanwhile; the choice is the same.
         drop(self.system.set(system.path.clone()));
         Ok(system)
@@ -87,6 +113,7 @@ impl Redfish {
     async fn writable(&self) -> Result<Resource, BmcError> {
         let system = self.system().await?;
         self.client.must_be(&self.expected, &system).await?;
+        self.client.acquaint(&system).await?;
         Ok(system)
     }
 
@@ -103,7 +130,9 @@ impl Redfish {
 impl Bmc for Redfish {
     async fn identity(&self) -> Result<BmcFacts, BmcError> {
         let system = self.system().await?;
-        self.client.facts(&system).await
+        let facts = self.client.facts(&system).await?;
+        self.client.acquaint(&system).await?;
+        Ok(facts)
     }
 
     async fn power(&self) -> Result<Reading<PowerState>, BmcError> {
@@ -155,12 +184,13 @@ impl Bmc for Redfish {
         self.client.trust.key()
     }
 
+    fn profile(&self) -> Option<Profile> {
+        Some(self.client.kin.told())
+    }
+
     async fn close(&self) {
         self.client.close().await;
     }
 }
 
 impl super::sensing::Sensing for Redfish {}
-impl super::settings::Settings for Redfish {}
-impl super::keeping::Keeping for Redfish {}
-impl super::updating::Updating for Redfish {}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use super::Redfish;
+use super::acquaint::Acquaintance;
 use super::authority::Authority;
 use super::book::SessionBook;
 use super::client::Client;
@@ -15,6 +16,7 @@ use super::session::{Basic, Login};
 use super::system::Expected;
 use super::transport::Transport;
 use super::trust::{FirstContact, Trust};
+use crate::bmc::quirk::{Forgetful, Memory, Quirks};
 use crate::bmc::{BmcError, Password};
 use crate::model::BmcTrust;
 
@@ -48,6 +50,10 @@ pub struct RedfishOptions {
     pub paces: Arc<Paces>,
     /// Times and sizes.
     pub limits: Limits,
+    /// How BMCs differ; `None`: as the program ships.
+    pub quirks: Option<Arc<Quirks>>,
+    /// Where what is learned of a make is kept.
+    pub memory: Arc<dyn Memory>,
 }
 
 impl RedfishOptions {
@@ -69,6 +75,8 @@ impl RedfishOptions {
             book: None,
             paces: Arc::default(),
             limits: Limits::default(),
+            quirks: None,
+            memory: Arc::new(Forgetful::default()),
         }
     }
 }
@@ -77,7 +85,7 @@ impl Redfish {
     /// A client of one BMC. Nothing is sent before the first question.
     ///
     /// # Errors
-    /// When the `Host` header cannot be sent or TLS cannot be set up.
+    /// When the `Host` header cannot be sent, TLS cannot be set up, or the quirks that ship cannot be read.
     pub fn new(options: RedfishOptions) -> Result<Self, BmcError> {
         let doing = format!("prepare Redfish for {}", options.address);
         let trust = Trust::new(&options.trust, options.first_contact, options.authority);
@@ -86,16 +94,22 @@ impl Redfish {
             .map_err(|_| malformed(&doing, "the Host header holds characters that cannot be sent"))?;
         let transport = Transport::new(options.address, trust.clone(), options.limits.clone())
             .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "TLS cannot be set up") })?;
+        let quirks = match options.quirks {
+            Some(quirks) => quirks,
+            None => Quirks::built_in()
+                .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "the quirks cannot be read") })?,
+        };
         let login = Login {
             bmc: options.address,
             user: options.user,
             password: options.password,
             basic: options.basic,
             book: options.book,
+            wary: true,
         };
-        let pace = Pace::new(options.paces);
+        let (pace, kin) = (Pace::new(options.paces), Acquaintance::new(quirks, options.memory));
         Ok(Self {
-            client: Client::new(transport, trust, options.limits, login, manners, pace),
+            client: Client::new(transport, trust, options.limits, login, manners, pace, kin),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
         })

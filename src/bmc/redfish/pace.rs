@@ -2,6 +2,7 @@
 //! increase, multiplicative decrease). What is seen on many BMCs of a class is where the next of that class begins.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -46,6 +47,8 @@ pub(super) struct Pace {
 struct State {
     allowed: u32,
     under_way: u32,
+    /// Somebody wants the BMC for itself.
+    hushed: bool,
     good: u32,
     class: Option<String>,
     /// Counted as slow in its class.
@@ -60,13 +63,23 @@ impl Drop for Place<'_> {
         let mut state = self.0.state();
         state.under_way = state.under_way.saturating_sub(1);
         drop(state);
-        self.0.freed.notify_one();
+        self.0.freed.notify_waiters();
+    }
+}
+
+/// No read begins while this lives, and none is under way.
+pub(super) struct Quiet<'a>(&'a Pace);
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        self.0.state().hushed = false;
+        self.0.freed.notify_waiters();
     }
 }
 
 impl Pace {
     pub(super) fn new(paces: Arc<Paces>) -> Self {
-        let state = State { allowed: MOST, under_way: 0, good: 0, class: None, counted: false };
+        let state = State { allowed: MOST, under_way: 0, hushed: false, good: 0, class: None, counted: false };
         Self { state: Mutex::new(state), freed: Notify::new(), paces }
     }
 
@@ -77,16 +90,43 @@ impl Pace {
     /// Waits for a place; `None` when the deadline passes first.
     pub(super) async fn enter(&self, deadline: Instant) -> Option<Place<'_>> {
         loop {
-            let freed = self.freed.notified();
+            let mut freed = pin!(self.freed.notified());
+            // Before the look: whatever is freed after it wakes this one.
+            freed.as_mut().enable();
             {
                 let mut state = self.state();
-                if state.under_way < state.allowed {
+                if state.under_way < state.allowed && !state.hushed {
                     state.under_way += 1;
                     return Some(Place(self));
                 }
             }
             timeout_at(deadline, freed).await.ok()?;
         }
+    }
+
+    /// Lets no further read begin and waits for those under way; `None` when the deadline passes first. One at a time: the caller holds the
+    /// write's place.
+    pub(super) async fn quiet(&self, deadline: Instant) -> Option<Quiet<'_>> {
+        self.state().hushed = true;
+        let quiet = Quiet(self);
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if self.state().under_way == 0 {
+                return Some(quiet);
+            }
+            timeout_at(deadline, freed).await.ok()?;
+        }
+    }
+
+    /// A pace for another client of this BMC; it knows the class and begins anew.
+    pub(super) fn twin(&self) -> Self {
+        let twin = Self::new(Arc::clone(&self.paces));
+        let class = self.state().class.clone();
+        if let Some(class) = class {
+            twin.is_of(&class);
+        }
+        twin
     }
 
     /// The BMC is of this class; the first word counts.
@@ -135,7 +175,7 @@ impl Pace {
             }
         }
         drop(state);
-        self.freed.notify_one();
+        self.freed.notify_waiters();
     }
 }
 
@@ -182,6 +222,19 @@ mod tests {
         assert_eq!((allowed("Acme M1"), allowed("Other")), (1, 2));
         known.iter().for_each(|pace| (0..GROWS).for_each(|_| pace.well()));
         assert_eq!(allowed("Acme M1"), 2);
+    }
+
+    #[tokio::test]
+    async fn quiet_waits_for_reads_and_holds_new_ones_back() {
+        let pace = Pace::new(Arc::default());
+        let read = pace.enter(soon()).await.unwrap();
+        assert!(pace.quiet(soon()).await.is_none(), "a read is under way");
+        let other = pace.enter(soon()).await.unwrap();
+        drop((read, other));
+        let quiet = pace.quiet(soon()).await.unwrap();
+        assert!(pace.enter(soon()).await.is_none());
+        drop(quiet);
+        assert!(pace.enter(soon()).await.is_some());
     }
 
     #[tokio::test]

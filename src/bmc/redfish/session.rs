@@ -42,12 +42,15 @@ pub enum Basic {
 }
 
 /// Who logs in.
+#[derive(Clone)]
 pub(super) struct Login {
     pub(super) bmc: SocketAddr,
     pub(super) user: String,
     pub(super) password: Password,
     pub(super) basic: Basic,
     pub(super) book: Option<Arc<SessionBook>>,
+    /// A password that was refused a moment ago is not tried; false for one that has just been set or is to be proved.
+    pub(super) wary: bool,
 }
 
 /// What stands of the login.
@@ -112,6 +115,28 @@ impl Client {
         f(&mut self.auth.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Who logs in now.
+    pub(super) fn login(&self) -> Login {
+        self.login.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in with another password from now on; gives the one before.
+    pub(super) fn replace_password(&self, new: Password) -> Password {
+        let mut login = self.login.write().unwrap_or_else(PoisonError::into_inner);
+        login.wary = false;
+        std::mem::replace(&mut login.password, new)
+    }
+
+    /// The token of the session that is open, if one is.
+    pub(super) fn token(&self) -> Option<HeaderValue> {
+        self.auth(|auth| if let Auth::Session { token, .. } = auth { Some(token.clone()) } else { None })
+    }
+
+    /// Forgets how the last login went: for a password that was never tried yet.
+    pub(super) fn begin_again(&self) {
+        self.auth(|auth| *auth = Auth::None);
+    }
+
     /// Drops a token that the BMC no longer knows, unless another task has logged in since.
     pub(super) fn forget(&self, dead: &HeaderValue) {
         let note = self.auth(|auth| match auth {
@@ -126,17 +151,23 @@ impl Client {
     }
 
     fn strike(&self, note: Option<&SessionNote>) {
-        if let (Some(book), Some(note)) = (&self.login.book, note) {
+        if let (Some(book), Some(note)) = (&self.login().book, note) {
             book.ended(note);
         }
     }
 
-    /// Remembers that the password was refused; other processes learn it too.
-    pub(super) fn refuse(&self, error: &BmcError) {
+    /// Remembers that the password is not to be tried again by this client.
+    pub(super) fn refuse(&self, seen: &str) {
+        self.auth(|auth| *auth = Auth::Refused(seen.to_owned(), BmcTrouble::Credentials));
+    }
+
+    /// The same, and other processes learn that this very password was refused.
+    pub(super) fn refused_by(&self, error: &BmcError) {
+        let login = self.login();
         if error.kind == BmcTrouble::Credentials
-            && let Some(book) = &self.login.book
+            && let Some(book) = &login.book
         {
-            book.refused(self.login.bmc, &self.login.user, &self.login.password);
+            book.refused(login.bmc, &login.user, &login.password);
         }
         self.auth(|auth| *auth = Auth::Refused(error.seen.clone(), error.kind.clone()));
     }
@@ -169,6 +200,10 @@ impl Client {
         self.end_left(deadline).await;
         let auth = self.log_in(root.as_ref(), deadline).await?;
         self.auth(|slot| *slot = auth);
+        let login = self.login();
+        if let Some(book) = &login.book {
+            book.accepted(login.bmc, &login.user);
+        }
         self.header().unwrap_or_else(|| Err(malformed("log in", "the login ended before it was used")))
     }
 
@@ -199,7 +234,7 @@ impl Client {
         if let Some(error) = doubt {
             return Err(error);
         }
-        if self.login.basic == Basic::Never {
+        if self.login().basic == Basic::Never {
             return Err(BmcError {
                 doing: "log in".to_owned(),
                 seen: format!("it has no sessions at {}, and Basic is not allowed for it", tried.join(" or ")),
@@ -244,6 +279,7 @@ impl Client {
     }
 
     fn keep_root(&self, root: &Resource) -> Root {
+        self.kin.note_root(&root.value);
         let root = self.root.get_or_init(|| Root::read(&root.value)).clone();
         self.pace.is_of(&root.class);
         root
@@ -281,7 +317,7 @@ impl Client {
             // At the one place where sessions must be (DSP0266 §13.3.4) a refusal is one; a link to elsewhere may be wrong (openbmc #3446).
             BmcTrouble::Credentials if !sure => Ok(Opened::Doubtful(error)),
             BmcTrouble::Credentials | BmcTrouble::PasswordChange => {
-                self.refuse(&error);
+                self.refused_by(&error);
                 Err(error)
             }
             _ => Err(error),
@@ -323,7 +359,8 @@ impl Client {
 
     /// The login as JSON, wiped when it has been sent.
     fn credentials(&self) -> Result<Bytes, BmcError> {
-        let body = serde_json::json!({ "UserName": self.login.user, "Password": self.login.password.expose() });
+        let login = self.login();
+        let body = serde_json::json!({ "UserName": login.user, "Password": login.password.expose() });
         let text = serde_json::to_vec(&body)
             .map(Zeroizing::new)
             .map_err(|_| malformed("log in", "the user name cannot be written as JSON"));
@@ -348,8 +385,9 @@ impl Client {
             return Err(malformed(doing, format!("{} without X-Auth-Token", answer.status)));
         };
         token.set_sensitive(true);
-        let note = match (&self.login.book, &at) {
-            (Some(book), Some(at)) => book.opened(self.login.bmc, &self.login.user, &self.login.password, at, token.as_bytes()),
+        let login = self.login();
+        let note = match (&login.book, &at) {
+            (Some(book), Some(at)) => book.opened(login.bmc, &login.user, &login.password, at, token.as_bytes()),
             _ => None,
         };
         Ok(Auth::Session { token, at, note })
@@ -376,14 +414,15 @@ impl Client {
             if error.kind != BmcTrouble::PasswordChange {
                 error.kind = BmcTrouble::Credentials;
             }
-            self.refuse(&error);
+            self.refused_by(&error);
             return Err(error);
         }
         Ok(Auth::Basic(value))
     }
 
     pub(super) fn basic_header(&self) -> Option<HeaderValue> {
-        let pair = Zeroizing::new(format!("{}:{}", self.login.user, self.login.password.expose()));
+        let login = self.login();
+        let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
         let text = Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes())));
         let mut value = HeaderValue::from_str(&text).ok()?;
         value.set_sensitive(true);

@@ -80,8 +80,9 @@ impl Client {
             );
             return error(seen, BmcTrouble::Busy);
         }
-        let book = self.login.book.as_ref();
-        let ago = book.and_then(|book| book.refused_before(self.login.bmc, &self.login.user, &self.login.password));
+        let login = self.login();
+        let book = login.book.as_ref().filter(|_| login.wary);
+        let ago = book.and_then(|book| book.refused_before(login.bmc, &login.user, &login.password));
         match ago {
             Some(ago) => {
                 let seen = format!(
@@ -98,8 +99,9 @@ impl Client {
 
     /// Ends what killed processes of this program left on this BMC, each session by its own token. Trouble with it is no trouble for the login.
     pub(super) async fn end_left(&self, deadline: Instant) {
-        let Some(book) = &self.login.book else { return };
-        for (note, token) in book.left(self.login.bmc, &self.login.user, &self.login.password) {
+        let login = self.login();
+        let Some(book) = &login.book else { return };
+        for (note, token) in book.left(login.bmc, &login.user, &login.password) {
             let (Ok(at), Ok(mut token)) = (super::path::local(&note.at), HeaderValue::from_bytes(&token)) else {
                 book.ended(&note);
                 continue;
@@ -138,10 +140,11 @@ impl Client {
     /// No slot is free. What was ours has been ended before the login, so that the others are not ours to end: Basic where that is allowed, else
     /// an error that says who holds them.
     pub(super) async fn when_full(&self, at: &str, error: BmcError, deadline: Instant) -> Result<Auth, BmcError> {
-        if self.login.basic == Basic::WhenFull {
+        let basic = self.login().basic;
+        if basic == Basic::WhenFull {
             return self.prove_basic(at, deadline).await;
         }
-        let held = match self.login.basic {
+        let held = match basic {
             Basic::Never => None,
             Basic::WithoutSessions | Basic::WhenFull => self.who_holds(at, deadline).await,
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use http_body_util::Full;
+use hyper::body::Body;
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -21,6 +21,13 @@ use super::dial::{Dialer, Stream};
 use super::exchange::speak;
 use super::limits::{Limits, SOCKETS};
 use super::trust::Trust;
+
+/// A body that a request may have.
+pub(super) trait Streamed:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
+impl<T: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static> Streamed for T {}
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -71,6 +78,11 @@ pub(super) struct Broken {
 impl Broken {
     pub(super) fn new(how: Broke, sent: bool, seen: impl Into<String>) -> Self {
         Self { how, sent, reused: false, head: None, seen: seen.into(), source: None }
+    }
+
+    /// A request that cannot be written down.
+    pub(super) fn unaskable(source: http::Error) -> Self {
+        Self::new(Broke::Malformed, false, "the link cannot be asked for").because(source)
     }
 
     pub(super) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -145,6 +157,13 @@ impl Transport {
         })
     }
 
+    /// Another way to the same BMC, with connections of its own and what was learned of reuse.
+    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
+        let twin = Self::new(self.dialer.address(), self.dialer.trust().clone(), self.limits.clone())?;
+        twin.failed.store(self.failed.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(twin)
+    }
+
     /// Keeps at most `most` waiting connections and closes the others.
     pub(super) fn trim(&self, most: usize) {
         self.waiting(|kept| kept.truncate(most));
@@ -165,8 +184,8 @@ impl Transport {
         f(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One request, one answer. The request is sent at most once.
-    pub(super) async fn exchange(&self, mut request: Request<Full<Bytes>>, terms: &Terms) -> Result<Answer, Broken> {
+    /// One request, one answer. The request is sent at most once; its body may be streamed.
+    pub(super) async fn exchange<B: Streamed>(&self, mut request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
         let kept = if terms.fresh { None } else { self.take_kept().await };
         let reused = kept.is_some();
         let pipe = match kept {

@@ -6,16 +6,18 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
+use crate::bmc::quirk::Profile;
 use crate::bmc::{Bmc, BmcError};
 use crate::cli::failure::Result;
 use crate::cli::folded::{Told, exit, rows};
 use crate::cli::global::Global;
 use crate::cli::hands::{Hands, Trust};
+use crate::cli::lanes::lanes;
 use crate::cli::output::Format;
 use crate::cli::{record, site};
 use crate::model::{BmcFacts, BmcTrust, BootOverride, Component, Digest, Node, NodeId, PowerState, Reading, Version};
 
-/// Most BMCs that are asked at once; each takes a TLS connection (65 KiB).
+/// Most BMCs that are asked at once, those that do not answer apart; each takes a TLS connection (65 KiB).
 const AT_ONCE: usize = 256;
 
 /// Shows what each BMC says of itself and its node
@@ -37,6 +39,8 @@ struct Info {
     boot: Reading<BootOverride>,
     firmware: Reading<BTreeMap<Component, Version>>,
     certificate: Option<Digest>,
+    /// How it differs from the specification, and why that is thought; absent for IPMI.
+    profile: Option<Profile>,
 }
 
 #[derive(Serialize)]
@@ -61,22 +65,20 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
-    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let hands = Hands::new(&global.flags.inventory, None, &args.trust).remembering(global);
     hands.prepare_bmcs(selected.iter().filter_map(|id| loaded.inventory.nodes.get(id))).await;
     let mut nodes = Vec::new();
     for node in selected.iter().filter_map(|id| loaded.inventory.nodes.get(id)) {
         nodes.push((node, hands.bmc(node)?));
     }
     let asked: Vec<&Node> = nodes.iter().map(|(node, _)| *node).collect();
-    let answers: BTreeMap<NodeId, std::result::Result<Info, Told>> = futures_util::stream::iter(nodes)
-        .map(|(node, bmc)| async move {
-            let info = ask(bmc.as_ref()).await;
-            bmc.close().await;
-            (node.id.clone(), info.map_err(|error| Told::error(&error)))
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let answers: BTreeMap<NodeId, std::result::Result<Info, Told>> = lanes(nodes, AT_ONCE, |(node, bmc)| async move {
+        let info = ask(bmc.as_ref()).await;
+        bmc.close().await;
+        (node.id.clone(), info.map_err(|error| Told::error(&error)))
+    })
+    .collect()
+    .await;
     show(global, &asked, &answers);
     if args.trust.accept_new {
         let certificate = |node: &Node| answers.get(&node.id)?.as_ref().ok()?.certificate.clone();
@@ -102,7 +104,7 @@ async fn ask(bmc: &dyn Bmc) -> std::result::Result<Info, BmcError> {
     let power = bmc.power().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let boot = bmc.boot().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let firmware = bmc.firmware().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
-    Ok(Info { identity, power, boot, firmware, certificate: bmc.certificate() })
+    Ok(Info { identity, power, boot, firmware, certificate: bmc.certificate(), profile: bmc.profile() })
 }
 
 fn show(global: &Global, asked: &[&Node], answers: &BTreeMap<NodeId, std::result::Result<Info, Told>>) {
@@ -145,13 +147,16 @@ fn text(global: &Global, answers: &BTreeMap<NodeId, std::result::Result<Info, To
             word(&id.model, Clone::clone),
             word(&id.serial, Clone::clone),
             word(&id.bmc_version, ToString::to_string),
+            info.profile.as_ref().map_or_else(|| "-".to_owned(), |profile| profile.name()),
             word(&info.power, ToString::to_string),
             word(&info.boot, override_words),
             info.certificate.as_ref().map_or_else(|| "-".to_owned(), |digest| digest.short().to_owned()),
         ]);
     }
     if !table.is_empty() {
-        global.out.table(&["node", "vendor", "model", "serial", "bmc", "power", "boot override", "certificate"], table);
+        global
+            .out
+            .table(&["node", "vendor", "model", "serial", "bmc", "profile", "power", "boot override", "certificate"], table);
     }
     for (node, info) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().ok()?))) {
         let id = &info.identity;
@@ -167,6 +172,9 @@ fn text(global: &Global, answers: &BTreeMap<NodeId, std::result::Result<Info, To
         ];
         for (what, why) in readings.into_iter().filter_map(|(what, why)| Some((what, why?))) {
             global.talk(crate::cli::output::escape(&format!("{node}: {what} unknown: {why}")));
+        }
+        for remark in info.profile.iter().flat_map(|profile| &profile.remarks) {
+            global.talk(crate::cli::output::escape(&format!("{node}: profile: {remark}")));
         }
     }
     if !whys.is_empty() {

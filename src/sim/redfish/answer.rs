@@ -39,17 +39,27 @@ impl Answer {
     /// An error with one message of the Base registry.
     #[must_use]
     pub fn error(status: u16, message: &Message) -> Self {
-        let id = format!("Base.1.16.{}", message.id);
-        let info = json!({
-            "@odata.type": "#Message.v1_1_2.Message",
-            "MessageId": id,
-            "Message": message.text,
-            "MessageArgs": message.args,
-            "MessageSeverity": if status < 400 { "OK" } else { "Critical" },
-            "Severity": if status < 400 { "OK" } else { "Critical" },
-            "Resolution": message.resolution,
-        });
-        let body = json!({ "error": { "code": id, "message": message.text, "@Message.ExtendedInfo": [info] } });
+        Self::errors(status, std::slice::from_ref(message))
+    }
+
+    /// An error with several messages of the Base registry.
+    #[must_use]
+    pub fn errors(status: u16, messages: &[Message]) -> Self {
+        let id = |message: &Message| format!("Base.1.16.{}", message.id);
+        let info = |message: &Message| {
+            json!({
+                "@odata.type": "#Message.v1_1_2.Message",
+                "MessageId": id(message),
+                "Message": message.text,
+                "MessageArgs": message.args,
+                "MessageSeverity": if status < 400 { "OK" } else { "Critical" },
+                "Severity": if status < 400 { "OK" } else { "Critical" },
+                "Resolution": message.resolution,
+            })
+        };
+        let (code, text) = messages.first().map(|first| (id(first), first.text.clone())).unwrap_or_default();
+        let infos: Vec<Value> = messages.iter().map(info).collect();
+        let body = json!({ "error": { "code": code, "message": text, "@Message.ExtendedInfo": infos } });
         Self { status, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
 

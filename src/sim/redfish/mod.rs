@@ -1,12 +1,20 @@
 //! A BMC's Redfish service (DMTF DSP0266) over HTTPS with the BMC's own certificate, or over plain HTTP for clients that cannot pin one. One
 //! task per listener and one per open connection; connections are few and short-lived by limit.
 
+pub mod account;
 pub mod answer;
+pub mod bend;
+pub mod bios;
+pub mod certificate;
+pub mod kept;
 pub mod line;
+pub mod media;
 pub mod oldtls;
+pub mod restart;
 pub mod route;
 pub mod session;
 pub mod system;
+pub mod tags;
 pub mod task;
 pub mod tree;
 pub mod wire;
@@ -31,7 +39,7 @@ use self::route::{Asked, Service};
 use self::wire::{Met, Sending};
 use super::fault::BmcFault;
 use super::handle::{MachineHandle, Mood};
-use super::tls::Certified;
+use super::tls::{Certified, Shown};
 
 /// Connections that a BMC keeps open at once (RC-06).
 const CONNECTIONS: usize = 16;
@@ -41,8 +49,8 @@ const BODY: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(15);
 
 /// Serves a machine's BMC until the returned future is dropped; its connections end with it.
-pub async fn serve(machine: MachineHandle, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-    let service = Arc::new(Service::new(machine));
+pub async fn serve(machine: MachineHandle, listener: TcpListener, shown: Option<Shown>) {
+    let service = Arc::new(Service::new(machine, shown));
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, from)) = listener.accept().await else {
@@ -62,12 +70,12 @@ pub async fn serve(machine: MachineHandle, listener: TcpListener, tls: Option<Ar
         }
         let open = Open::new(Some(from.ip()), face(machine));
         let service = Arc::clone(&service);
-        let tls = tls.clone();
-        connections.spawn(async move { welcome(service, stream, open, tls).await });
+        connections.spawn(async move { welcome(service, stream, open).await });
     }
 }
 
-async fn welcome(service: Arc<Service>, stream: TcpStream, open: Arc<Open>, tls: Option<Arc<rustls::ServerConfig>>) {
+async fn welcome(service: Arc<Service>, stream: TcpStream, open: Arc<Open>) {
+    let tls = service.shown().map(|shown| shown.server(service.machine().bmc_restarts()));
     let Some(tls) = tls else { return converse(service, Line::new(stream, Arc::clone(&open)), open).await };
     let old = [(BmcFault::TlsRsaKexOnly, Age::RsaOnly), (BmcFault::TlsLegacy, Age::Legacy)];
     if let Some((_, age)) = old.into_iter().find(|(fault, _)| service.machine().bends(*fault).is_some()) {
@@ -137,6 +145,7 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
                 service.answer(&Asked {
                     method: head.method.as_str(),
                     path: &path,
+                    query: head.uri.query(),
                     authorization: header("authorization"),
                     token: header("x-auth-token"),
                     if_match: header("if-match"),

@@ -7,10 +7,12 @@
 //! ```text
 //! datagram ─► packet ─► bmc ─► handshake (Open Session, RAKP 1 to 4)
 //!                        └───► session (keys, windows) ─► message ─► command/* ─► MachineHandle
+//! odd: what this BMC does otherwise than the standard says      wire: what the network does to its datagrams
 //! ```
 //!
 //! Small by design: one task, one socket and a few hundred bytes a BMC, so that a process serves hundreds. Faults: `dead-bmc`,
-//! `bmc-dead-after(N)`, `http.503(N)` (completion code C0h), `session.full`, `udp.loss(P)`, `udp.dup`, `rakp.bad-hmac`, `ipmi.no-suite-17`.
+//! `bmc-dead-after(N)`, `http.503(N)` (completion code C0h), `session.full`, `udp.loss(P)`, `udp.dup`, `rakp.bad-hmac`, `ipmi.no-suite-17`, and those
+//! of the rows IP-01 to IP-15. Every packet that a BMC answers or could answer is a request, the handshake's among them.
 
 mod bmc;
 mod command;
@@ -18,16 +20,19 @@ mod crypto;
 mod fru;
 mod handshake;
 mod message;
+mod odd;
 mod packet;
 mod session;
 mod slots;
+mod wire;
 
 use std::time::Instant;
 
 use tokio::net::UdpSocket;
 
 use self::bmc::Bmc;
-use super::fault::Fault;
+pub use self::odd::BMC_KEY;
+use self::wire::Wire;
 use super::handle::MachineHandle;
 
 /// The longest datagram that any command here needs; what is longer is cut and then not understood.
@@ -36,54 +41,31 @@ const DATAGRAM: usize = 512;
 /// Serves a machine's BMC on this socket until the returned future is dropped.
 pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
     let started = Instant::now();
-    let mut line = Line::new(&machine);
+    let mut wire = Wire::new(&machine);
     let mut bmc = Bmc::new(machine);
     let mut buffer = [0u8; DATAGRAM];
     loop {
-        // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
-            continue;
+        let heard = match wire.next_due() {
+            None => Some(socket.recv_from(&mut buffer).await),
+            Some(due) => tokio::time::timeout_at(due.into(), socket.recv_from(&mut buffer)).await.ok(),
         };
-        if line.loses() {
-            continue;
-        }
-        let Some(answer) = buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) else { continue };
-        for _ in 0..line.copies() {
-            if !line.loses() {
-                // UDP promises nothing, and neither does this.
-                drop(socket.send_to(&answer, from).await);
+        let out = match heard {
+            None => wire.due(),
+            // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
+            Some(Err(_)) => {
+                tokio::task::yield_now().await;
+                continue;
             }
+            Some(Ok(_)) if wire.loses() => continue,
+            Some(Ok((length, from))) => match buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) {
+                Some(answer) => wire.out(answer, from),
+                None => continue,
+            },
+        };
+        for (datagram, to) in out {
+            // UDP promises nothing, and neither does this.
+            drop(socket.send_to(&datagram, to).await);
         }
-    }
-}
-
-/// The wire's own faults (IP-01): seeded loss in both directions, and every answer twice.
-struct Line {
-    machine: MachineHandle,
-    loss: u32,
-    twice: bool,
-    thrown: u64,
-}
-
-impl Line {
-    fn new(machine: &MachineHandle) -> Self {
-        let faults = machine.faults();
-        let loss = faults.iter().find_map(|f| if let Fault::UdpLoss(percent) = f { Some(*percent) } else { None });
-        Self { machine: machine.clone(), loss: loss.unwrap_or(0), twice: faults.contains(&Fault::UdpDup), thrown: 0 }
-    }
-
-    fn loses(&mut self) -> bool {
-        if self.loss == 0 {
-            return false;
-        }
-        self.thrown += 1;
-        let identity = self.machine.identity();
-        identity.seed.below(&format!("{}/udp/{}", identity.node, self.thrown), 100) < u64::from(self.loss)
-    }
-
-    fn copies(&self) -> u32 {
-        if self.twice { 2 } else { 1 }
     }
 }
 
