@@ -34,7 +34,7 @@ impl Client {
             Err(e) => return Err(e),
         };
         let Some(at) = json::link(&service.value, "FirmwareInventory") else { return Ok(Reading::Absent) };
-        let (members, unusable) = match self.members(&at, deadline).await {
+        let (members, unusable) = match self.members_whole(&at, deadline).await {
             Ok(found) => found,
             Err(e) if soft(&e) => return Ok(Reading::unknown(e.to_string())),
             Err(e) => return Err(e),
@@ -86,6 +86,16 @@ impl Client {
                 }
             },
         };
+        if value.get("Version").is_some() && json::text(&value, "Version").is_none() {
+            self.kin.showed(
+                "RC-28",
+                format!(
+                    "{} says Version {}",
+                    safe(&member.path, 128),
+                    value.get("Version").map_or_else(String::new, |v| safe(&v.to_string(), 32))
+                ),
+            );
+        }
         Ok((judge(id, &value), true))
     }
 }

@@ -180,7 +180,7 @@ impl Redfish {
     /// Every log.
     pub(super) async fn list_logs(&self) -> Result<Reading<Listing<LogInfo>>, BmcError> {
         let system = self.system().await?;
-        let walk = Walk::begin(&self.client).await?;
+        let walk = Walk::begin(&self.client);
         let (mut found, seen) = self.near(&walk, &system).await?;
         self.far(&walk, &seen, &mut found).await?;
         let best = pick(&found, None).ok().flatten().map(|place| place.info.id.clone());
@@ -197,7 +197,7 @@ impl Redfish {
         let doing =
             which.map_or_else(|| "find the hardware event log".to_owned(), |which| format!("find the log {}", safe(which, 64)));
         let system = self.system().await?;
-        let walk = Walk::begin(&self.client).await?;
+        let walk = Walk::begin(&self.client);
         let (mut found, seen) = self.near(&walk, &system).await?;
         let ambiguous = |why: String| BmcError { kind: BmcTrouble::Refused, ..unsupported(&doing, why) };
         // A log of a chassis, or of another board's manager, is the node's own only when nothing nearer is.

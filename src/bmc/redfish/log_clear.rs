@@ -106,7 +106,7 @@ impl Redfish {
     pub(super) async fn entries(&self, place: &Place, most: usize) -> Result<crate::bmc::sensing::EventLog, BmcError> {
         let deadline = Instant::now() + self.client.limits.inventory;
         let window = self.client.newest(&place.entries, most, deadline).await?;
-        let walk = super::walk::Walk::begin(&self.client).await?;
+        let walk = super::walk::Walk::begin(&self.client);
         let mut entries = Vec::new();
         for part in walk.parts(window.members).await? {
             match part.value {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::client::Client;
+use super::collection::listed;
 use super::error::safe;
 use super::{json, path};
 use crate::bmc::BmcError;
@@ -38,10 +39,10 @@ struct Page {
 }
 
 fn page(value: &Value) -> Page {
-    let all = json::list(value, "Members");
-    let member = |entry: &Value| {
+    let all = listed(value).unwrap_or_default();
+    let member = |entry: &&Value| {
         let whole = entry.get("Created").is_some() || entry.get("Message").is_some() || entry.get("EntryType").is_some();
-        Some((json::href(entry)?, whole.then(|| entry.clone())))
+        Some((json::href(entry)?, whole.then(|| (*entry).clone())))
     };
     let members: Vec<Member> = all.iter().filter_map(member).collect();
     Page {

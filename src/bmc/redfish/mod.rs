@@ -7,6 +7,7 @@
 //! | `client` | reads, with every bounded way of asking again |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
+//! | `ladder` | which entity tag a write goes with |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
@@ -25,6 +26,7 @@ mod firmware;
 mod fru;
 mod greet;
 mod json;
+mod ladder;
 mod limits;
 mod log;
 mod log_clear;
@@ -161,7 +163,7 @@ impl Bmc for Redfish {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.client.kin.profile().as_ref().clone())
+        Some(self.client.kin.told())
     }
 
     async fn close(&self) {

@@ -27,7 +27,7 @@ impl Client {
     /// All sensors.
     pub(super) async fn all_sensors(&self) -> Result<Reading<Listing<Sensor>>, BmcError> {
         let Some(chassis) = self.root().await?.chassis else { return Ok(Reading::Absent) };
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let mut sensors = Vec::new();
         for part in walk.collection(&chassis).await? {
             match part.value {
@@ -47,7 +47,7 @@ impl Client {
         if at.is_empty() {
             return Ok(Reading::unknown(format!("{} names no chassis", safe(&system.path, 128))));
         }
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let (mut found, mut seen, mut alone) = (None, BTreeSet::new(), Vec::new());
         for _ in 0..ABOVE {
             let mut above = Vec::new();

@@ -58,8 +58,6 @@ pub(super) struct Root {
     pub(super) chassis: Option<String>,
     pub(super) managers: Option<String>,
     pub(super) events: Option<String>,
-    /// The query that sends a collection's members along, when the service says that it takes one.
-    pub(super) expand: Option<&'static str>,
     sessions: Option<String>,
 }
 
@@ -74,7 +72,6 @@ impl Root {
             chassis: json::link(root, "Chassis"),
             managers: json::link(root, "Managers"),
             events: json::link(root, "EventService"),
-            expand: super::walk::expand(root),
             sessions: sessions.or(service),
         }
     }
