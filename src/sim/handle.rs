@@ -19,6 +19,7 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
+use super::firmware::Firmware;
 use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
@@ -36,6 +37,9 @@ pub enum Mood {
     /// Says nothing, ever again.
     Dead,
 }
+
+/// How long a BMC is away when it restarts for new firmware, in virtual seconds: 3 to 5 minutes on real ones (firmware.md §1.2).
+const RESTART: u32 = 200;
 
 /// A shared machine.
 #[derive(Clone)]
@@ -168,7 +172,7 @@ impl MachineHandle {
     /// Counts one request to the BMC and says how it is met.
     #[must_use]
     pub fn request(&self) -> Mood {
-        let mut state = self.lock();
+        let mut state = self.step(Input::Tick);
         if self.still_away(&mut state) {
             return Mood::Dead;
         }
@@ -224,13 +228,22 @@ impl MachineHandle {
     }
 
     fn restart(&self, state: &mut State, seconds: u32) {
-        let now = self.inner.clock.now();
+        self.restart_at(state, self.inner.clock.now(), seconds);
+    }
+
+    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
         let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
         state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.away_until = Some(at.after_s(seconds));
         state.bmc.restarts = state.bmc.restarts.saturating_add(1);
         state.sessions = 0;
         state.media = Media { insertions: state.media.insertions, ..Media::default() };
+        state.machine.firmware().bmc_restarted(at);
+    }
+
+    /// Looks at or changes the firmware, as it is now.
+    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
+        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
     }
 
     fn still_away(&self, state: &mut State) -> bool {
@@ -243,13 +256,13 @@ impl MachineHandle {
     /// True while the BMC restarts and answers nothing.
     #[must_use]
     pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.lock())
+        self.still_away(&mut self.step(Input::Tick))
     }
 
     /// How often the BMC has restarted.
     #[must_use]
     pub fn bmc_restarts(&self) -> u32 {
-        self.lock().bmc.restarts
+        self.step(Input::Tick).bmc.restarts
     }
 
     /// When the BMC started, as it tells it.
@@ -473,6 +486,7 @@ impl MachineHandle {
                 }
                 Effect::SystemUp(system) => drop(self.inner.system.send_replace(Some(system))),
                 Effect::SystemDown => drop(self.inner.system.send_replace(None)),
+                Effect::BmcRestart(at) => self.restart_at(state, at, RESTART),
             }
         }
     }

@@ -20,8 +20,10 @@ use super::bios::Bios;
 use super::clock::SimTime;
 use super::deeds::Deeds;
 use super::fault::Fault;
+use super::firmware::{Activation, Firmware, Item, Pace};
 use super::history::{History, What};
 use super::identity::Identity;
+use super::pushing;
 use super::system::{Loaded, Origin, System};
 use crate::model::{BootOverride, BootTarget, PowerState, PowerVerb};
 
@@ -42,11 +44,15 @@ pub struct Durations {
     pub userspace: u32,
     /// Shutdown by the operating system.
     pub shutdown: u32,
+    /// The BMC looks at a firmware image.
+    pub verify: u32,
+    /// The BMC writes it.
+    pub flash: u32,
 }
 
 impl Default for Durations {
     fn default() -> Self {
-        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20 }
+        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20, verify: 20, flash: 240 }
     }
 }
 
@@ -91,6 +97,8 @@ pub enum Effect {
     SystemUp(Arc<System>),
     /// The system is gone; SSH must not listen, its connections are dead.
     SystemDown,
+    /// The BMC restarts by itself at this moment: it has new firmware.
+    BmcRestart(SimTime),
 }
 
 /// Where the machine stands in its boot.
@@ -131,6 +139,7 @@ pub struct Machine {
     stage_ends: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
+    firmware: Firmware,
     attempts: u64,
     boots: u64,
     deeds: Deeds,
@@ -147,6 +156,10 @@ impl Machine {
     #[must_use]
     pub fn new(identity: Arc<Identity>, faults: Vec<Fault>, durations: Durations, running: bool) -> (Self, Vec<Effect>) {
         let bios = Bios::new(identity.profile.model);
+        let mut items = pushing::items(identity.profile);
+        let (word, version) = accelerator::firmware(identity.fitted.kind);
+        items.extend((1..=identity.fitted.count).map(|n| Item::new(format!("{word}_{n}"), version, Activation::Node)));
+        let firmware = Firmware::new(items, Pace { verify: durations.verify, write: durations.flash });
         let mut machine = Self {
             identity,
             faults,
@@ -157,6 +170,7 @@ impl Machine {
             stage_ends: None,
             boot: BootOverride::none(),
             bios,
+            firmware,
             attempts: 0,
             boots: 0,
             deeds: Deeds::default(),
@@ -226,6 +240,11 @@ impl Machine {
     /// Settings of the system ROM; what waits in them is taken when POST ends.
     pub fn bios(&mut self) -> &mut Bios {
         &mut self.bios
+    }
+
+    /// Firmware of the machine and updates on their way.
+    pub fn firmware(&mut self) -> &mut Firmware {
+        &mut self.firmware
     }
 
     /// The system that is up, if one is.
@@ -340,6 +359,7 @@ impl Machine {
         {
             effects.push(Effect::SystemDown);
         }
+        effects.extend(self.firmware.live(now).map(Effect::BmcRestart));
     }
 
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
@@ -354,6 +374,7 @@ impl Machine {
             if self.stage == Stage::Off {
                 self.stage = Stage::Post;
                 self.stage_ends = Some(at.after_s(self.durations.post));
+                self.firmware.node_started(at);
             }
         } else {
             self.stage = Stage::Off;

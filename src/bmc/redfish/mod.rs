@@ -12,12 +12,21 @@
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
 
 mod accelerator;
+mod account;
 mod acquaint;
+mod bios;
+mod bios_job;
 mod boot;
 mod client;
 mod collection;
@@ -26,19 +35,22 @@ mod firmware;
 mod fru;
 mod greet;
 mod json;
+mod keeping;
 mod ladder;
 mod limits;
 mod log;
-mod log_clear;
-mod log_entry;
-mod log_window;
+mod media;
+mod media_write;
 mod options;
 mod path;
 mod power;
+mod registry;
+mod restart;
 mod sensing;
 mod sensor;
-mod sensor_view;
 mod session;
+mod settings;
+mod signpost;
 mod system;
 mod task;
 mod transport;
@@ -170,6 +182,3 @@ impl Bmc for Redfish {
         self.client.close().await;
     }
 }
-
-impl super::settings::Settings for Redfish {}
-impl super::keeping::Keeping for Redfish {}

@@ -1,6 +1,10 @@
 //! Which logs a BMC keeps, and which of them is the node's hardware event log: picked by what it is (its type, name and owner), never by its place in a
 //! list. Evidence for each sort in the captured trees.
 
+mod clear;
+pub(super) mod entry;
+mod window;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -311,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_service_is_sorted(value in super::super::json::any_json(), id in ".{0,20}") {
+        fn any_service_is_sorted(value in crate::bmc::redfish::json::any_json(), id in ".{0,20}") {
             for owner in [Owner::System, Owner::Manager, Owner::Chassis] {
                 let _ = (sort(owner, &value, &id), place(owner, "/redfish/v1/x", &value));
             }

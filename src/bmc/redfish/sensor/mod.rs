@@ -1,14 +1,16 @@
 //! All sensors of a node: chassis by chassis, the `Sensors` collection first, the subsystems where that is missing or empty, and what the older
 //! `Thermal` and `Power` say beside it. And the power that the node draws.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::view::{SUPPLIES, THERMAL, VOLTAGES};
 use super::Redfish;
 use super::client::{Client, Resource};
 use super::error::safe;
-use super::sensor_view::{self as view, SUPPLIES, THERMAL, VOLTAGES};
 use super::system::soft;
 use super::walk::{Walk, called, number, short};
 use super::{json, path};
