@@ -1,5 +1,7 @@
 //! How BMCs of different makers differ, as data. The servers read these fields; none of them asks for a vendor by name.
 
+use super::pushing::{self, Pushing};
+
 /// When a PATCH must carry `If-Match` (DSP0266 §6.5; RC-35, RC-36 of `reference/firmware.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtagRule {
@@ -37,6 +39,8 @@ pub struct VendorProfile {
     pub manager_id: &'static str,
     /// Id of the one chassis.
     pub chassis_id: &'static str,
+    /// `Model` of the chassis: the board's, where the maker shows that.
+    pub board: &'static str,
     /// Firmware version of the BMC.
     pub bmc_version: &'static str,
     /// Version of the system ROM.
@@ -61,6 +65,46 @@ pub struct VendorProfile {
     pub sessions: usize,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
+    /// How it takes firmware.
+    pub pushing: Pushing,
+    /// What it measures, remembers and tells.
+    pub senses: Senses,
+}
+
+/// How one maker's BMC measures, remembers and tells. The forms are those of the captured trees.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Senses {
+    /// The chassis lists its sensors as resources of their own.
+    pub sensors: bool,
+    /// The chassis has the older `Thermal` and `Power`.
+    pub older: bool,
+    /// The hardware event log belongs to the system; else to the manager.
+    pub log_at_system: bool,
+    /// Id and name of the hardware event log.
+    pub log: (&'static str, &'static str),
+    /// Id and name of the manager's own log.
+    pub manager_log: (&'static str, &'static str),
+    /// The newest entry stands first.
+    pub newest_first: bool,
+    /// Entries on one page of a log.
+    pub page: usize,
+    /// How entries are worded.
+    pub words: LogWords,
+    /// Accelerators are processors of the system; else they are PCIe devices of the chassis.
+    pub processors: bool,
+    /// Where events are streamed; `None`: they are pushed to subscribers only.
+    pub stream: Option<&'static str>,
+}
+
+/// How the entries of an event log are worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogWords {
+    /// A sentence.
+    Plain,
+    /// A sentence behind a code (`[PWR-0001] …`).
+    Coded,
+    /// The fields of the SEL record, one after another.
+    Raw,
 }
 
 /// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
@@ -110,6 +154,7 @@ pub const DELL: VendorProfile = VendorProfile {
     system_id: "System.Embedded.1",
     manager_id: "iDRAC.Embedded.1",
     chassis_id: "System.Embedded.1",
+    board: "PowerEdge XE9680",
     bmc_version: "7.10.50.00",
     bios_version: "2.3.5",
     etag: EtagRule::Optional,
@@ -130,6 +175,7 @@ pub const DELL: VendorProfile = VendorProfile {
     http_boot: true,
     expand: true,
     sessions: 8,
+    pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
         pending: PendingForm::Difference,
@@ -143,6 +189,18 @@ pub const DELL: VendorProfile = VendorProfile {
         manager_resets: &["GracefulRestart"],
         resets_in_info: false,
     },
+    senses: Senses {
+        sensors: true,
+        older: true,
+        log_at_system: false,
+        log: ("Sel", "SEL Log Service"),
+        manager_log: ("Lclog", "LifeCycle Controller Log Service"),
+        newest_first: true,
+        page: 50,
+        words: LogWords::Plain,
+        processors: true,
+        stream: Some("/redfish/v1/SSE"),
+    },
 };
 
 /// Supermicro-like: no `PowerCycle`, 200 with a message on reset.
@@ -154,6 +212,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     system_id: "1",
     manager_id: "1",
     chassis_id: "1",
+    board: "X13DEG-OAD",
     bmc_version: "01.04.05",
     bios_version: "2.1",
     etag: EtagRule::Optional,
@@ -165,6 +224,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 16,
+    pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::DifferenceOrNothing,
@@ -178,6 +238,18 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
         manager_resets: &["GracefulRestart"],
         resets_in_info: false,
     },
+    senses: Senses {
+        sensors: false,
+        older: true,
+        log_at_system: true,
+        log: ("Log1", "Health Event Log Service"),
+        manager_log: ("Log1", "Maintenance Event Log Service"),
+        newest_first: false,
+        page: 1_000,
+        words: LogWords::Coded,
+        processors: false,
+        stream: None,
+    },
 };
 
 /// AMI-like (DGX): `If-Match` is a must, 202 on reset.
@@ -189,6 +261,7 @@ pub const AMI: VendorProfile = VendorProfile {
     system_id: "DGX",
     manager_id: "BMC",
     chassis_id: "DGX",
+    board: "DGXH100",
     bmc_version: "24.09.17",
     bios_version: "1.06.07",
     etag: EtagRule::Required,
@@ -200,6 +273,7 @@ pub const AMI: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 12,
+    pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::Whole,
@@ -212,6 +286,18 @@ pub const AMI: VendorProfile = VendorProfile {
         last_reset: false,
         manager_resets: &["ForceRestart"],
         resets_in_info: true,
+    },
+    senses: Senses {
+        sensors: true,
+        older: false,
+        log_at_system: false,
+        log: ("SEL", "IPMI SEL"),
+        manager_log: ("AuditLog", "Audit Log"),
+        newest_first: false,
+        page: 75,
+        words: LogWords::Raw,
+        processors: true,
+        stream: Some("/redfish/v1/EventService/SSE"),
     },
 };
 

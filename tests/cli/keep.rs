@@ -47,7 +47,11 @@ fn bios_attributes_are_shown_set_and_taken_by_the_boot() {
     let ran = rig.run(&["bmc", "bios"]).ends(0, &[]);
     assert!(flat(&ran).contains("BiosAttributeRegistry113.1.1.3") && flat(&ran).contains("none"), "{}", ran.out);
     let ran = rig.run(&["bmc", "bios", "--get", "sriov*|AssetTag"]).ends(0, &[]);
-    assert!(flat(&ran).contains("SriovGlobalEnable") && flat(&ran).contains("Disabled") && flat(&ran).contains("AssetTag"), "{}", ran.out);
+    assert!(
+        flat(&ran).contains("SriovGlobalEnable") && flat(&ran).contains("Disabled") && flat(&ran).contains("AssetTag"),
+        "{}",
+        ran.out
+    );
 
     rig.run(&["bmc", "bios", "--set", "AssetTag=x", "--yes"]).refused(64, &["needs to be told which nodes"]);
     rig.run(&["bmc", "bios", NODE, "--set", "AssetTag=x"]).refused(64, &["was not agreed to", "--yes"]);
@@ -98,7 +102,18 @@ fn media_go_in_and_out() {
     assert_eq!(touched(&rig).len(), 3);
 
     // The share's password is resolved before anything is touched, and stands nowhere.
-    let share = ["bmc", "media", NODE, "--insert", "nfs://10.0.0.1/x.iso", "--yes", "--share-user", "bob", "--share-password", "env:NO_SUCH"];
+    let share = [
+        "bmc",
+        "media",
+        NODE,
+        "--insert",
+        "nfs://10.0.0.1/x.iso",
+        "--yes",
+        "--share-user",
+        "bob",
+        "--share-password",
+        "env:NO_SUCH",
+    ];
     rig.run(&share).refused(3, &["env:NO_SUCH is not set"]);
     std::fs::write(rig.path("secrets/share"), "sh4re-secret\n").unwrap();
     std::fs::set_permissions(rig.path("secrets/share"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -110,7 +125,8 @@ fn media_go_in_and_out() {
 /// Puts the new secret where `--rotate-to` finds it, and gives the reference.
 fn secret(rig: &Rig) -> String {
     std::fs::write(rig.path(&format!("secrets/{NODE}.new")), format!("{NEW}\n")).unwrap();
-    std::fs::set_permissions(rig.path(&format!("secrets/{NODE}.new")), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(rig.path(&format!("secrets/{NODE}.new")), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .unwrap();
     "file:../secrets/{node}.new".to_owned()
 }
 
@@ -123,7 +139,11 @@ fn a_password_is_rotated_proved_and_journaled_without_being_told() {
     let rig = Rig::up(1, &[]);
     let to = secret(&rig);
     let ran = rig.run(&["bmc", "accounts"]).ends(0, &[]);
-    assert!(flat(&ran).contains("admin") && flat(&ran).contains("Administrator") && flat(&ran).contains("operator"), "{}", ran.out);
+    assert!(
+        flat(&ran).contains("admin") && flat(&ran).contains("Administrator") && flat(&ran).contains("operator"),
+        "{}",
+        ran.out
+    );
     rig.run(&["bmc", "accounts", NODE, "--rotate-to", "hunter2", "--yes"]).refused(64, &["a plain-text secret is refused"]);
     rig.run(&["bmc", "accounts", "--rotate-to", &to, "--yes"]).refused(64, &["needs to be told which nodes"]);
     assert_eq!(rig.logins(), [1]);

@@ -10,12 +10,15 @@
 mod bring_up;
 mod caught;
 mod dead;
+mod flash;
 mod rig;
 mod row;
 mod settings;
 mod story;
 mod sweep;
 mod table;
+mod task;
+mod update;
 
 use row::Group;
 
@@ -24,6 +27,8 @@ use row::Group;
 fn groups() -> Vec<Group> {
     vec![
         Group::of(dead::rows()),
+        Group::driven(task::rows(), flash::drive),
+        Group::driven(update::rows(), flash::drive),
         Group::driven(settings::bios_rows(), settings::drive_bios),
         Group::driven(settings::media_rows(), settings::drive_media),
     ]

@@ -145,7 +145,10 @@ impl Client {
             }
             Proof::Old(refusal) => {
                 let refusal = scrub(refusal, new);
-                Written::NotApplied(refuse(&doing, format!("{said}, but the new password is refused ({refusal}) and the old one still taken")))
+                Written::NotApplied(refuse(
+                    &doing,
+                    format!("{said}, but the new password is refused ({refusal}) and the old one still taken"),
+                ))
             }
             Proof::Neither(why) => Written::Ambiguous(format!("{said}; {}", scrubbed(&why, new))),
         }
@@ -186,13 +189,15 @@ impl Client {
         self.begin_again();
         match self.authorise(Instant::now() + self.limits.request).await {
             Ok(_) => Proof::Old(refusal),
-            Err(e) => Proof::Neither(format!("the new password is refused ({refusal}), and the old one is not taken either: {e}")),
+            Err(e) => {
+                Proof::Neither(format!("the new password is refused ({refusal}), and the old one is not taken either: {e}"))
+            }
         }
     }
 
     /// One login by a client of its own, and out again.
     pub(super) async fn try_login(&self, user: &str, password: &Password) -> Result<bool, BmcError> {
-        let twin = self.twin(Login { user: user.to_owned(), password: password.clone() })?;
+        let twin = self.twin(Login { user: user.to_owned(), password: password.clone(), wary: false, ..self.login() })?;
         let tried = twin.authorise(Instant::now() + self.limits.request).await;
         twin.close().await;
         match tried {
@@ -220,7 +225,10 @@ impl Bounds {
         let length = password.expose().chars().count() as u64;
         if self.least.is_some_and(|least| length < least) || self.most.is_some_and(|most| length > most) {
             let most = self.most.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
-            return Err(format!("nothing was sent: it takes {} to {most} characters, and the new password has {length}", self.least.unwrap_or(0)));
+            return Err(format!(
+                "nothing was sent: it takes {} to {most} characters, and the new password has {length}",
+                self.least.unwrap_or(0)
+            ));
         }
         Ok(())
     }

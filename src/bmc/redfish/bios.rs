@@ -55,7 +55,8 @@ impl Held {
     /// Apply times that are offered; empty when nothing is said.
     fn apply_times(&self) -> Vec<&str> {
         let places = [self.annotation(), Some(&self.place().value)];
-        let times = |place| views::list(place, "SupportedApplyTimes").iter().filter_map(Value::as_str).take(16).collect::<Vec<_>>();
+        let times =
+            |place| views::list(place, "SupportedApplyTimes").iter().filter_map(Value::as_str).take(16).collect::<Vec<_>>();
         places.into_iter().flatten().map(times).find(|times| !times.is_empty()).unwrap_or_default()
     }
 
@@ -264,7 +265,10 @@ impl Client {
             Err(e) => return Err(e),
         };
         let Some(registry) = found else {
-            return Ok((Registry::default(), vec!["no attribute registry was found; only names and kinds were checked".to_owned()]));
+            return Ok((
+                Registry::default(),
+                vec!["no attribute registry was found; only names and kinds were checked".to_owned()],
+            ));
         };
         let version = views::text(&system.value, "BiosVersion");
         if let Some(version) = version.filter(|v| !registry.firmware.is_empty() && !registry.firmware.contains(&safe(v, 128))) {
