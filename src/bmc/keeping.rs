@@ -37,6 +37,19 @@ pub struct BmcCertificate {
     pub until: Reading<String>,
 }
 
+/// SHA-256 of the first certificate of a PEM text: what a BMC will be known by when that is put on it.
+///
+/// # Errors
+/// The text holds no certificate.
+pub fn leaf_of(chain_pem: &str) -> Result<crate::model::Digest, &'static str> {
+    use rustls::pki_types::pem::PemObject as _;
+    use sha2::Digest as _;
+    let leaf = rustls::pki_types::CertificateDer::from_pem_slice(chain_pem.as_bytes())
+        .map_err(|_| "it holds no certificate in PEM text")?;
+    let hash: [u8; 32] = sha2::Sha256::digest(&leaf).into();
+    Ok(crate::model::Digest::from_bytes(&hash))
+}
+
 /// Whom a certificate is to be for. BMCs want every part (DSP0268, `GenerateCSR`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {

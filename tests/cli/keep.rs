@@ -191,6 +191,17 @@ fn a_password_that_does_not_fit_or_is_not_kept_leaves_the_old_one() {
 }
 
 #[test]
+fn a_factory_password_that_must_be_changed_first_is_changed() {
+    let rig = Rig::up(1, &["a001-s01=auth.pwchange"]);
+    let to = secret(&rig);
+    let ran = rig.run(&["bmc", "info"]);
+    assert!(ran.out.contains("password"), "{ran:#?}");
+    let ran = rig.run(&["bmc", "accounts", NODE, "--rotate-to", &to, "--yes"]).ends(0, &[]);
+    assert!(flat(&ran).contains("one login with the new password was taken"), "{}", ran.out);
+    assert_eq!(password(&rig).as_deref(), Some(NEW));
+}
+
+#[test]
 fn whoever_comes_after_a_crash_finds_out_which_password_holds() {
     for made in [false, true] {
         let rig = Rig::up(1, &[]);
@@ -277,4 +288,94 @@ fn a_restart_that_is_claimed_and_not_done_is_not_believed() {
     let ran = rig.run(&["bmc", "reset", NODE, "--yes", "--deadline", "2s"]).ends(4, &[]);
     assert!(flat(&ran).contains("unclear") && flat(&ran).contains("it was never away"), "{}", ran.out);
     assert!(matches!(&touched(&rig)[..], [(Touch::ResetBmc, Some(EvidenceNote::Ambiguous(_)))]));
+}
+
+/// A certificate authority's work, and a chain with its key.
+fn made(rig: &Rig, name: &str) -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    std::fs::write(rig.path(&format!("{NODE}.pem")), made.cert.pem()).unwrap();
+    let key = rig.path(&format!("secrets/{NODE}.key"));
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn pin(rig: &Rig) -> String {
+    let facts =
+        std::fs::read_dir(rig.path("inventory/facts")).unwrap().map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap());
+    facts.collect()
+}
+
+#[test]
+fn a_certificate_is_replaced_proved_and_recorded_in_one_command() {
+    let rig = Rig::up(1, &[]);
+    let ran = rig.run(&["bmc", "cert"]).ends(0, &[]);
+    assert!(!ran.out.contains("not trusted"), "{}", ran.out);
+    let (chain, key) = made(&rig, "bmc.example");
+    let new = bringup::bmc::keeping::leaf_of(&chain).unwrap().to_string();
+    let args = ["bmc", "cert", NODE, "--replace", "{node}.pem", "--key", "file:../secrets/{node}.key", "--yes"];
+    let ran = rig.run(&args).ends(0, &["recorded 1 certificates"]);
+    assert!(flat(&ran).contains(&format!("a new connection shows {}", &new[..8])), "{}", ran.out);
+    assert!(pin(&rig).contains(&new));
+    // The next contact is trusted, by the new one alone.
+    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
+    let ran = rig.run(&args).ends(0, &[]);
+    assert!(flat(&ran).contains("already; nothing was sent"), "{}", ran.out);
+    let part = key.lines().nth(1).unwrap();
+    assert!(!format!("{ran:?}{}", written(&rig)).contains(part), "the key stands somewhere");
+
+    // A key that is not the certificate's: refused before anything is sent, by us and by the BMC.
+    std::fs::write(rig.path(&format!("{NODE}.pem")), rcgen::generate_simple_self_signed(vec!["x".into()]).unwrap().cert.pem())
+        .unwrap();
+    let ran = rig.run(&args).ends(4, &[]);
+    assert!(flat(&ran).contains("the key is not that of the certificate"), "{}", ran.out);
+    let ran = rig.run(&["bmc", "cert", NODE, "--replace", "{node}.pem", "--yes"]).ends(4, &[]);
+    assert!(flat(&ran).contains("400 Bad Request"), "{}", ran.out);
+    rig.run(&["bmc", "cert", NODE, "--replace", "none.pem", "--yes"]).refused(3, &["use none.pem"]);
+}
+
+#[test]
+fn a_certificate_that_shows_late_is_found_again_by_the_journal() {
+    let rig = Rig::at_speed(1, &["a001-s01=cert.late"], 1000);
+    let (chain, _) = made(&rig, "bmc.example");
+    let new = bringup::bmc::keeping::leaf_of(&chain).unwrap().to_string();
+    let args =
+        ["bmc", "cert", NODE, "--replace", "{node}.pem", "--key", "file:../secrets/{node}.key", "--yes", "--deadline", "1s"];
+    let ran = rig.run(&args).ends(4, &[]);
+    assert!(flat(&ran).contains("unclear") && flat(&ran).contains("from their next restart on"), "{}", ran.out);
+    assert!(!pin(&rig).contains(&new), "nothing was seen, nothing is recorded");
+    // From the restart on it shows the new one, which nobody has recorded: not trusted, no credential sent.
+    rig.run(&["bmc", "reset", NODE, "--yes", "--deadline", "20s"]);
+    assert_eq!(rig.farm().nodes()[0].machine.bmc_restarts(), 1);
+    let logins = rig.logins();
+    let ran = rig.run(&["bmc", "cert"]).ends(10, &["by the journal bringup put the certificate there", "--record"]);
+    assert!(ran.out.contains("not trusted"), "{}", ran.out);
+    rig.run(&["bmc", "cert", "--record"]).ends(0, &["recorded 1 certificates"]);
+    assert_eq!(rig.logins(), logins);
+    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
+}
+
+#[test]
+fn a_signing_request_is_answered_by_an_authority() {
+    if crate::support::need_program("a_signing_request_is_answered_by_an_authority", "openssl").is_none() {
+        return;
+    }
+    let rig = Rig::up(1, &[]);
+    let openssl = |args: &str| {
+        let ran = std::process::Command::new("openssl").args(args.split(' ')).current_dir(rig.dir.path()).output().unwrap();
+        assert!(ran.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).into_owned()
+    };
+    rig.run(&["bmc", "cert", NODE, "--request", "CN=x", "--out", "csr", "--yes"]).refused(64, &["the subject has no O"]);
+    let subject = "CN={node}.bmc.example,O=Example,OU=DC1,L=Seoul,ST=Seoul,C=KR";
+    rig.run(&["bmc", "cert", NODE, "--request", subject, "--alt", "{node}.bmc.example", "--out", "csr", "--yes"]).ends(0, &[]);
+    let told = openssl(&format!("req -in csr/{NODE}.csr.pem -noout -subject -verify"));
+    assert!(told.contains("a001-s01.bmc.example") && told.contains("Example"), "{told}");
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=Rack-CA -days 2");
+    openssl(&format!(
+        "x509 -req -in csr/{NODE}.csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 1 -out {NODE}.pem"
+    ));
+    let ran = rig.run(&["bmc", "cert", NODE, "--replace", "{node}.pem", "--yes"]).ends(0, &["recorded 1 certificates"]);
+    assert!(flat(&ran).contains("a new connection shows"), "{}", ran.out);
+    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
 }

@@ -101,7 +101,7 @@ impl Client {
     async fn account_of(&self, user: &str, doing: &str) -> Result<(Resource, Bounds), BmcError> {
         let list = match self.account_list().await {
             Ok(list) => list,
-            Err(e) if e.seen.contains("PasswordChangeRequired") => {
+            Err(e) if e.kind == BmcTrouble::PasswordChange => {
                 let named = account_in(&e.seen).ok_or(e)?;
                 return Ok((self.get(&named).await?, Bounds::default()));
             }

@@ -164,6 +164,11 @@ impl Transport {
         Ok(twin)
     }
 
+    /// Another way to the same BMC under another trust.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, rustls::Error> {
+        Self::new(self.dialer.address(), trust, self.limits.clone())
+    }
+
     /// Keeps at most `most` waiting connections and closes the others.
     pub(super) fn trim(&self, most: usize) {
         self.waiting(|kept| kept.truncate(most));

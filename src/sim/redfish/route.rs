@@ -97,9 +97,13 @@ impl Service {
         if !self.knows(asked) {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
         }
-        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
-            let message =
-                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+        // Until it is changed, an account reads and changes nothing but itself and its sessions (DSP0266 §13.3.7.1).
+        let itself = path.starts_with(SESSIONS) || kept::is_account(path);
+        let unchanged = self.machine.accounts(|accounts| accounts.changes()) == 0;
+        if !itself && unchanged && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let own = kept::account_path(&self.machine);
+            let text = format!("the password must be changed first, at {own}");
+            let message = Message::new("PasswordChangeRequired", text, &[&own], "change the password");
             return Answer::error(403, &message);
         }
         if let Some(met) = bend::meets(&self.machine, asked, path) {
