@@ -65,6 +65,8 @@ struct State {
     accounts: Accounts,
     media: Media,
     bmc: BmcLife,
+    /// Self-tests that were told of, and when the last of them began.
+    host: (u32, Option<jiff::Timestamp>),
 }
 
 /// The BMC's own life, which is not that of its node.
@@ -128,6 +130,7 @@ impl MachineHandle {
                     accounts: Accounts::new(account.0, account.1),
                     media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
+                    host: (0, running.then(jiff::Timestamp::now)),
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
@@ -349,6 +352,38 @@ impl MachineHandle {
     /// Asks for a power change; the effect comes in its own time.
     pub fn power(&self, verb: PowerVerb) {
         drop(self.step(Input::Power(verb)));
+    }
+
+    /// A forced restart that hangs.
+    pub fn hang(&self) {
+        drop(self.step(Input::Hang));
+    }
+
+    /// Takes the standby power away and gives it back: the BMC is away for so many virtual seconds and starts anew; the node comes back on
+    /// some seconds later, or stays off.
+    pub fn mains(&self, away: u32, back_on: bool) {
+        drop(self.step(Input::Mains { back_on: back_on.then(|| away.saturating_add(5)) }));
+        self.restart_bmc(away);
+    }
+
+    /// For how many virtual seconds the power has been as it is; `None` when it never changed.
+    #[must_use]
+    pub fn power_for(&self) -> Option<u64> {
+        let changed = self.step(Input::Tick).machine.power_changed()?;
+        Some(self.inner.clock.now().0.saturating_sub(changed.0) / 1_000)
+    }
+
+    /// When the machine last began its self-test, as its BMC tells it; `None` when it never did.
+    #[must_use]
+    pub fn host_started(&self) -> Option<jiff::Timestamp> {
+        let mut state = self.step(Input::Tick);
+        let posts = state.machine.deeds().posts;
+        if posts > state.host.0 {
+            // Told to the second, and two starts never fall into one.
+            let least = state.host.1.map(|last| last + jiff::SignedDuration::from_secs(1));
+            state.host = (posts, Some(least.map_or_else(jiff::Timestamp::now, |least| least.max(jiff::Timestamp::now()))));
+        }
+        state.host.1
     }
 
     /// The boot override as the BMC tells it.

@@ -55,6 +55,13 @@ pub enum Input {
     Tick,
     /// The BMC was asked to change the power.
     Power(PowerVerb),
+    /// The BMC was asked to restart the machine by force, and that hangs.
+    Hang,
+    /// Standby power goes away; the machine comes back on after so many virtual seconds, or stays off.
+    Mains {
+        /// Seconds until the power comes on by itself.
+        back_on: Option<u32>,
+    },
     /// The BMC was asked to set the boot override.
     SetBoot(BootOverride),
     /// The boot ROM's fetch of this attempt ended.
@@ -113,6 +120,8 @@ pub enum Stage {
     Up,
     /// The system shuts down.
     Stopping,
+    /// A forced restart hangs: nothing runs until the power goes off (RC-58).
+    Hung,
 }
 
 /// The automaton.
@@ -127,6 +136,10 @@ pub struct Machine {
     stage: Stage,
     /// When the stage ends by itself.
     stage_ends: Option<SimTime>,
+    /// A shutdown that is under way ends in a new start.
+    restarts: bool,
+    /// When the power last came on or went off.
+    power_changed: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
     attempts: u64,
@@ -152,6 +165,8 @@ impl Machine {
             pending: VecDeque::new(),
             stage: Stage::Off,
             stage_ends: None,
+            restarts: false,
+            power_changed: None,
             boot: BootOverride::none(),
             bios,
             attempts: 0,
@@ -175,7 +190,9 @@ impl Machine {
         self.catch_up(now, &mut effects);
         match input {
             Input::Tick => {}
-            Input::Power(verb) => self.ask_power(now, verb),
+            Input::Power(verb) => self.ask_power(now, verb, &mut effects),
+            Input::Hang => self.hang(now, &mut effects),
+            Input::Mains { back_on } => self.lose_mains(now, back_on, &mut effects),
             Input::SetBoot(want) => self.set_boot(now, want),
             Input::Fetched { attempt, result } => self.fetched(now, attempt, result),
         }
@@ -205,6 +222,12 @@ impl Machine {
     #[must_use]
     pub fn power(&self) -> PowerState {
         self.power
+    }
+
+    /// When the power last came on or went off, if it ever did.
+    #[must_use]
+    pub fn power_changed(&self) -> Option<SimTime> {
+        self.power_changed
     }
 
     /// Where it stands.
@@ -259,13 +282,15 @@ impl Machine {
         self.durations.power.saturating_add(extra.unwrap_or(0))
     }
 
-    fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
+    fn ask_power(&mut self, now: SimTime, verb: PowerVerb, effects: &mut Vec<Effect>) {
         self.note(now, format!("bmc: power {verb}"));
         let asked = match verb {
             PowerVerb::On => &mut self.deeds.on_asked,
             PowerVerb::Off => &mut self.deeds.off_asked,
             PowerVerb::Graceful => &mut self.deeds.graceful_asked,
             PowerVerb::Cycle => &mut self.deeds.cycle_asked,
+            PowerVerb::Restart | PowerVerb::Reset => &mut self.deeds.restart_asked,
+            PowerVerb::Nmi => &mut self.deeds.nmi_asked,
         };
         *asked = asked.saturating_add(1);
         let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
@@ -287,7 +312,51 @@ impl Machine {
                 self.stage_ends = Some(now.after_s(self.durations.shutdown));
             }
             PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
+            PowerVerb::Restart if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
+                self.restarts = true;
+                self.stage = Stage::Stopping;
+                self.stage_ends = Some(now.after_s(self.durations.shutdown));
+            }
+            PowerVerb::Restart => self.note(now, "bmc: nobody heard the restart request"),
+            PowerVerb::Reset if self.power == PowerState::On && self.stage != Stage::Hung => {
+                self.go_down(effects);
+                self.begin_post(now);
+            }
+            PowerVerb::Reset | PowerVerb::Nmi => {}
         }
+    }
+
+    fn hang(&mut self, now: SimTime, effects: &mut Vec<Effect>) {
+        if self.power == PowerState::On {
+            self.note(now, "bmc: forced restart, which hangs");
+            self.deeds.restart_asked = self.deeds.restart_asked.saturating_add(1);
+            self.go_down(effects);
+            self.stage = Stage::Hung;
+            self.stage_ends = None;
+        }
+    }
+
+    fn lose_mains(&mut self, now: SimTime, back_on: Option<u32>, effects: &mut Vec<Effect>) {
+        self.note(now, "standby power lost and back");
+        self.deeds.ac_cycled = self.deeds.ac_cycled.saturating_add(1);
+        if self.power != PowerState::Off {
+            self.pending = VecDeque::from([(now, PowerState::Off)]);
+            self.change_power(effects);
+        }
+        self.pending = back_on.map(|s| (now.after_s(s), PowerState::On)).into_iter().collect();
+    }
+
+    fn go_down(&mut self, effects: &mut Vec<Effect>) {
+        if self.system.take().is_some() {
+            effects.push(Effect::SystemDown);
+        }
+    }
+
+    fn begin_post(&mut self, at: SimTime) {
+        self.deeds.posts = self.deeds.posts.saturating_add(1);
+        self.restarts = false;
+        self.stage = Stage::Post;
+        self.stage_ends = Some(at.after_s(self.durations.post));
     }
 
     fn go(&mut self, now: SimTime, through: PowerState, then: &[(u32, PowerState)]) {
@@ -326,21 +395,20 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        self.power_changed = Some(at);
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
-                self.stage = Stage::Post;
-                self.stage_ends = Some(at.after_s(self.durations.post));
+                self.begin_post(at);
             }
         } else {
             self.stage = Stage::Off;
             self.stage_ends = None;
-            if self.system.take().is_some() {
-                effects.push(Effect::SystemDown);
-            }
+            self.restarts = false;
+            self.go_down(effects);
         }
     }
 
@@ -354,11 +422,15 @@ impl Machine {
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
+            Stage::Stopping if self.restarts => {
+                self.go_down(effects);
+                self.begin_post(at);
+            }
             Stage::Stopping => {
                 self.pending = VecDeque::from([(at, PowerState::Off)]);
                 self.change_power(effects);
             }
-            Stage::Off | Stage::Rom { .. } | Stage::Up => {}
+            Stage::Off | Stage::Rom { .. } | Stage::Up | Stage::Hung => {}
         }
     }
 

@@ -23,6 +23,12 @@ pub struct Limits {
     pub body: usize,
     /// An idle connection older than this is not used for a write; HPE resets reused ones (RC-04).
     pub reuse: Duration,
+    /// How long the power stays off where a restart is made of off and on (libredfish: 10 s, RC-58), and the longest that a habit may ask for.
+    pub dark: (Duration, Duration),
+    /// A forced restart that shows nowhere for so long hangs (RC-58).
+    pub restart: Duration,
+    /// Longest wait for a BMC that refuses changes while its node is in self-test (minutes: ironic bug 2136275, RC-64).
+    pub post: Duration,
     /// Bounds of a firmware update.
     pub update: UpdateLimits,
 }
@@ -69,6 +75,9 @@ impl Default for Limits {
             poll: (Duration::from_millis(500), Duration::from_secs(5)),
             body: 8 << 20,
             reuse: Duration::from_secs(5),
+            dark: (Duration::from_secs(10), Duration::from_secs(120)),
+            restart: Duration::from_secs(60),
+            post: Duration::from_secs(300),
             update: UpdateLimits::default(),
         }
     }

@@ -16,14 +16,17 @@
 
 mod acquaint;
 mod boot;
+mod boot_write;
 mod client;
 mod collection;
 mod error;
 mod firmware;
 mod greet;
+mod host_restart;
 mod json;
 mod ladder;
 mod limits;
+mod mains;
 mod options;
 mod path;
 mod power;
@@ -112,17 +115,13 @@ impl Bmc for Redfish {
         match timeout_at(deadline, self.writable()).await {
             Ok(Ok(system)) => self.client.drive_power(&system, verb, deadline).await,
             Ok(Err(e)) => Written::NotApplied(e),
-            Err(_) => Written::NotApplied(BmcError {
-                doing: format!("look before power {verb}"),
-                seen: "the deadline passed before anything was sent".to_owned(),
-                kind: BmcTrouble::TimedOut,
-                source: None,
-            }),
+            Err(_) => Written::NotApplied(late(format!("look before power {verb}"))),
         }
     }
 
     async fn boot(&self) -> Result<Reading<BootOverride>, BmcError> {
-        Ok(boot::view(&self.system().await?))
+        let system = self.system().await?;
+        self.client.boot_view(&system).await
     }
 
     async fn set_boot(&self, want: &BootOverride) -> Written {
@@ -159,4 +158,25 @@ impl Bmc for Redfish {
 
 impl super::sensing::Sensing for Redfish {}
 impl super::settings::Settings for Redfish {}
-impl super::keeping::Keeping for Redfish {}
+
+#[async_trait]
+impl super::keeping::Keeping for Redfish {
+    async fn ac_cycle(&self, deadline: Duration) -> Written {
+        let deadline = Instant::now() + deadline;
+        match timeout_at(deadline, self.writable()).await {
+            Ok(Ok(system)) => self.client.mains(&system, deadline).await,
+            Ok(Err(e)) => Written::NotApplied(e),
+            Err(_) => Written::NotApplied(late("look before the mains are cycled")),
+        }
+    }
+}
+
+/// The deadline passed before a write.
+fn late(doing: impl Into<String>) -> BmcError {
+    BmcError {
+        doing: doing.into(),
+        seen: "the deadline passed before anything was sent".to_owned(),
+        kind: BmcTrouble::TimedOut,
+        source: None,
+    }
+}
