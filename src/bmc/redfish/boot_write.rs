@@ -71,13 +71,19 @@ impl Client {
             return Written::NotApplied(e);
         }
         let settings = self.boot_settings(&now);
-        let mut first: Option<BmcError> = None;
+        let (mut first, mut taken): (Option<BmcError>, bool) = (None, false);
         for (turn, way) in self.ways(want, settings.is_some()).into_iter().enumerate() {
             let at = match (way.place, &settings) {
                 (BootPlace::Settings, Some(at)) => at,
                 _ => &now.path,
             };
-            match self.write_boot_by(way, at, &now, want, deadline).await {
+            if way.star && !taken {
+                // What was refused outright was refused with `*` as well: that is a step of the ladder.
+                continue;
+            }
+            let (written, accepted) = self.write_boot_by(way, at, &now, want, deadline).await;
+            taken |= accepted;
+            match written {
                 Written::Applied(seen) => {
                     if turn > 0 {
                         self.kin.showed("RC-60", format!("the override stuck only by {way:?}"));
@@ -117,7 +123,15 @@ impl Client {
         ways
     }
 
-    async fn write_boot_by(&self, way: Way, at: &str, now: &Resource, want: &BootOverride, deadline: Instant) -> Written {
+    /// Writes it once, and says beside the end whether the BMC took it.
+    async fn write_boot_by(
+        &self,
+        way: Way,
+        at: &str,
+        now: &Resource,
+        want: &BootOverride,
+        deadline: Instant,
+    ) -> (Written, bool) {
         let boot = now.value.get("Boot").unwrap_or(&Value::Null);
         let names_none = allowed(boot).is_empty() || allowed(boot).contains(&"None");
         let held = match views::word(boot, "BootSourceOverrideMode") {
@@ -133,17 +147,17 @@ impl Client {
             true => told(now),
             false => match self.look(at, deadline).await {
                 Ok(before) => told(&before),
-                Err(e) => return Written::NotApplied(e),
+                Err(e) => return (Written::NotApplied(e), false),
             },
         };
         let sent = if way.star { self.patch_any(at, &body, deadline).await } else { self.patch(at, &body, tag, deadline).await };
         let words = match sent {
             Sent::Taken(said) => said,
             // A refusal of one property may have kept the others: the read-back tells.
-            Sent::No { error, .. } => return self.refused_boot(at, &before, want, error).await,
+            Sent::No { error, .. } => return (self.refused_boot(at, &before, want, error).await, false),
             Sent::Unclear(e) => format!("the answer was lost ({e})"),
         };
-        self.read_back(at, want, &words).await
+        (self.read_back(at, want, &words).await, true)
     }
 
     /// After a refusal: applied all the same, or not applied if nothing changed.
