@@ -9,6 +9,8 @@
 //! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
 //! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
 
+mod host;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +21,7 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
+use super::firmware::Firmware;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::media::Media;
@@ -35,6 +38,9 @@ pub enum Mood {
     /// Says nothing, ever again.
     Dead,
 }
+
+/// How long a BMC is away when it restarts for new firmware, in virtual seconds: 3 to 5 minutes on real ones (firmware.md §1.2).
+const RESTART: u32 = 200;
 
 /// A shared machine.
 #[derive(Clone)]
@@ -167,7 +173,7 @@ impl MachineHandle {
     /// Counts one request to the BMC and says how it is met.
     #[must_use]
     pub fn request(&self) -> Mood {
-        let mut state = self.lock();
+        let mut state = self.step(Input::Tick);
         if self.still_away(&mut state) {
             return Mood::Dead;
         }
@@ -223,13 +229,22 @@ impl MachineHandle {
     }
 
     fn restart(&self, state: &mut State, seconds: u32) {
-        let now = self.inner.clock.now();
+        self.restart_at(state, self.inner.clock.now(), seconds);
+    }
+
+    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
         let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
         state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.away_until = Some(at.after_s(seconds));
         state.bmc.restarts = state.bmc.restarts.saturating_add(1);
         state.sessions = 0;
         state.media = Media { insertions: state.media.insertions, ..Media::default() };
+        state.machine.firmware().bmc_restarted(at);
+    }
+
+    /// Looks at or changes the firmware, as it is now.
+    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
+        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
     }
 
     fn still_away(&self, state: &mut State) -> bool {
@@ -242,13 +257,13 @@ impl MachineHandle {
     /// True while the BMC restarts and answers nothing.
     #[must_use]
     pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.lock())
+        self.still_away(&mut self.step(Input::Tick))
     }
 
     /// How often the BMC has restarted.
     #[must_use]
     pub fn bmc_restarts(&self) -> u32 {
-        self.lock().bmc.restarts
+        self.step(Input::Tick).bmc.restarts
     }
 
     /// When the BMC started, as it tells it.
@@ -354,38 +369,6 @@ impl MachineHandle {
         drop(self.step(Input::Power(verb)));
     }
 
-    /// A forced restart that hangs.
-    pub fn hang(&self) {
-        drop(self.step(Input::Hang));
-    }
-
-    /// Takes the standby power away and gives it back: the BMC is away for so many virtual seconds and starts anew; the node comes back on
-    /// some seconds later, or stays off.
-    pub fn mains(&self, away: u32, back_on: bool) {
-        drop(self.step(Input::Mains { back_on: back_on.then(|| away.saturating_add(5)) }));
-        self.restart_bmc(away);
-    }
-
-    /// For how many virtual seconds the power has been as it is; `None` when it never changed.
-    #[must_use]
-    pub fn power_for(&self) -> Option<u64> {
-        let changed = self.step(Input::Tick).machine.power_changed()?;
-        Some(self.inner.clock.now().0.saturating_sub(changed.0) / 1_000)
-    }
-
-    /// When the machine last began its self-test, as its BMC tells it; `None` when it never did.
-    #[must_use]
-    pub fn host_started(&self) -> Option<jiff::Timestamp> {
-        let mut state = self.step(Input::Tick);
-        let posts = state.machine.deeds().posts;
-        if posts > state.host.0 {
-            // Told to the second, and two starts never fall into one.
-            let least = state.host.1.map(|last| last + jiff::SignedDuration::from_secs(1));
-            state.host = (posts, Some(least.map_or_else(jiff::Timestamp::now, |least| least.max(jiff::Timestamp::now()))));
-        }
-        state.host.1
-    }
-
     /// The boot override as the BMC tells it.
     #[must_use]
     pub fn boot_override(&self) -> BootOverride {
@@ -478,6 +461,7 @@ impl MachineHandle {
                 }
                 Effect::SystemUp(system) => drop(self.inner.system.send_replace(Some(system))),
                 Effect::SystemDown => drop(self.inner.system.send_replace(None)),
+                Effect::BmcRestart(at) => self.restart_at(state, at, RESTART),
             }
         }
     }

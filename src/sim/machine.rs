@@ -12,14 +12,19 @@
 //! The servers (Redfish, RMCP+, SSH) never hold a `Machine`; they act through [`MachineHandle`](super::handle::MachineHandle), whose methods
 //! are sync and brief. That is the API on which `sim::rmcp` and `sim::redfish` are built.
 
+mod powering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::accelerator;
 use super::bios::Bios;
 use super::clock::SimTime;
 use super::deeds::Deeds;
 use super::fault::Fault;
+use super::firmware::{Activation, Firmware, Item, Pace};
 use super::identity::Identity;
+use super::pushing;
 use super::system::{Loaded, Origin, System};
 use crate::model::{BootOverride, BootTarget, PowerState, PowerVerb};
 
@@ -40,11 +45,15 @@ pub struct Durations {
     pub userspace: u32,
     /// Shutdown by the operating system.
     pub shutdown: u32,
+    /// The BMC looks at a firmware image.
+    pub verify: u32,
+    /// The BMC writes it.
+    pub flash: u32,
 }
 
 impl Default for Durations {
     fn default() -> Self {
-        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20 }
+        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20, verify: 20, flash: 240 }
     }
 }
 
@@ -96,6 +105,8 @@ pub enum Effect {
     SystemUp(Arc<System>),
     /// The system is gone; SSH must not listen, its connections are dead.
     SystemDown,
+    /// The BMC restarts by itself at this moment: it has new firmware.
+    BmcRestart(SimTime),
 }
 
 /// Where the machine stands in its boot.
@@ -142,6 +153,7 @@ pub struct Machine {
     power_changed: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
+    firmware: Firmware,
     attempts: u64,
     boots: u64,
     deeds: Deeds,
@@ -157,6 +169,10 @@ impl Machine {
     #[must_use]
     pub fn new(identity: Arc<Identity>, faults: Vec<Fault>, durations: Durations, running: bool) -> (Self, Vec<Effect>) {
         let bios = Bios::new(identity.profile.model);
+        let mut items = pushing::items(identity.profile);
+        let (word, version) = accelerator::firmware(identity.fitted.kind);
+        items.extend((1..=identity.fitted.count).map(|n| Item::new(format!("{word}_{n}"), version, Activation::Node)));
+        let firmware = Firmware::new(items, Pace { verify: durations.verify, write: durations.flash });
         let mut machine = Self {
             identity,
             faults,
@@ -169,6 +185,7 @@ impl Machine {
             power_changed: None,
             boot: BootOverride::none(),
             bios,
+            firmware,
             attempts: 0,
             boots: 0,
             deeds: Deeds::default(),
@@ -247,6 +264,11 @@ impl Machine {
         &mut self.bios
     }
 
+    /// Firmware of the machine and updates on their way.
+    pub fn firmware(&mut self) -> &mut Firmware {
+        &mut self.firmware
+    }
+
     /// The system that is up, if one is.
     #[must_use]
     pub fn system(&self) -> Option<&Arc<System>> {
@@ -277,93 +299,6 @@ impl Machine {
         self.log.push_back((at, line.into()));
     }
 
-    fn lag(&self) -> u32 {
-        let extra = self.faults.iter().find_map(|f| if let Fault::PowerLag(s) = f { Some(*s) } else { None });
-        self.durations.power.saturating_add(extra.unwrap_or(0))
-    }
-
-    fn ask_power(&mut self, now: SimTime, verb: PowerVerb, effects: &mut Vec<Effect>) {
-        self.note(now, format!("bmc: power {verb}"));
-        let asked = match verb {
-            PowerVerb::On => &mut self.deeds.on_asked,
-            PowerVerb::Off => &mut self.deeds.off_asked,
-            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
-            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
-            PowerVerb::Restart | PowerVerb::Reset => &mut self.deeds.restart_asked,
-            PowerVerb::Nmi => &mut self.deeds.nmi_asked,
-        };
-        *asked = asked.saturating_add(1);
-        let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
-        match verb {
-            PowerVerb::On if on => {}
-            PowerVerb::On => self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]),
-            PowerVerb::Off if self.power == PowerState::Off => {}
-            PowerVerb::Off => self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off)]),
-            PowerVerb::Cycle if self.power == PowerState::Off => {
-                self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]);
-            }
-            PowerVerb::Cycle => {
-                let dark = self.lag().saturating_add(self.durations.cycle_gap);
-                self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off), (dark, PowerState::On)]);
-            }
-            // Only a running system hears it; a ROM or a kernel that is still loading does not.
-            PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
-                self.stage = Stage::Stopping;
-                self.stage_ends = Some(now.after_s(self.durations.shutdown));
-            }
-            PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
-            PowerVerb::Restart if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
-                self.restarts = true;
-                self.stage = Stage::Stopping;
-                self.stage_ends = Some(now.after_s(self.durations.shutdown));
-            }
-            PowerVerb::Restart => self.note(now, "bmc: nobody heard the restart request"),
-            PowerVerb::Reset if self.power == PowerState::On && self.stage != Stage::Hung => {
-                self.go_down(effects);
-                self.begin_post(now);
-            }
-            PowerVerb::Reset | PowerVerb::Nmi => {}
-        }
-    }
-
-    fn hang(&mut self, now: SimTime, effects: &mut Vec<Effect>) {
-        if self.power == PowerState::On {
-            self.note(now, "bmc: forced restart, which hangs");
-            self.deeds.restart_asked = self.deeds.restart_asked.saturating_add(1);
-            self.go_down(effects);
-            self.stage = Stage::Hung;
-            self.stage_ends = None;
-        }
-    }
-
-    fn lose_mains(&mut self, now: SimTime, back_on: Option<u32>, effects: &mut Vec<Effect>) {
-        self.note(now, "standby power lost and back");
-        self.deeds.ac_cycled = self.deeds.ac_cycled.saturating_add(1);
-        if self.power != PowerState::Off {
-            self.pending = VecDeque::from([(now, PowerState::Off)]);
-            self.change_power(effects);
-        }
-        self.pending = back_on.map(|s| (now.after_s(s), PowerState::On)).into_iter().collect();
-    }
-
-    fn go_down(&mut self, effects: &mut Vec<Effect>) {
-        if self.system.take().is_some() {
-            effects.push(Effect::SystemDown);
-        }
-    }
-
-    fn begin_post(&mut self, at: SimTime) {
-        self.deeds.posts = self.deeds.posts.saturating_add(1);
-        self.restarts = false;
-        self.stage = Stage::Post;
-        self.stage_ends = Some(at.after_s(self.durations.post));
-    }
-
-    fn go(&mut self, now: SimTime, through: PowerState, then: &[(u32, PowerState)]) {
-        self.power = through;
-        self.pending = then.iter().map(|(s, state)| (now.after_s(*s), *state)).collect();
-    }
-
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
         self.note(now, format!("bmc: boot override {} once={}", want.target, want.once));
         if !self.faults.contains(&Fault::BootIgnore) {
@@ -390,6 +325,7 @@ impl Machine {
         {
             effects.push(Effect::SystemDown);
         }
+        effects.extend(self.firmware.live(now).map(Effect::BmcRestart));
     }
 
     fn change_power(&mut self, effects: &mut Vec<Effect>) {

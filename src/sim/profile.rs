@@ -1,5 +1,7 @@
 //! How BMCs of different makers differ, as data. The servers read these fields; none of them asks for a vendor by name.
 
+use super::pushing::{self, Pushing};
+
 /// When a PATCH must carry `If-Match` (DSP0266 §6.5; RC-35, RC-36 of `reference/firmware.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtagRule {
@@ -76,6 +78,8 @@ pub struct VendorProfile {
     pub sessions: usize,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
+    /// How it takes firmware.
+    pub pushing: Pushing,
 }
 
 /// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
@@ -146,6 +150,7 @@ pub const DELL: VendorProfile = VendorProfile {
     mains: Some(Mains { on_chassis: true, action: "DellOemChassis.ExtendedReset", kind: "PowerCycle", host_off: true }),
     expand: true,
     sessions: 8,
+    pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
         pending: PendingForm::Difference,
@@ -182,6 +187,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     mains: Some(Mains { on_chassis: false, action: "OemSystemExtensions.Reset", kind: "ACCycle", host_off: false }),
     expand: false,
     sessions: 16,
+    pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::DifferenceOrNothing,
@@ -218,6 +224,7 @@ pub const AMI: VendorProfile = VendorProfile {
     mains: None,
     expand: false,
     sessions: 12,
+    pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::Whole,

@@ -124,14 +124,7 @@ impl Client {
     }
 
     /// Writes it once, and says beside the end whether the BMC took it.
-    async fn write_boot_by(
-        &self,
-        way: Way,
-        at: &str,
-        now: &Resource,
-        want: &BootOverride,
-        deadline: Instant,
-    ) -> (Written, bool) {
+    async fn write_boot_by(&self, way: Way, at: &str, now: &Resource, want: &BootOverride, deadline: Instant) -> (Written, bool) {
         let boot = now.value.get("Boot").unwrap_or(&Value::Null);
         let names_none = allowed(boot).is_empty() || allowed(boot).contains(&"None");
         let held = match views::word(boot, "BootSourceOverrideMode") {

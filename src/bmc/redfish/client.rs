@@ -2,7 +2,7 @@
 //! follows a link to another host and never decides what a resource means.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,7 +42,7 @@ pub(super) struct Client {
     pub(super) transport: Transport,
     pub(super) trust: Trust,
     pub(super) limits: Limits,
-    pub(super) login: Login,
+    pub(super) login: RwLock<Login>,
     pub(super) auth: Mutex<Auth>,
     pub(super) root: OnceLock<Root>,
     /// Who this BMC is, and its habits.
@@ -80,7 +80,7 @@ impl Client {
             transport,
             trust,
             limits,
-            login,
+            login: RwLock::new(login),
             auth: Mutex::new(Auth::None),
             root: OnceLock::new(),
             kin,
@@ -92,6 +92,15 @@ impl Client {
             turn: Turn::default(),
             no_identity: AtomicBool::new(false),
         }
+    }
+
+    /// Another client of the same BMC, for another account or password: it shares the trust, and no session.
+    pub(super) fn twin(&self, login: Login) -> Result<Self, BmcError> {
+        let transport = self
+            .transport
+            .twin()
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+        Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, self.host.clone(), self.kin.twin()))
     }
 
     /// Reads a resource within the usual time.

@@ -1,33 +1,21 @@
 //! The node's mains through its BMC: standby power taken away and given back (RC-59). The action's answer proves nothing: it may be lost, and it
 //! may be given without anything being done. What proves it is the BMC's own new start.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::client::{Client, Resource};
 use super::error::{safe, unsupported};
 use super::json as views;
 use super::power::{allowable, parameter, told, view};
-use super::system::{is_called, soft};
+use super::system::is_called;
 use super::write::Sent;
 use crate::bmc::quirk::{AcAction, AcCycle, ResourceKind};
-use crate::bmc::{BmcError, BmcTrouble, Written};
+use crate::bmc::{BmcError, Written};
 use crate::model::{PowerState, Reading};
 
 /// The word of the standard for it (`Resource.ResetType`, since 2020.4).
 const FULL: &str = "FullPowerCycle";
-/// Good reads in a row after which a BMC that came back is taken to stay (ironic `firmware.py:731`).
-const STABLE: u32 = 3;
-
-/// What a BMC tells of its own start.
-struct Start {
-    /// Its manager.
-    manager: String,
-    /// `LastResetTime`, when it tells it.
-    told: Option<String>,
-}
 
 /// A request that cycles the mains.
 struct Request {
@@ -44,8 +32,11 @@ impl Client {
             Ok(request) => request,
             Err(e) => return Written::NotApplied(e),
         };
-        let start = match self.bmc_start(system).await {
-            Ok(start) => start,
+        let start = match self.manager(system).await {
+            Ok(Some(manager)) => self.before_restart(&manager),
+            Ok(None) => {
+                return Written::NotApplied(unsupported(&doing, "the system names no manager, so that nothing would prove it"));
+            }
             Err(e) => return Written::NotApplied(e),
         };
         let mut words = String::new();
@@ -72,7 +63,17 @@ impl Client {
             Sent::Unclear(e) => words.push_str(&format!("the answer was lost ({e})")),
             Sent::No { error, .. } => return half(&words, error),
         }
-        self.watch_mains(system, &start, &before, words, deadline).await
+        match self.await_restart(&start, deadline).await {
+            Ok(seen) => {
+                let power = self.look(&system.path, deadline).await.map(|now| told(&view(&now)));
+                let power = power.unwrap_or_else(|e| e.to_string());
+                Written::Applied(format!("{words}; {seen}; before: {}, now: {power}", told(&before)))
+            }
+            Err(seen) => {
+                self.kin.showed("RC-59", format!("{words}; {seen}"));
+                Written::Ambiguous(format!("{words}; {seen}"))
+            }
+        }
     }
 
     /// How this make cycles its mains, as a request.
@@ -138,79 +139,6 @@ impl Client {
             }
         }
     }
-
-    async fn bmc_start(&self, system: &Resource) -> Result<Start, BmcError> {
-        match self.manager(system).await {
-            Ok(Some(manager)) => Ok(Start { told: started(&manager.value), manager: manager.path }),
-            Ok(None) => Err(unsupported("read the BMC's start", "the system names no manager, so that nothing would prove it")),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Looks until the BMC has started anew and stays, or the deadline passes.
-    async fn watch_mains(
-        &self,
-        system: &Resource,
-        start: &Start,
-        before: &Reading<PowerState>,
-        words: String,
-        deadline: Instant,
-    ) -> Written {
-        let began = Instant::now();
-        let mut pause = self.limits.poll.0;
-        let (mut away, mut good, mut proof) = (false, 0_u32, None::<String>);
-        let mut last;
-        loop {
-            match self.look(&start.manager, deadline).await {
-                Ok(manager) => {
-                    let now = started(&manager.value);
-                    match (&start.told, &now) {
-                        (Some(old), Some(new)) if newer(old, new) => {
-                            let text = format!("the BMC's start went from {} to {}", safe(old, 40), safe(new, 40));
-                            proof = Some(text);
-                        }
-                        // It tells no start; that it was gone and is back is all there is.
-                        (None, _) if away => proof = Some("the BMC was away and is back".to_owned()),
-                        _ => {}
-                    }
-                    good += 1;
-                    last = format!(
-                        "the BMC answers, started {}",
-                        now.map_or_else(|| "it does not say when".to_owned(), |at| safe(&at, 40))
-                    );
-                }
-                Err(e) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => {
-                    return Written::Ambiguous(format!("{words}; then {e}"));
-                }
-                Err(e) if soft(&e) => last = e.to_string(),
-                Err(e) => {
-                    away = true;
-                    good = 0;
-                    last = e.to_string();
-                }
-            }
-            if let Some(proof) = proof.as_ref().filter(|_| good >= STABLE) {
-                let power = self.look(&system.path, deadline).await.map(|now| told(&view(&now)));
-                let power = power.unwrap_or_else(|e| e.to_string());
-                let waited = began.elapsed().as_secs_f32();
-                let was = told(before);
-                return Written::Applied(format!("{words}; {proof}, seen after {waited:.1} s; before: {was}, now: {power}"));
-            }
-            let next = Instant::now() + pause;
-            if next >= deadline {
-                let waited = began.elapsed().as_secs_f32();
-                let away = if away { "it was away meanwhile" } else { "it was never away" };
-                if proof.is_none() {
-                    self.kin.showed("RC-59", format!("{words}; no new start of the BMC"));
-                }
-                return Written::Ambiguous(format!(
-                    "{words}; no new start of the BMC was seen within {waited:.1} s, {away}, last: {last}"
-                ));
-            }
-            sleep_until(next).await;
-            pause = (pause * 3 / 2).min(self.limits.poll.1.max(Duration::from_millis(1)));
-        }
-    }
 }
 
 /// A refusal after the host was powered off for it is no "certainly no effect".
@@ -219,18 +147,6 @@ fn half(words: &str, error: BmcError) -> Written {
         Written::NotApplied(error)
     } else {
         Written::Ambiguous(format!("{words}then the mains were not cycled: {error}"))
-    }
-}
-
-fn started(manager: &Value) -> Option<String> {
-    views::text(manager, "LastResetTime").filter(|text| !text.starts_with("1970-"))
-}
-
-/// Later, where both can be read; else another one.
-fn newer(old: &str, new: &str) -> bool {
-    match (old.parse::<jiff::Timestamp>(), new.parse::<jiff::Timestamp>()) {
-        (Ok(old), Ok(new)) => new > old,
-        _ => new != old,
     }
 }
 
@@ -261,14 +177,12 @@ mod tests {
             assert_eq!(find(&resource, "#X.Y").as_deref(), Some("/a/b"), "{resource}");
             assert_eq!(find(&resource, "#X.Z"), None);
         }
-        assert!(newer("2026-04-14T23:21:01+00:00", "2026-04-14T23:21:02+00:00"));
-        assert!(!newer("2026-04-14T23:21:01+00:00", "2024-01-01T00:00:00+00:00"), "a clock that was reset proves nothing");
     }
 
     proptest::proptest! {
         #[test]
         fn any_resource_is_looked_through(value in super::super::json::any_json()) {
-            let _ = (find(&value, "#X.Y"), started(&value));
+            let _ = find(&value, "#X.Y");
         }
     }
 }

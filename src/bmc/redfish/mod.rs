@@ -12,9 +12,21 @@
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `host_restart` | restarts of the node that darken nothing, and NMI |
+//! | `mains` | standby power cycled, proved by the BMC's own start |
+//! | `boot_write` | the boot override, in every way that BMCs take it |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod account;
 mod acquaint;
+mod bios;
+mod bios_job;
 mod boot;
 mod boot_write;
 mod client;
@@ -24,13 +36,20 @@ mod firmware;
 mod greet;
 mod host_restart;
 mod json;
+mod keeping;
 mod ladder;
 mod limits;
 mod mains;
+mod media;
+mod media_write;
 mod options;
 mod path;
 mod power;
+mod registry;
+mod restart;
 mod session;
+mod settings;
+mod signpost;
 mod system;
 mod task;
 mod transport;
@@ -157,20 +176,6 @@ impl Bmc for Redfish {
 }
 
 impl super::sensing::Sensing for Redfish {}
-impl super::settings::Settings for Redfish {}
-
-#[async_trait]
-impl super::keeping::Keeping for Redfish {
-    async fn ac_cycle(&self, deadline: Duration) -> Written {
-        let deadline = Instant::now() + deadline;
-        match timeout_at(deadline, self.writable()).await {
-            Ok(Ok(system)) => self.client.mains(&system, deadline).await,
-            Ok(Err(e)) => Written::NotApplied(e),
-            Err(_) => Written::NotApplied(late("look before the mains are cycled")),
-        }
-    }
-}
-
 /// The deadline passed before a write.
 fn late(doing: impl Into<String>) -> BmcError {
     BmcError {

@@ -27,6 +27,7 @@ const SYSTEMS: &str = "/redfish/v1/Systems";
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
 /// Who logs in.
+#[derive(Clone)]
 pub(super) struct Login {
     pub(super) user: String,
     pub(super) password: Password,
@@ -76,6 +77,26 @@ impl Root {
 impl Client {
     fn auth<T>(&self, f: impl FnOnce(&mut Auth) -> T) -> T {
         f(&mut self.auth.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Who logs in now.
+    pub(super) fn login(&self) -> Login {
+        self.login.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Logs in with another password from now on; gives the one before.
+    pub(super) fn replace_password(&self, new: Password) -> Password {
+        std::mem::replace(&mut self.login.write().unwrap_or_else(PoisonError::into_inner).password, new)
+    }
+
+    /// The token of the session that is open, if one is.
+    pub(super) fn token(&self) -> Option<HeaderValue> {
+        self.auth(|auth| if let Auth::Session { token, .. } = auth { Some(token.clone()) } else { None })
+    }
+
+    /// Forgets how the last login went: for a password that was never tried yet.
+    pub(super) fn begin_again(&self) {
+        self.auth(|auth| *auth = Auth::None);
     }
 
     /// Drops a token that the BMC no longer knows, unless another task has logged in since.
@@ -179,7 +200,8 @@ impl Client {
 
     /// The login as JSON, wiped when it has been sent.
     fn credentials(&self) -> Result<Bytes, BmcError> {
-        let body = serde_json::json!({ "UserName": self.login.user, "Password": self.login.password.expose() });
+        let login = self.login();
+        let body = serde_json::json!({ "UserName": login.user, "Password": login.password.expose() });
         let text = serde_json::to_vec(&body)
             .map(Zeroizing::new)
             .map_err(|_| malformed("log in", "the user name cannot be written as JSON"));
@@ -206,7 +228,8 @@ impl Client {
     /// Tries the password once by Basic, alone, before any other request may use it.
     async fn prove_basic(&self, at: &str, deadline: Instant) -> Result<Auth, BmcError> {
         let doing = format!("GET {at} (log in by Basic)");
-        let pair = Zeroizing::new(format!("{}:{}", self.login.user, self.login.password.expose()));
+        let login = self.login();
+        let pair = Zeroizing::new(format!("{}:{}", login.user, login.password.expose()));
         let text = Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes())));
         let mut value = HeaderValue::from_str(&text).map_err(|_| malformed(&doing, "the credentials cannot be sent"))?;
         value.set_sensitive(true);

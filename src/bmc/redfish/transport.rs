@@ -125,6 +125,11 @@ impl Transport {
         Ok(Self { address, trust, tls, limits, kept: Mutex::default() })
     }
 
+    /// Another way to the same BMC, with connections of its own.
+    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
+        Self::new(self.address, self.trust.clone(), self.limits.clone())
+    }
+
     /// Keeps at most `most` waiting connections and closes the others.
     pub(super) fn trim(&self, most: usize) {
         self.waiting(|kept| kept.truncate(most));

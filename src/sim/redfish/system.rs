@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Message};
 use super::tree::{ROOT, link, power_word, second, well};
+use super::update;
 use crate::model::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
@@ -47,7 +48,7 @@ pub fn resource(machine: &MachineHandle) -> Value {
         "SKU": id.serial,
         "UUID": id.uuid,
         "HostName": "",
-        "BiosVersion": id.profile.bios_version,
+        "BiosVersion": update::bios_version(machine),
         "PowerState": power_word(power),
         "BootProgress": { "LastState": progress(&machine.stage()) },
         "Boot": boot(machine),
