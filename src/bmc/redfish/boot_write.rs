@@ -70,7 +70,15 @@ impl Client {
         if let Err(e) = self.takes(&now, want) {
             return Written::NotApplied(e);
         }
-        let settings = self.boot_settings(&now);
+        let settings = match self.boot_settings(&now) {
+            // Only a link is sure to lead somewhere; the profile's word is held against the BMC.
+            Some(at) if now.value.get("@Redfish.Settings").is_none() => match self.look(&at, deadline).await {
+                Ok(_) => Some(at),
+                Err(e) if e.kind == BmcTrouble::Unsupported => None,
+                Err(e) => return Written::NotApplied(e),
+            },
+            linked => linked,
+        };
         let (mut first, mut taken): (Option<BmcError>, bool) = (None, false);
         for (turn, way) in self.ways(want, settings.is_some()).into_iter().enumerate() {
             let at = match (way.place, &settings) {
@@ -89,7 +97,7 @@ impl Client {
                         self.kin.showed("RC-60", format!("the override stuck only by {way:?}"));
                     }
                     let learned = Learned {
-                        boot_place: Some(way.place).filter(|place| turn > 0 || *place == BootPlace::Settings),
+                        boot_place: Some(way.place).filter(|place| turn > 0 || *place != self.boot_place()),
                         boot_whole: (turn > 0 && way.whole).then_some(true),
                         ..Learned::default()
                     };
