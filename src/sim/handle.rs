@@ -9,6 +9,8 @@
 //! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
 //! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
 
+mod host;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -74,6 +76,8 @@ struct State {
     accounts: Accounts,
     media: Media,
     bmc: BmcLife,
+    /// Self-tests that were told of, and when the last of them began.
+    host: (u32, Option<jiff::Timestamp>),
 }
 
 /// The BMC's own life, which is not that of its node.
@@ -137,6 +141,7 @@ impl MachineHandle {
                     accounts: Accounts::new(account.0, account.1),
                     media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
+                    host: (0, running.then(jiff::Timestamp::now)),
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),

@@ -119,6 +119,12 @@ fn recase(value: &mut Value, depth: usize) {
 
 fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String, Value>) {
     if fields.get("Members").is_some_and(Value::is_array) {
+        // Members that were sent along are as careless as they are alone.
+        for member in fields.get_mut("Members").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(inline) = member.as_object_mut().filter(|inline| inline.contains_key("Version")) {
+                resource(machine, asked, inline);
+            }
+        }
         collection(machine, asked, fields);
     }
     let nothing = [Value::Null, json!(""), json!("N/A")];
@@ -134,7 +140,8 @@ fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String,
         let ahead = moment + jiff::SignedDuration::from_secs(i64::from(skew.arg()));
         fields.insert("DateTime".to_owned(), json!(super::tree::second(ahead)));
     }
-    if fields.contains_key("@odata.id") && machine.strikes(BmcFault::JsonNoOdataId).is_some() {
+    let inline = fields.contains_key("Version") && asked.query.is_some();
+    if fields.contains_key("@odata.id") && !inline && machine.strikes(BmcFault::JsonNoOdataId).is_some() {
         fields.remove("@odata.id");
     }
 }
