@@ -55,6 +55,8 @@ pub struct Cell {
     pub done: u32,
     /// Runs that ended early and said why, by reason.
     pub told: BTreeMap<String, u32>,
+    /// Time that the runs took, one after the other.
+    pub took: Duration,
     /// What the row's own assertion saw.
     pub own: Option<String>,
     /// What did not hold: where, and what.
@@ -77,6 +79,7 @@ struct Ran {
     wrongs: Vec<String>,
     ended: Option<String>,
     requests: u32,
+    took: Duration,
 }
 
 /// Runs all rows that are wanted.
@@ -113,6 +116,7 @@ pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
     while let Some((run, ran)) = done.next().await {
         let cell = cells.entry((run.row, run.vendor)).or_default();
         cell.placed += 1;
+        cell.took += ran.as_ref().map_or(Duration::ZERO, |ran| ran.took);
         let (wrongs, ended) = match ran {
             Ok(ran) => (ran.wrongs, ran.ended),
             Err(panic) => (vec![format!("it panicked: {panic}")], None),
@@ -195,7 +199,7 @@ async fn one(run: Arc<Run>, seed: u64) -> Ran {
     let requests = rig.machine().requests();
     rig.farm.stop().await;
     let (wrongs, ended) = story.close();
-    Ran { wrongs, ended, requests }
+    Ran { wrongs, ended, requests, took }
 }
 
 /// What is wrong with one run without faults.

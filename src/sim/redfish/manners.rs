@@ -31,8 +31,9 @@ pub fn dress(head: &Parts, mut answer: Answer) -> Answer {
         return answer;
     }
     let kind = answer.body.as_ref().and_then(|body| body.get("@odata.type")).and_then(Value::as_str).unwrap_or_default();
+    let kind = kind.to_owned();
     if !answer.headers.iter().any(|(name, _)| *name == header::ALLOW.as_str() || *name == "Allow") {
-        let allow = allowed(head.uri.path().trim_end_matches('/'), kind);
+        let allow = allowed(head.uri.path().trim_end_matches('/'), &kind);
         answer = answer.with("Allow", allow);
     }
     let schema = kind.trim_start_matches('#').rsplit_once('.').map(|(schema, _)| schema.to_owned());
