@@ -7,6 +7,7 @@ pub mod bmc;
 pub mod bootserver;
 pub mod console;
 pub mod demo;
+mod deed;
 mod descriptors;
 pub mod diff;
 pub mod discover;

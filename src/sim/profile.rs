@@ -1,5 +1,7 @@
 //! How BMCs of different makers differ, as data. The servers read these fields; none of them asks for a vendor by name.
 
+use super::pushing::{self, Pushing};
+
 /// When a PATCH must carry `If-Match` (DSP0266 §6.5; RC-35, RC-36 of `reference/firmware.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtagRule {
@@ -61,6 +63,8 @@ pub struct VendorProfile {
     pub sessions: usize,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
+    /// How it takes firmware.
+    pub pushing: Pushing,
 }
 
 /// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
@@ -130,6 +134,7 @@ pub const DELL: VendorProfile = VendorProfile {
     http_boot: true,
     expand: true,
     sessions: 8,
+    pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
         pending: PendingForm::Difference,
@@ -165,6 +170,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 16,
+    pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::DifferenceOrNothing,
@@ -200,6 +206,7 @@ pub const AMI: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 12,
+    pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::Whole,

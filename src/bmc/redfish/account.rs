@@ -145,7 +145,10 @@ impl Client {
             }
             Proof::Old(refusal) => {
                 let refusal = scrub(refusal, new);
-                Written::NotApplied(refuse(&doing, format!("{said}, but the new password is refused ({refusal}) and the old one still taken")))
+                Written::NotApplied(refuse(
+                    &doing,
+                    format!("{said}, but the new password is refused ({refusal}) and the old one still taken"),
+                ))
             }
             Proof::Neither(why) => Written::Ambiguous(format!("{said}; {}", scrubbed(&why, new))),
         }
@@ -186,7 +189,9 @@ impl Client {
         self.begin_again();
         match self.authorise(Instant::now() + self.limits.request).await {
             Ok(_) => Proof::Old(refusal),
-            Err(e) => Proof::Neither(format!("the new password is refused ({refusal}), and the old one is not taken either: {e}")),
+            Err(e) => {
+                Proof::Neither(format!("the new password is refused ({refusal}), and the old one is not taken either: {e}"))
+            }
         }
     }
 
@@ -220,7 +225,10 @@ impl Bounds {
         let length = password.expose().chars().count() as u64;
         if self.least.is_some_and(|least| length < least) || self.most.is_some_and(|most| length > most) {
             let most = self.most.map_or_else(|| "any number of".to_owned(), |most| most.to_string());
-            return Err(format!("nothing was sent: it takes {} to {most} characters, and the new password has {length}", self.least.unwrap_or(0)));
+            return Err(format!(
+                "nothing was sent: it takes {} to {most} characters, and the new password has {length}",
+                self.least.unwrap_or(0)
+            ));
         }
         Ok(())
     }

@@ -55,7 +55,8 @@ impl Held {
     /// Apply times that are offered; empty when nothing is said.
     fn apply_times(&self) -> Vec<&str> {
         let places = [self.annotation(), Some(&self.place().value)];
-        let times = |place| views::list(place, "SupportedApplyTimes").iter().filter_map(Value::as_str).take(16).collect::<Vec<_>>();
+        let times =
+            |place| views::list(place, "SupportedApplyTimes").iter().filter_map(Value::as_str).take(16).collect::<Vec<_>>();
         places.into_iter().flatten().map(times).find(|times| !times.is_empty()).unwrap_or_default()
     }
 
@@ -164,7 +165,8 @@ impl Client {
         }
         let want = judged.send;
         if held.missing(&want).is_empty() {
-            let waits: Values = want.iter().filter(|(n, v)| held.pending.get(*n) == Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
+            let waits: Values =
+                want.iter().filter(|(n, v)| held.pending.get(*n) == Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
             let how = if waits.is_empty() { "in force".to_owned() } else { format!("already pending: {}", words(waits.iter())) };
             return Written::Applied(with(format!("{} was so already, {how}; nothing was sent", words(want.iter())), &remarks));
         }
@@ -265,7 +267,10 @@ impl Client {
             Err(e) => return Err(e),
         };
         let Some(registry) = found else {
-            return Ok((Registry::default(), vec!["no attribute registry was found; only names and kinds were checked".to_owned()]));
+            return Ok((
+                Registry::default(),
+                vec!["no attribute registry was found; only names and kinds were checked".to_owned()],
+            ));
         };
         let version = views::text(&system.value, "BiosVersion");
         if let Some(version) = version.filter(|v| !registry.firmware.is_empty() && !registry.firmware.contains(&safe(v, 128))) {
@@ -310,7 +315,8 @@ fn told(held: &Held, want: &Values) -> String {
     let in_force: Vec<_> = want.iter().filter(|(name, _)| !held.pending.contains_key(*name)).collect();
     let mut parts = Vec::new();
     if !waits.is_empty() {
-        let when = if held.apply_times().is_empty() { "the next boot".to_owned() } else { safe(&held.apply_times().join(", "), 128) };
+        let when =
+            if held.apply_times().is_empty() { "the next boot".to_owned() } else { safe(&held.apply_times().join(", "), 128) };
         parts.push(format!("read back as pending until {when}: {}", words(waits.into_iter())));
     }
     if !in_force.is_empty() {

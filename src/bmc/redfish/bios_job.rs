@@ -67,7 +67,10 @@ impl Client {
         }
         Err(match sent {
             Sent::No { error, .. } | Sent::Unclear(error) => error,
-            Sent::Taken(said) => BmcError { kind: BmcTrouble::Refused, ..malformed("make a BIOS job", format!("{said}, but no new job is to be seen")) },
+            Sent::Taken(said) => BmcError {
+                kind: BmcTrouble::Refused,
+                ..malformed("make a BIOS job", format!("{said}, but no new job is to be seen"))
+            },
         })
     }
 

@@ -96,10 +96,10 @@ impl Client {
 
     /// Another client of the same BMC, for another account or password: it shares the trust, and no session.
     pub(super) fn twin(&self, login: Login) -> Result<Self, BmcError> {
-        let transport = self.transport.twin().map_err(|e| BmcError {
-            source: Some(e.into()),
-            ..malformed("prepare another client", "TLS cannot be set up")
-        })?;
+        let transport = self
+            .transport
+            .twin()
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
         Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, self.host.clone(), self.kin.twin()))
     }
 

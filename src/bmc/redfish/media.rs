@@ -215,7 +215,9 @@ mod tests {
 
     #[test]
     fn a_drive_is_judged_by_all_that_it_says() {
-        let judge = |inserted: Value, via: Value, image: Value| holds(&json!({"Inserted": inserted, "ConnectedVia": via, "Image": image}));
+        let judge = |inserted: Value, via: Value, image: Value| {
+            holds(&json!({"Inserted": inserted, "ConnectedVia": via, "Image": image}))
+        };
         assert_eq!(judge(true.into(), "URI".into(), "http://x/a.iso".into()), Holds::Image);
         assert_eq!(judge(true.into(), "URI".into(), Value::Null), Holds::Image, "some do not show the image");
         assert_eq!(judge(false.into(), "NotConnected".into(), Value::Null), Holds::Nothing);

@@ -114,13 +114,20 @@ impl Client {
         let mut words = Vec::new();
         match holds(&drive.value) {
             Holds::Image if same_image(&drive.value, &order.url) => {
-                return Written::Applied(format!("it was so already; nothing was sent; {}: {}", safe(&drive.path, 256), told(&drive.value)));
+                return Written::Applied(format!(
+                    "it was so already; nothing was sent; {}: {}",
+                    safe(&drive.path, 256),
+                    told(&drive.value)
+                ));
             }
             Holds::Nothing => {}
             Holds::Image | Holds::Unclear => match self.eject_one(&drive).await {
                 Written::Applied(seen) => words.push(seen),
                 Written::NotApplied(e) => {
-                    let seen = format!("{} is in it, and the eject was refused: {e}", safe(&image(&drive.value).unwrap_or_default(), 256));
+                    let seen = format!(
+                        "{} is in it, and the eject was refused: {e}",
+                        safe(&image(&drive.value).unwrap_or_default(), 256)
+                    );
                     return Written::NotApplied(BmcError { source: Some(e.into()), ..refuse(&doing, seen) });
                 }
                 Written::Ambiguous(seen) => return Written::Ambiguous(format!("the eject before is not certain: {seen}")),
@@ -241,7 +248,9 @@ impl Client {
             match self.eject_one(drive).await {
                 Written::Applied(seen) => words.push(seen),
                 Written::NotApplied(e) if words.is_empty() => return Written::NotApplied(e),
-                Written::NotApplied(e) => return Written::Ambiguous(format!("{}; then an eject was refused: {e}", words.join("; "))),
+                Written::NotApplied(e) => {
+                    return Written::Ambiguous(format!("{}; then an eject was refused: {e}", words.join("; ")));
+                }
                 Written::Ambiguous(seen) => {
                     words.push(seen);
                     return Written::Ambiguous(words.join("; "));

@@ -90,6 +90,7 @@ impl Redfish {
             client: Client::new(transport, trust, options.limits, login, host, Acquaintance::new(quirks, options.memory)),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
+            logs: super::log::Found::default(),
         })
     }
 }

@@ -64,7 +64,10 @@ impl Client {
         let manager = match self.manager(system).await {
             Ok(Some(manager)) => manager,
             Ok(None) => {
-                return Written::NotApplied(unsupported("restart the BMC", format!("{} names no manager", safe(&system.path, 256))));
+                return Written::NotApplied(unsupported(
+                    "restart the BMC",
+                    format!("{} names no manager", safe(&system.path, 256)),
+                ));
             }
             Err(e) => return Written::NotApplied(e),
         };
@@ -98,7 +101,8 @@ impl Client {
         let (Some(action), Some(target)) = (action, target) else {
             return Err(unsupported(&doing, "it offers no Manager.Reset action"));
         };
-        let words = |list: &[Value]| -> Vec<String> { list.iter().filter_map(Value::as_str).take(16).map(str::to_owned).collect() };
+        let words =
+            |list: &[Value]| -> Vec<String> { list.iter().filter_map(Value::as_str).take(16).map(str::to_owned).collect() };
         let mut allowed = words(views::list(action, "ResetType@Redfish.AllowableValues"));
         if allowed.is_empty()
             && let Some(info) = views::link(action, "@Redfish.ActionInfo")
@@ -138,7 +142,9 @@ impl Client {
                         && let Some(proof) = proof
                     {
                         let took = begun.elapsed().as_secs_f32();
-                        return Ok(format!("the BMC was restarted: {proof}; it answered {STABLE} times in a row after {took:.1} s"));
+                        return Ok(format!(
+                            "the BMC was restarted: {proof}; it answered {STABLE} times in a row after {took:.1} s"
+                        ));
                     }
                 }
                 Err(e) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => {
@@ -152,7 +158,9 @@ impl Client {
                 let how = match (seen.away, seen.good) {
                     (_, 0) => format!("it does not answer: {}", seen.last),
                     (true, _) => "it was away and came back, but its start time is the one before".to_owned(),
-                    (false, _) if before.started.is_some() => "it was never away, and its start time is the one before".to_owned(),
+                    (false, _) if before.started.is_some() => {
+                        "it was never away, and its start time is the one before".to_owned()
+                    }
                     (false, _) => "it was never away".to_owned(),
                 };
                 return Err(format!("a restart was not seen within {waited:.1} s: {how}"));

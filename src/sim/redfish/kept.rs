@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::{account, bios, certificate, media, restart, system};
+use super::{account, bios, certificate, media, restart, system, update};
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
 
@@ -30,6 +30,7 @@ pub fn complete(machine: &MachineHandle, shown: Option<&Shown>, at: &str, value:
         }
     } else if at == restart::manager_path(machine) {
         restart::add_to_manager(machine, value);
+        update::add_to_manager(machine, value);
     }
 }
 

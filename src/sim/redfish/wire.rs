@@ -54,6 +54,20 @@ pub async fn meets(machine: &MachineHandle, head: &Parts, open: &Open, before: u
     if head.headers.contains_key(header::TRANSFER_ENCODING) && machine.strikes(BmcFault::UploadNoChunked).is_some() {
         return Met::Says(Answer::text(411, "text/html", "<html><body>Length Required</body></html>"));
     }
+    if machine.strikes(BmcFault::HttpBusy).is_some() {
+        return Met::Says(Answer::error(503, &Message::busy()).with("Retry-After", "1"));
+    }
+    if let Some(odd) = machine.strikes(BmcFault::HttpRetryAfter) {
+        let soon =
+            (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let after = match odd.arg() {
+            0 => "0".to_owned(),
+            1 => soon,
+            2 => "soon".to_owned(),
+            _ => "4294967296000".to_owned(),
+        };
+        return Met::Says(Answer::error(503, &Message::busy()).with("Retry-After", after));
+    }
     if head.method == http::Method::GET && head.uri.query().is_none_or(|query| !query.contains("moved=1")) {
         // 0 stands for what a proxy that knows no better would send.
         if let Some(moved) = machine.strikes(BmcFault::HttpRedirect) {

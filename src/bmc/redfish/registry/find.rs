@@ -28,7 +28,8 @@ impl Client {
                 for member in members.iter().filter(|member| bios(&member.path)).take(8) {
                     files.push(self.get_by(&member.path, deadline).await?);
                 }
-                let by_name = files.iter().position(|file| name.is_some() && json::text(&file.value, "Registry").as_deref() == name);
+                let by_name =
+                    files.iter().position(|file| name.is_some() && json::text(&file.value, "Registry").as_deref() == name);
                 match (by_name, files.len()) {
                     (Some(at), _) => files.swap_remove(at),
                     (None, 1) => files.swap_remove(0),

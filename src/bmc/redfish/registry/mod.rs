@@ -99,7 +99,11 @@ pub(super) fn json_of(value: &BiosValue) -> Value {
 /// The attributes of a resource, by name.
 pub(super) fn attributes(resource: &Value) -> BTreeMap<String, BiosValue> {
     let all = resource.get("Attributes").and_then(Value::as_object);
-    all.into_iter().flatten().filter(|(name, _)| name.len() <= LONGEST).map(|(name, v)| (safe(name, LONGEST), value_of(v))).collect()
+    all.into_iter()
+        .flatten()
+        .filter(|(name, _)| name.len() <= LONGEST)
+        .map(|(name, v)| (safe(name, LONGEST), value_of(v)))
+        .collect()
 }
 
 impl Registry {
@@ -174,7 +178,13 @@ impl Registry {
             Takes::Choice(all) => choose(&text, all).map(|(value, remark)| (BiosValue::Text(value), remark)),
             Takes::Number { low, high, step } => {
                 let number = text.trim().parse::<i64>().map_err(|_| format!("`{}` is not a whole number", safe(&text, 64)))?;
-                let bounds = || format!("{} to {}", low.map_or_else(|| "?".into(), |l| l.to_string()), high.map_or_else(|| "?".into(), |h| h.to_string()));
+                let bounds = || {
+                    format!(
+                        "{} to {}",
+                        low.map_or_else(|| "?".into(), |l| l.to_string()),
+                        high.map_or_else(|| "?".into(), |h| h.to_string())
+                    )
+                };
                 if low.is_some_and(|low| number < low) || high.is_some_and(|high| number > high) {
                     return Err(format!("{number} is not within {}", bounds()));
                 }
@@ -264,11 +274,8 @@ fn choose(text: &str, all: &[(String, Option<String>)]) -> Result<(String, Optio
         return Ok((text.to_owned(), None));
     }
     let like = |name: &str| name.trim().eq_ignore_ascii_case(text.trim());
-    let found: Vec<&String> = all
-        .iter()
-        .filter(|(name, display)| like(name) || display.as_deref().is_some_and(like))
-        .map(|(name, _)| name)
-        .collect();
+    let found: Vec<&String> =
+        all.iter().filter(|(name, display)| like(name) || display.as_deref().is_some_and(like)).map(|(name, _)| name).collect();
     if let [only] = found.as_slice() {
         return Ok(((*only).clone(), Some(format!("`{}` is written {}", safe(text, 64), safe(only, 64)))));
     }
@@ -301,4 +308,3 @@ fn like(value: &BiosValue, current: Option<&BiosValue>) -> Result<BiosValue, Str
         Some(BiosValue::Null) | None => Ok(value.clone()),
     }
 }
-

@@ -28,29 +28,28 @@ pub(super) struct Rule {
     value: Value,
 }
 
-
 impl Rule {
     /// Reads one; `None` for one that is not understood.
     pub(super) fn read(dependency: &Value) -> Option<Self> {
-    let map = dependency.get("Dependency").unwrap_or(dependency);
-    let term = |t: &Value| {
-        // Rules about anything but a value (`ReadOnly`, `Hidden` of another attribute) are beyond what is told.
-        let value = json::word(t, "MapFromProperty").is_none_or(|p| p == "CurrentValue").then(|| t.get("MapFromValue"))??;
-        Some(Term {
-            attribute: json::word(t, "MapFromAttribute")?.to_owned(),
-            condition: json::word(t, "MapFromCondition").unwrap_or("EQU").to_owned(),
-            value: value.clone(),
-            or: json::word(t, "MapTerms") == Some("OR"),
+        let map = dependency.get("Dependency").unwrap_or(dependency);
+        let term = |t: &Value| {
+            // Rules about anything but a value (`ReadOnly`, `Hidden` of another attribute) are beyond what is told.
+            let value = json::word(t, "MapFromProperty").is_none_or(|p| p == "CurrentValue").then(|| t.get("MapFromValue"))??;
+            Some(Term {
+                attribute: json::word(t, "MapFromAttribute")?.to_owned(),
+                condition: json::word(t, "MapFromCondition").unwrap_or("EQU").to_owned(),
+                value: value.clone(),
+                or: json::word(t, "MapTerms") == Some("OR"),
+            })
+        };
+        let terms: Option<Vec<Term>> = json::list(map, "MapFrom").iter().map(term).collect();
+        Some(Rule {
+            terms: terms.filter(|terms| !terms.is_empty())?,
+            to: json::word(map, "MapToAttribute")?.to_owned(),
+            property: json::word(map, "MapToProperty")?.to_owned(),
+            value: map.get("MapToValue")?.clone(),
         })
-    };
-    let terms: Option<Vec<Term>> = json::list(map, "MapFrom").iter().map(term).collect();
-    Some(Rule {
-        terms: terms.filter(|terms| !terms.is_empty())?,
-        to: json::word(map, "MapToAttribute")?.to_owned(),
-        property: json::word(map, "MapToProperty")?.to_owned(),
-        value: map.get("MapToValue")?.clone(),
-    })
-}
+    }
 
     /// Whether the terms hold; `None` when one cannot be judged.
     pub(super) fn holds(&self, values: &BTreeMap<String, BiosValue>) -> Option<bool> {
@@ -126,4 +125,3 @@ fn plain(value: &Value) -> String {
 pub(super) fn truth(value: &Value) -> bool {
     value == &Value::Bool(true) || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"))
 }
-
