@@ -31,7 +31,8 @@ pub fn must_name(global: &Global, nodes: Option<&str>, what: &str, example: &str
     if nodes.is_some() || global.flags.select.is_some() {
         return Ok(());
     }
-    Err(Failure::new(Exit::USAGE, format!("{what} needs to be told which nodes")).hint(format!("{example}; `*` means every node")))
+    Err(Failure::new(Exit::USAGE, format!("{what} needs to be told which nodes"))
+        .hint(format!("{example}; `*` means every node")))
 }
 
 /// Asks a person whether to go on; without one only `--yes` does, unless nothing can be lost.

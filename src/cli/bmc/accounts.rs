@@ -22,7 +22,9 @@ use crate::spec::fold;
 
 /// Shows accounts, or rotates the password of the one that bringup uses
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup bmc accounts rack=a017\n  bringup bmc accounts rack=a017 --rotate-to 'file:secrets/{node}.bmc' --yes")]
+#[command(
+    after_help = "Example:\n  bringup bmc accounts rack=a017\n  bringup bmc accounts rack=a017 --rotate-to 'file:secrets/{node}.bmc' --yes"
+)]
 pub struct Args {
     /// Nodes; all of them by default, never by default for a change
     #[arg(value_name = "SELECT")]
@@ -221,8 +223,15 @@ async fn write(book: &HandBook, node: &Node, plan: &Plan, bmc: &Arc<dyn WholeBmc
 }
 
 /// What the inventory must say from now on, as it was written here: `{node}` means the same there.
-fn remind(global: &Global, nodes: &BTreeMap<NodeId, Node>, plans: &BTreeMap<NodeId, Plan>, told: &BTreeMap<NodeId, Told>, to: &str) {
-    let other = |id: &&NodeId| matches!((plans.get(*id), nodes.get(*id)), (Some(plan), Some(node)) if node.bmc.password != plan.to);
+fn remind(
+    global: &Global,
+    nodes: &BTreeMap<NodeId, Node>,
+    plans: &BTreeMap<NodeId, Plan>,
+    told: &BTreeMap<NodeId, Told>,
+    to: &str,
+) {
+    let other =
+        |id: &&NodeId| matches!((plans.get(*id), nodes.get(*id)), (Some(plan), Some(node)) if node.bmc.password != plan.to);
     let changed: Vec<&NodeId> = told.iter().filter(|(_, told)| told.went == Went::Well).map(|(id, _)| id).filter(other).collect();
     if !changed.is_empty() {
         let names = fold(changed.iter().map(|id| id.as_str()));

@@ -18,7 +18,9 @@ use crate::model::{EvidenceNote, NodeId, Reading, Touch};
 
 /// Shows or sets BIOS attributes
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup bmc bios a017-s03 --get 'Sriov*'\n  bringup bmc bios rack=a017 --set SriovGlobalEnable=Enabled --yes")]
+#[command(
+    after_help = "Example:\n  bringup bmc bios a017-s03 --get 'Sriov*'\n  bringup bmc bios rack=a017 --set SriovGlobalEnable=Enabled --yes"
+)]
 pub struct Args {
     /// Nodes; all of them by default, never by default for a change
     #[arg(value_name = "SELECT")]
@@ -67,7 +69,9 @@ async fn show(args: Args, global: &Global) -> Result {
             let Reading::Known(bios) = bios else { return vec![vec![node.to_string(), "-".into(), unknown(bios), "-".into()]] };
             let wanted = |name: &&String| named(name) || (args.pending && bios.pending.contains_key(*name));
             let row = |name: &String| {
-                let cell = |values: &BTreeMap<String, BiosValue>| values.get(name).map_or_else(|| "-".to_owned(), |v| escape(&v.to_string()));
+                let cell = |values: &BTreeMap<String, BiosValue>| {
+                    values.get(name).map_or_else(|| "-".to_owned(), |v| escape(&v.to_string()))
+                };
                 vec![node.to_string(), escape(name), cell(&bios.current), cell(&bios.pending)]
             };
             let names: std::collections::BTreeSet<&String> = bios.current.keys().chain(bios.pending.keys()).collect();

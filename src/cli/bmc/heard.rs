@@ -87,8 +87,11 @@ impl<T: Serialize> Heard<T> {
                 if !table.is_empty() {
                     global.out.table(columns, table);
                 }
-                let whys: BTreeMap<NodeId, Told> =
-                    self.answers.iter().filter_map(|(node, answer)| Some((node.clone(), answer.as_ref().err()?.clone()))).collect();
+                let whys: BTreeMap<NodeId, Told> = self
+                    .answers
+                    .iter()
+                    .filter_map(|(node, answer)| Some((node.clone(), answer.as_ref().err()?.clone())))
+                    .collect();
                 if !whys.is_empty() {
                     global.out.table(&["nodes", "count", "trouble", "seen"], rows(&whys));
                 }

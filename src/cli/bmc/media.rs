@@ -14,7 +14,9 @@ use crate::model::{NodeId, Reading, SecretRef, Touch};
 
 /// Shows, inserts or ejects virtual media
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup bmc media rack=a017\n  bringup bmc media a017-s03 --insert http://10.77.0.1/rescue.iso --yes\n  bringup bmc media a017-s03 --eject --yes")]
+#[command(
+    after_help = "Example:\n  bringup bmc media rack=a017\n  bringup bmc media a017-s03 --insert http://10.77.0.1/rescue.iso --yes\n  bringup bmc media a017-s03 --eject --yes"
+)]
 pub struct Args {
     /// Nodes; all of them by default, never by default for a change
     #[arg(value_name = "SELECT")]

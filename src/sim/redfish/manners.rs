@@ -30,8 +30,8 @@ pub fn dress(head: &Parts, mut answer: Answer) -> Answer {
     if !matches!(head.method, http::Method::GET | http::Method::HEAD) || answer.status != 200 {
         return answer;
     }
-    let kind = answer.body.as_ref().and_then(|body| body.get("@odata.type")).and_then(Value::as_str).unwrap_or_default();
-    let kind = kind.to_owned();
+    let kind =
+        answer.body.as_ref().and_then(|body| body.get("@odata.type")).and_then(Value::as_str).unwrap_or_default().to_owned();
     if !answer.headers.iter().any(|(name, _)| *name == header::ALLOW.as_str() || *name == "Allow") {
         let allow = allowed(head.uri.path().trim_end_matches('/'), &kind);
         answer = answer.with("Allow", allow);
