@@ -17,7 +17,8 @@ fn root_of(dir: &Path) -> Option<PathBuf> {
     nested.or_else(|| folders.drain(..).find(|f| f.join("index.json").is_file()))
 }
 
-fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
+/// Unpacks a captured tree.
+pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let archive = need_shared(test, &format!("redfish/{name}.tar.xz"))?;
     need_program(test, "tar")?;
     need_program(test, "xz")?;
@@ -28,7 +29,8 @@ fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, root))
 }
 
-fn serve(root: PathBuf) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
+/// Answers reads from a tree, and nothing else.
+pub fn serve(root: PathBuf) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen: &Seen| {
         if seen.method != "GET" {
             return Reply::status(405);
