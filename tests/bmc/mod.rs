@@ -9,6 +9,7 @@ mod ipmi_wire;
 mod redfish_model;
 mod redfish_push;
 mod redfish_reads;
+mod redfish_sensing;
 mod redfish_server;
 mod redfish_simple_update;
 mod redfish_sushy;

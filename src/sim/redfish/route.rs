@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, kept, system, tags, tree, update};
+use super::{bend, kept, senses, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -146,9 +146,13 @@ impl Service {
         if let Some(kept) = kept::resource(&self.machine, self.shown(), path) {
             return Some(kept);
         }
+        if let Some(sensed) = senses::resource(&self.machine, path) {
+            return Some(sensed);
+        }
         let mut found = self.base(path)?;
         if let Some(fields) = found.as_object_mut() {
             kept::complete(&self.machine, self.shown(), path, fields);
+            senses::complete(&self.machine, path, fields);
         }
         Some(found)
     }
@@ -179,7 +183,7 @@ impl Service {
             let monitor = self.lock().1.monitor(&self.machine, id);
             return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
         }
-        match self.resource(path) {
+        match senses::paged(&self.machine, path, asked.query).or_else(|| self.resource(path)) {
             Some(mut resource) => {
                 let tag = tags::shown(&self.machine, &resource);
                 if asked.query.is_some_and(|query| query.starts_with("$expand=")) && bend::offers_expand(&self.machine) {
@@ -243,7 +247,9 @@ impl Service {
         }
         if path != system::reset_path(&self.machine) {
             let kept = match body(asked) {
-                Ok(body) => kept::post(&self.machine, self.shown(), path, &body),
+                Ok(body) => {
+                    kept::post(&self.machine, self.shown(), path, &body).or_else(|| senses::post(&self.machine, path, &body))
+                }
                 Err(_) => None,
             };
             if let Some(answer) = kept {
