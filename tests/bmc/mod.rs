@@ -14,3 +14,4 @@ mod redfish_sushy;
 mod redfish_trees;
 mod redfish_trust;
 mod redfish_writes;
+pub mod sensing_sim;
