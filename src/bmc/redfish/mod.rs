@@ -2,14 +2,15 @@
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `trust` | which certificate is accepted |
-//! | `transport` | one exchange, sent at most once |
-//! | `client` | reads, with every bounded way of asking again |
+//! | `trust` `certificate` `authority` | which certificate is accepted |
+//! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
+//! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
+//! | `client` `manners` `pace` | reads, with every bounded way of asking again; headers; how many at once |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
 //! | `ladder` | which entity tag a write goes with |
-//! | `session` | logging in once, and out |
-//! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `session` `slots` `book` `seal` | logging in once, and out; few slots; sessions written down |
+//! | `path` `json` `decode` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
 //! | `signpost` | where the root says that a service is |
@@ -25,12 +26,18 @@
 mod accelerator;
 mod account;
 mod acquaint;
+mod authority;
 mod bios;
 mod bios_job;
+mod book;
 mod boot;
+mod certificate;
 mod client;
 mod collection;
+mod decode;
+mod dial;
 mod error;
+mod exchange;
 mod firmware;
 mod fru;
 mod greet;
@@ -39,18 +46,23 @@ mod keeping;
 mod ladder;
 mod limits;
 mod log;
+mod manners;
 mod media;
 mod media_write;
+mod oldtls;
 mod options;
+mod pace;
 mod path;
 mod power;
 mod registry;
 mod restart;
+mod seal;
 mod sensing;
 mod sensor;
 mod session;
 mod settings;
 mod signpost;
+mod slots;
 mod system;
 mod task;
 mod transport;
@@ -66,10 +78,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::authority::{Authority, AuthorityError};
+pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
+pub use self::pace::Paces;
+pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::quirk::Profile;
@@ -172,6 +188,10 @@ impl Bmc for Redfish {
 
     fn certificate(&self) -> Option<Digest> {
         self.client.trust.certificate()
+    }
+
+    fn certificate_key(&self) -> Option<Digest> {
+        self.client.trust.key()
     }
 
     fn profile(&self) -> Option<Profile> {

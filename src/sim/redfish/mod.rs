@@ -11,6 +11,7 @@ pub mod fru;
 pub mod kept;
 pub mod line;
 pub mod log;
+pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;
