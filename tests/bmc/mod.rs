@@ -17,3 +17,4 @@ mod redfish_trees;
 mod redfish_trust;
 mod redfish_upload;
 mod redfish_writes;
+pub mod sensing_sim;
