@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::SimTime;
+use super::deeds::Deeds;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::system::{Loaded, Origin, System};
@@ -128,6 +129,7 @@ pub struct Machine {
     boot: BootOverride,
     attempts: u64,
     boots: u64,
+    deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
 }
@@ -150,6 +152,7 @@ impl Machine {
             boot: BootOverride::none(),
             attempts: 0,
             boots: 0,
+            deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
         };
@@ -224,6 +227,12 @@ impl Machine {
         self.boots
     }
 
+    /// What was really done to it.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.deeds
+    }
+
     /// The last lines of its history.
     pub fn log(&self) -> impl Iterator<Item = &(SimTime, String)> {
         self.log.iter()
@@ -243,6 +252,13 @@ impl Machine {
 
     fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
         self.note(now, format!("bmc: power {verb}"));
+        let asked = match verb {
+            PowerVerb::On => &mut self.deeds.on_asked,
+            PowerVerb::Off => &mut self.deeds.off_asked,
+            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
+            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
+        };
+        *asked = asked.saturating_add(1);
         let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
         match verb {
             PowerVerb::On if on => {}
@@ -273,6 +289,7 @@ impl Machine {
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
         self.note(now, format!("bmc: boot override {} once={}", want.target, want.once));
         if !self.faults.contains(&Fault::BootIgnore) {
+            self.deeds.boot_written = self.deeds.boot_written.saturating_add(1);
             self.boot = want;
         }
     }
@@ -300,6 +317,8 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
+        *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).

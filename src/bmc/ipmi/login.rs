@@ -11,8 +11,8 @@ use super::account::Account;
 use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
 use super::handshake::{is_role_refusal, is_suite_refusal, status_text};
+use super::knock::{Door, knock};
 use super::manner::{Ladder, Manner};
-use super::presence::{Presence, presence};
 use super::rtt::Rtt;
 use super::session::Session;
 use super::socket::{Lan, Line};
@@ -23,7 +23,7 @@ pub(super) const OPERATOR_OR_LESS: &[u8] = &[3, 2];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 /// Silent attempts before it is asked whether there is an IPMI service at all.
-const SILENT_BEFORE_PRESENCE: u32 = 3;
+const SILENT_BEFORE_KNOCK: u32 = 3;
 /// Handshakes whose proof does not fit, or whose session the BMC has lost: the second may go well (IP-06), a third tells nothing new.
 const MOST_DOUBTS: u32 = 2;
 /// After "no free slot": a session that ends gives one back at once, one that was left behind after a minute (§6.12.15).
@@ -43,7 +43,7 @@ struct Login {
     heard: bool,
     doubts: u32,
     odd: u32,
-    presence: Option<Presence>,
+    door: Option<Door>,
     tally: Tally,
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn login(
         heard: false,
         doubts: 0,
         odd: 0,
-        presence: None,
+        door: None,
         tally: Tally::default(),
     };
     let mut slots: Option<(u8, Duration)> = None;
@@ -132,14 +132,14 @@ impl Login {
     /// A packet was lost, or nobody is there: asks once whether there is an IPMI service.
     async fn lost(&mut self, to: SocketAddr, deadline: Instant) -> Result<(), Fault> {
         self.silent += 1;
-        if self.heard || self.silent != SILENT_BEFORE_PRESENCE {
+        if self.heard || self.silent != SILENT_BEFORE_KNOCK {
             return Ok(());
         }
-        let seen = presence(to, deadline.saturating_duration_since(Instant::now())).await;
-        self.presence = Some(seen);
+        let seen = knock(to, deadline.saturating_duration_since(Instant::now())).await;
+        self.door = Some(seen);
         match seen {
             // The BMC itself says so: waiting changes nothing.
-            Presence::NoIpmi => Err(Fault::Off(to)),
+            Door::NoIpmi => Err(Fault::Off(to)),
             _ => Ok(()),
         }
     }
@@ -147,11 +147,11 @@ impl Login {
     /// What the silence was.
     fn verdict(&self, to: SocketAddr) -> Fault {
         let took = self.started.elapsed();
-        match self.presence {
+        match self.door {
             _ if self.tally.suspicious() => Fault::NotGenuine(took, self.tally),
             _ if self.heard => Fault::NoAnswer(took),
-            Some(Presence::Closed) => Fault::Closed(to, took),
-            Some(Presence::Ipmi) => Fault::Deaf(to, took),
+            Some(Door::Closed) => Fault::Closed(to, took),
+            Some(Door::Ipmi) => Fault::Deaf(to, took),
             _ => Fault::Silent(to, took),
         }
     }

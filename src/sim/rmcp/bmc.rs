@@ -39,6 +39,12 @@ impl Bmc {
 
     /// The answer to a datagram that came at `now` (since the BMC's start).
     pub(super) fn answer(&mut self, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
+        let answer = self.decide(datagram, now);
+        self.machine.holds_sessions(self.slots.active());
+        answer
+    }
+
+    fn decide(&mut self, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
         let packet = packet::parse(datagram)?;
         if self.machine.dead() {
             return None;
