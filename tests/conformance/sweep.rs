@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bringup::model::BmcProtocol;
-use bringup::sim::{Fault, Seed};
+use bringup::sim::{BmcFault, Fault, Seed};
 use futures_util::StreamExt as _;
 
 use super::rig::Rig;
@@ -206,6 +206,9 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
 /// Faults after which nobody can end a session on the BMC: it does not answer any more, or must not be answered.
 fn out_of_reach(fault: &Fault) -> bool {
     matches!(fault, Fault::DeadBmc | Fault::BmcDeadAfter(_))
+        || matches!(fault, Fault::Bmc(placed) if placed.what == BmcFault::IpmiDisabled)
+        // The BMC opens the session under a key that the client has not got, so that nobody can end it.
+        || matches!(fault, Fault::Bmc(placed) if placed.what == BmcFault::IpmiKg)
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {

@@ -18,6 +18,9 @@ pub enum Fault {
     /// The session was open, then an answer did not come.
     #[error("the answer did not come within {0:?}")]
     NoAnswer(Duration),
+    /// The deadline had passed before the question was out.
+    #[error("no time was left to ask")]
+    NoTime,
     /// Something came, and nothing that this BMC's session can have meant.
     #[error("no genuine answer within {0:?}; thrown away: {1}")]
     NotGenuine(Duration, Tally),
@@ -71,7 +74,7 @@ impl Fault {
     pub fn into_error(self, doing: impl Into<String>) -> BmcError {
         let kind = match &self {
             Self::Silent(..) | Self::Closed(..) | Self::Deaf(..) | Self::Send(..) => BmcTrouble::Unreachable,
-            Self::NoAnswer(_) => BmcTrouble::TimedOut,
+            Self::NoAnswer(_) | Self::NoTime => BmcTrouble::TimedOut,
             Self::Credentials(_) => BmcTrouble::Credentials,
             Self::Slots(..) => BmcTrouble::Busy,
             Self::Suite(..) | Self::Off(_) => BmcTrouble::Unsupported,

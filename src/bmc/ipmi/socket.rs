@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::packet::{self, MAX_PACKET, Payload};
+use super::packet::{self, COVERED_FROM, MAX_PACKET, Payload};
 use super::rtt::{Fleet, Rtt};
 
 /// What the kernel is asked to hold for us; it gives at most `net.core.rmem_max`.
@@ -200,6 +200,10 @@ impl Table {
         });
         if let Some(mailbox) = owner.and_then(|entry| entry.mailbox.upgrade()) {
             return Some(mailbox);
+        }
+        // An answer in the wrapper of IPMI 1.5 is one to our own greeting before a second handshake.
+        if bytes.get(COVERED_FROM) == Some(&0) {
+            return None;
         }
         for mailbox in entries.iter().filter_map(|entry| entry.mailbox.upgrade()) {
             mailbox.astray.fetch_add(1, Ordering::Relaxed);
