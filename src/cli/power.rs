@@ -36,6 +36,9 @@ pub struct Args {
     /// Do not ask before a change
     #[arg(long)]
     yes: bool,
+    /// With `graceful`: cut the power of a node that is still on when the deadline has passed
+    #[arg(long)]
+    then_off: bool,
     /// Longest wait for a node to get there
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
     deadline: Duration,
@@ -96,6 +99,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
         return Err(Failure::new(Exit::USAGE, "a power change needs to be told which nodes")
             .hint(format!("bringup power {} SELECT; `*` means every node", args.deed.name())));
     }
+    if args.then_off && verb != Some(PowerVerb::Graceful) {
+        return Err(Failure::new(Exit::USAGE, "--then-off goes with `power graceful` only").hint("bringup power graceful SELECT --then-off"));
+    }
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     if let Some(verb) = verb {
         agree(global, verb, &selected, args.yes)?;
@@ -103,12 +109,13 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
     let nodes = reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
-        let told = each(nodes, |node| status(&hands, node)).await;
+        let told = each(global, nodes, |node| status(&hands, node)).await;
         show(global, args.deed, &told);
         return Ok(exit(&told));
     };
     let book = HandBook::open(global).await?;
-    let told = each(nodes, |node| change(&hands, &book, node, verb, args.deadline)).await;
+    let order = Order { verb, then_off: args.then_off, deadline: args.deadline };
+    let told = each(global, nodes, |node| change(&hands, &book, node, order)).await;
     show(global, args.deed, &told);
     book.close()?;
     Ok(exit(&told))
@@ -145,11 +152,23 @@ async fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<
     Ok(nodes)
 }
 
-async fn each<'a, F: Future<Output = Told>>(nodes: Vec<&'a Node>, one: impl Fn(&'a Node) -> F) -> BTreeMap<NodeId, Told> {
+/// All nodes at once. As lines of JSON each is told when it is known, so that a dead BMC keeps no other's answer back.
+async fn each<'a, F: Future<Output = Told>>(
+    global: &Global,
+    nodes: Vec<&'a Node>,
+    one: impl Fn(&'a Node) -> F,
+) -> BTreeMap<NodeId, Told> {
     let one = &one;
     futures_util::stream::iter(nodes)
         .map(|node| async move { (node.id.clone(), one(node).await) })
         .buffer_unordered(AT_ONCE)
+        .inspect(|(node, told)| {
+            if matches!(global.out.format, Format::Ndjson)
+                && let Ok(line) = serde_json::to_string(&Row { node, told })
+            {
+                global.out.line(line);
+            }
+        })
         .collect()
         .await
 }
@@ -186,7 +205,15 @@ async fn stranger(bmc: &dyn Bmc, node: &Node) -> Option<Told> {
     }
 }
 
-async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
+/// What is to be done to each node.
+#[derive(Debug, Clone, Copy)]
+struct Order {
+    verb: PowerVerb,
+    then_off: bool,
+    deadline: Duration,
+}
+
+async fn change(hands: &Hands, book: &HandBook, node: &Node, order: Order) -> Told {
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
         Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
@@ -195,6 +222,19 @@ async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, de
         bmc.close().await;
         return refusal;
     }
+    let mut told = touch(bmc.as_ref(), book, node, order.verb, order.deadline).await;
+    if order.then_off && told.went == Went::Unclear {
+        // The system did not hear, or did not obey (IP-13): a second touch, journaled as one, that looks first and cuts nothing that is off.
+        let graceful = told.detail.take().unwrap_or_default();
+        told = touch(bmc.as_ref(), book, node, PowerVerb::Off, order.deadline).await;
+        told.detail = Some(format!("{graceful}; then {}", told.detail.unwrap_or_default()));
+    }
+    bmc.close().await;
+    told
+}
+
+/// One touch, journaled before and after.
+async fn touch(bmc: &dyn Bmc, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
     let touch = Touch::Power(verb);
     if !book.announce(&node.id, &touch).await {
         return Told { went: Went::Failed, answer: "not journaled".to_owned(), detail: Some("so it was not touched".to_owned()) };
@@ -208,7 +248,6 @@ async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, de
         Written::Ambiguous(_) => EvidenceNote::Ambiguous(seen),
     };
     book.tell(&node.id, &touch, note).await;
-    bmc.close().await;
     told
 }
 
@@ -218,7 +257,8 @@ fn show(global: &Global, deed: Deed, told: &BTreeMap<NodeId, Told>) {
         Format::Json => {
             global.out.json(&Report { format_version: 1, verb: deed.name(), nodes: all().collect() });
         }
-        Format::Ndjson => all().filter_map(|row| serde_json::to_string(&row).ok()).for_each(|line| global.out.line(line)),
+        // Each line was told when it was known.
+        Format::Ndjson => {}
         _ => global.out.table(&["nodes", "count", "power", "seen"], rows(told)),
     }
 }

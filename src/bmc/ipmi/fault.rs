@@ -69,6 +69,25 @@ impl Fault {
         matches!(self, Self::NoAnswer(_) | Self::NotGenuine(..))
     }
 
+    /// The same silence after another one: what came in beside is told of both.
+    #[must_use]
+    pub fn after(self, first: Self) -> Self {
+        let of = |fault: &Self| match fault {
+            Self::NotGenuine(took, tally) => Some((*took, *tally)),
+            Self::NoAnswer(took) => Some((*took, Tally::default())),
+            _ => None,
+        };
+        match (of(&first), of(&self)) {
+            (Some((before, mut tally)), Some((took, more))) => {
+                tally.add(more);
+                if tally.suspicious() { Self::NotGenuine(before + took, tally) } else { Self::NoAnswer(before + took) }
+            }
+            // The time ran out on the way to a second session: the first silence is the reason.
+            (Some(_), None) if matches!(self, Self::NoTime) => first,
+            _ => self,
+        }
+    }
+
     /// Tells it to the house: `doing` is a lower-case fragment of what was tried.
     #[must_use]
     pub fn into_error(self, doing: impl Into<String>) -> BmcError {

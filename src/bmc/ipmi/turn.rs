@@ -85,9 +85,13 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(fault) if fault.is_silence() && Instant::now() < deadline => {
+            Err(silence) if silence.is_silence() && Instant::now() < deadline => {
                 self.connection = None;
-                self.ready(need).await?.repeat(message, deadline).await
+                let again = match self.ready(need).await {
+                    Ok(connection) => connection.repeat(message, deadline).await,
+                    Err(fault) => Err(fault),
+                };
+                again.map_err(|fault| fault.after(silence))
             }
             other => other,
         }
