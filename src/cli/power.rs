@@ -109,13 +109,18 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
     let nodes = reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
-        let told = each(global, nodes, |node| status(&hands, node)).await;
+        let told = each(nodes, |node| status(global, &hands, node)).await;
         show(global, args.deed, &told);
         return Ok(exit(&told));
     };
     let book = HandBook::open(global).await?;
     let order = Order { verb, then_off: args.then_off, deadline: args.deadline };
-    let told = each(global, nodes, |node| change(&hands, &book, node, order)).await;
+    let told = each(nodes, |node| async {
+        let told = change(&hands, &book, node, order).await;
+        tell(global, node, &told);
+        told
+    })
+    .await;
     show(global, args.deed, &told);
     book.close()?;
     Ok(exit(&told))
@@ -152,31 +157,32 @@ async fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<
     Ok(nodes)
 }
 
-/// All nodes at once. As lines of JSON each is told when it is known, so that a dead BMC keeps no other's answer back.
-async fn each<'a, F: Future<Output = Told>>(
-    global: &Global,
-    nodes: Vec<&'a Node>,
-    one: impl Fn(&'a Node) -> F,
-) -> BTreeMap<NodeId, Told> {
+async fn each<'a, F: Future<Output = Told>>(nodes: Vec<&'a Node>, one: impl Fn(&'a Node) -> F) -> BTreeMap<NodeId, Told> {
     let one = &one;
     futures_util::stream::iter(nodes)
         .map(|node| async move { (node.id.clone(), one(node).await) })
         .buffer_unordered(AT_ONCE)
-        .inspect(|(node, told)| {
-            if matches!(global.out.format, Format::Ndjson)
-                && let Ok(line) = serde_json::to_string(&Row { node, told })
-            {
-                global.out.line(line);
-            }
-        })
         .collect()
         .await
 }
 
-async fn status(hands: &Hands, node: &Node) -> Told {
+/// As lines of JSON each answer is told when it is known, so that a dead BMC keeps no other's back.
+fn tell(global: &Global, node: &Node, told: &Told) {
+    if matches!(global.out.format, Format::Ndjson)
+        && let Ok(line) = serde_json::to_string(&Row { node: &node.id, told })
+    {
+        global.out.line(line);
+    }
+}
+
+async fn status(global: &Global, hands: &Hands, node: &Node) -> Told {
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
-        Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
+        Err(failure) => {
+            let told = Told::unclear("no hand", failure.error.to_string());
+            tell(global, node, &told);
+            return told;
+        }
     };
     let told = match bmc.power().await {
         Ok(Reading::Known(state)) => Told::well(state.to_string()),
@@ -184,6 +190,7 @@ async fn status(hands: &Hands, node: &Node) -> Told {
         Ok(Reading::Unknown { why }) => Told::unclear("unknown", why),
         Err(error) => Told::error(&error),
     };
+    tell(global, node, &told);
     bmc.close().await;
     told
 }

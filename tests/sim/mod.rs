@@ -4,6 +4,7 @@ mod farm;
 mod login;
 mod machine;
 mod redfish;
+mod rmcp_bad;
 mod rmcp_freeipmi;
 mod rmcp_ipmi_rs;
 mod rmcp_ipmitool;

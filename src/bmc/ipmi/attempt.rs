@@ -115,7 +115,10 @@ impl Handshake<'_> {
         let proven = match self.name(id).await {
             Ok(proven) => proven,
             Err(step) => {
-                self.give_up(id);
+                // Only to a BMC that has answered RAKP 1: others are lost at a RAKP 3 that they do not expect (pyghmi's server).
+                if matches!(step, Step::Wrong(_)) {
+                    self.give_up(id);
+                }
                 return Err(step);
             }
         };

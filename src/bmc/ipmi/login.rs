@@ -86,6 +86,8 @@ pub(super) async fn login(
                 if at.odd >= MOST_DOUBTS {
                     return Err(Fault::Malformed(what));
                 }
+                // Or a BMC that answers with the one suite that it knows, whatever it was asked for (pyghmi's server).
+                ladder.doubt(manner.suite);
             }
             Step::Wrong(why) => {
                 at.doubts += 1;

@@ -20,9 +20,12 @@ use super::rtt::{Fleet, Rtt};
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Packets that one session may have waiting. It has one request out, so more than two are duplicates.
 const MAILBOX: usize = 16;
-/// Requests that may be on their way at once, so that the answers fit the receive buffer even where `rmem_max` is Debian's 208 KiB (a small datagram
-/// is charged about 768 bytes).
+/// Requests that may be on their way at once before the receive buffer is known, and as many as fit it then: the answers must not overflow it,
+/// which Debian's `rmem_max` of 208 KiB does at 277.
 const IN_FLIGHT: usize = 256;
+const MOST_IN_FLIGHT: usize = 4096;
+/// What the kernel charges for one waiting answer: a small datagram with its bookkeeping takes 768 bytes, and up to twice that with some drivers.
+const CHARGE: usize = 1536;
 /// How long a question holds its place among them: what has not come by then fills no buffer, and a dead BMC must not keep the others waiting.
 const PLACE: Duration = Duration::from_millis(60);
 
@@ -129,8 +132,11 @@ impl Lan {
         let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = std::net::UdpSocket::bind(any)?;
         socket.set_nonblocking(true)?;
-        // A smaller buffer than asked for costs retransmits, nothing else.
-        let _granted = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+        let buffer = socket2::SockRef::from(&socket);
+        // A smaller buffer than asked for lets fewer questions out at once, nothing else.
+        let _granted = buffer.set_recv_buffer_size(RECEIVE_BUFFER);
+        let fits = buffer.recv_buffer_size().unwrap_or(0) / CHARGE;
+        self.window.add_permits(fits.min(MOST_IN_FLIGHT).saturating_sub(IN_FLIGHT));
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let reader = tokio::spawn(read(Arc::clone(&socket), Arc::clone(&self.table))).abort_handle();
         Ok(cell.get_or_init(|| Half { socket, reader }))

@@ -102,6 +102,14 @@ impl<'a> Turn<'a> {
         self.connection.as_ref().map(Connection::id)
     }
 
+    /// Ends the session and opens another one: what was sent in the old one and never answered cannot be done any more.
+    pub(super) async fn renew(&mut self) -> Result<(), Fault> {
+        if let Some(old) = self.connection.take() {
+            old.close().await;
+        }
+        self.connection().await.map(drop)
+    }
+
     /// Gives the session the operator privilege that a write needs.
     pub(super) async fn prepare_write(&mut self) -> Result<&mut Connection, Fault> {
         self.ready(Need::Operator).await
