@@ -130,3 +130,18 @@ async fn behind_a_bad_network() {
         assert_eq!(told.iter().filter(|line| *line == "off").count(), done, "seed {seed}: {told:?}");
     }
 }
+
+/// Whoever speaks to it from one socket, session after session, is heard each time.
+#[tokio::test]
+async fn session_after_session_from_one_socket() {
+    let Some(bmc) = Told::start("session_after_session_from_one_socket", None) else { return };
+    let hand = client(bmc.addr, admin(Some(3)));
+    let began = std::time::Instant::now();
+    for round in 0..12 {
+        let seen = hand.power().await;
+        assert!(matches!(seen, Ok(Reading::Known(PowerState::Off))), "round {round}: {seen:?}");
+        hand.close().await;
+    }
+    // The second login finds out that it has to greet; the later ones know.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}

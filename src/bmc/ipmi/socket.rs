@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -84,6 +84,8 @@ struct Mailbox {
     arrived: Notify,
     /// Packets of this BMC's address that were for nobody here.
     astray: AtomicU32,
+    /// The BMC has answered a greeting, in the wrapper of IPMI 1.5.
+    greeted: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -207,12 +209,15 @@ impl Table {
         if let Some(mailbox) = owner.and_then(|entry| entry.mailbox.upgrade()) {
             return Some(mailbox);
         }
-        // An answer in the wrapper of IPMI 1.5 is one to our own greeting before a second handshake.
-        if bytes.get(COVERED_FROM) == Some(&0) {
-            return None;
-        }
+        // An answer in the wrapper of IPMI 1.5 is one to our own greeting before a handshake.
+        let greeting = bytes.get(COVERED_FROM) == Some(&0);
         for mailbox in entries.iter().filter_map(|entry| entry.mailbox.upgrade()) {
-            mailbox.astray.fetch_add(1, Ordering::Relaxed);
+            if greeting {
+                mailbox.greeted.store(true, Ordering::Relaxed);
+                mailbox.arrived.notify_one();
+            } else {
+                mailbox.astray.fetch_add(1, Ordering::Relaxed);
+            }
         }
         None
     }
@@ -266,6 +271,17 @@ impl Line {
         if let Ok(half) = self.lan.half(self.to) {
             let _lost_if_busy = half.socket.try_send_to(bytes, self.to);
         }
+    }
+
+    /// Sends a greeting and waits until the BMC has answered it; false when it has not within `patience`.
+    pub(super) async fn greet(&self, bytes: &[u8], patience: Duration) -> io::Result<bool> {
+        self.send(bytes).await?;
+        let answered = async {
+            while !self.mailbox.greeted.load(Ordering::Relaxed) {
+                self.mailbox.arrived.notified().await;
+            }
+        };
+        Ok(tokio::time::timeout(patience, answered).await.is_ok())
     }
 
     /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over.

@@ -5,9 +5,8 @@ use super::message::Request;
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 
-/// The key of its own (K_G) that a BMC with `ipmi.kg` has. It protects a simulation and nothing else. It ends with a nought, since FreeIPMI 1.6.10
-/// takes 19 bytes at most.
-pub const BMC_KEY: [u8; 20] = *b"simulated-bmc-key-2\0";
+/// The key of its own (K_G) that a BMC with `ipmi.kg` has. It protects a simulation and nothing else.
+pub const BMC_KEY: [u8; 20] = *b"simulated-bmc-key-20";
 
 /// Application commands.
 const APP: u8 = 0x06;
