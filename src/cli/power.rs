@@ -1,27 +1,17 @@
 //! `power`: asks or changes the chassis power of many nodes at once. Every change is journaled before it is made and read back after it; a lost
 //! answer is told as unclear.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
-use std::io::BufRead as _;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use serde::Serialize;
-
-use super::failure::{Exit, Failure, Result};
-use super::folded::{Told, Went, exit, rows};
+use super::deed;
+use super::failure::Result;
+use super::folded::{Told, exit};
 use super::global::{Global, parse_duration};
 use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
-use super::output::Format;
 use super::site;
-use crate::bmc::{Bmc, Written};
-use crate::model::{EvidenceNote, Inventory, Node, NodeId, PowerVerb, Reading, Touch};
-use crate::spec::fold;
-
-/// Most nodes that are asked at once: so many that some dead BMCs, which hold a place until their deadline, do not keep the others waiting.
-const AT_ONCE: usize = 1024;
+use crate::bmc::WholeBmc;
+use crate::model::{Node, PowerVerb, Reading, Touch};
 
 /// Asks or changes the chassis power
 #[derive(Debug, clap::Args)]
@@ -74,20 +64,6 @@ impl Deed {
     }
 }
 
-#[derive(Serialize)]
-struct Row<'a> {
-    node: &'a NodeId,
-    #[serde(flatten)]
-    told: &'a Told,
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    format_version: u32,
-    verb: String,
-    nodes: Vec<Row<'a>>,
-}
-
 /// Runs the verb.
 ///
 /// # Errors
@@ -95,20 +71,21 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
     let verb = args.deed.verb();
-    if verb.is_some() && args.nodes.is_none() && global.flags.select.is_none() {
-        return Err(Failure::new(Exit::USAGE, "a power change needs to be told which nodes")
-            .hint(format!("bringup power {} SELECT; `*` means every node", args.deed.name())));
+    if verb.is_some() {
+        let example = format!("bringup power {} SELECT", args.deed.name());
+        deed::must_name(global, args.nodes.as_deref(), "a power change", &example)?;
     }
     if args.then_off && verb != Some(PowerVerb::Graceful) {
         return Err(Failure::new(Exit::USAGE, "--then-off goes with `power graceful` only").hint("bringup power graceful SELECT --then-off"));
     }
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     if let Some(verb) = verb {
-        agree(global, verb, &selected, args.yes)?;
+        deed::agree(global, &format!("power {verb}"), &selected, args.yes, verb == PowerVerb::On)?;
     }
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
-    let nodes = reach(&loaded.inventory, &hands, &selected).await?;
+    let nodes = deed::reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
+<<<<<<< HEAD
         let told = each(nodes, |node| status(global, &hands, node)).await;
         show(global, args.deed, &told);
         return Ok(exit(&told));
@@ -122,10 +99,20 @@ pub async fn run(args: Args, global: &Global) -> Result {
     })
     .await;
     show(global, args.deed, &told);
+=======
+        let told = deed::each(global, nodes, |node| status(&hands, node)).await;
+        deed::show(global, &args.deed.name(), "power", &told);
+        return Ok(exit(&told));
+    };
+    let book = HandBook::open(global).await?;
+    let told = deed::each(global, nodes, |node| change(&hands, &book, node, verb, args.deadline)).await;
+    deed::show(global, &args.deed.name(), "power", &told);
+>>>>>>> main
     book.close()?;
     Ok(exit(&told))
 }
 
+<<<<<<< HEAD
 /// Asks a person, or goes on without one only where nothing is lost.
 fn agree(global: &Global, verb: PowerVerb, nodes: &BTreeSet<NodeId>, yes: bool) -> Result<()> {
     if yes {
@@ -176,6 +163,9 @@ fn tell(global: &Global, node: &Node, told: &Told) {
 }
 
 async fn status(global: &Global, hands: &Hands, node: &Node) -> Told {
+=======
+async fn status(hands: &Hands, node: &Node) -> Told {
+>>>>>>> main
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
         Err(failure) => {
@@ -195,6 +185,7 @@ async fn status(global: &Global, hands: &Hands, node: &Node) -> Told {
     told
 }
 
+<<<<<<< HEAD
 /// Another machine than the facts record behind the address, or a BMC that cannot say who it is: it is not touched.
 async fn stranger(bmc: &dyn Bmc, node: &Node) -> Option<Told> {
     let recorded = node.serial.as_ref()?;
@@ -268,4 +259,9 @@ fn show(global: &Global, deed: Deed, told: &BTreeMap<NodeId, Told>) {
         Format::Ndjson => {}
         _ => global.out.table(&["nodes", "count", "power", "seen"], rows(told)),
     }
+=======
+async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
+    let set = |bmc: std::sync::Arc<dyn WholeBmc>| async move { bmc.set_power(verb, deadline).await };
+    deed::touch(hands, book, node, &Touch::Power(verb), set).await
+>>>>>>> main
 }

@@ -14,11 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::accounts::Accounts;
+use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
+use super::firmware::Firmware;
+use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::media::Media;
 use super::system::{Loaded, System};
 use crate::model::{BootOverride, PowerState, PowerVerb};
 
@@ -33,6 +38,9 @@ pub enum Mood {
     Dead,
 }
 
+/// How long a BMC is away when it restarts for new firmware, in virtual seconds: 3 to 5 minutes on real ones (firmware.md §1.2).
+const RESTART: u32 = 200;
+
 /// A shared machine.
 #[derive(Clone)]
 pub struct MachineHandle {
@@ -43,11 +51,12 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     user: String,
-    password: String,
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
     system: watch::Sender<Option<Arc<System>>>,
+    /// Number of the newest entry of the history.
+    history: watch::Sender<u64>,
 }
 
 struct State {
@@ -60,6 +69,19 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    accounts: Accounts,
+    media: Media,
+    bmc: BmcLife,
+}
+
+/// The BMC's own life, which is not that of its node.
+#[derive(Debug, Clone, Copy)]
+struct BmcLife {
+    /// Nothing answers before this moment.
+    away_until: Option<SimTime>,
+    restarts: u32,
+    /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
+    started: jiff::Timestamp,
 }
 
 impl State {
@@ -101,8 +123,7 @@ impl MachineHandle {
             inner: Arc::new(Inner {
                 clock,
                 identity,
-                user: account.0,
-                password: account.1,
+                user: account.0.clone(),
                 state: Mutex::new(State {
                     machine,
                     fetches: VecDeque::new(),
@@ -111,9 +132,13 @@ impl MachineHandle {
                     sessions: 0,
                     busy_left,
                     struck,
+                    accounts: Accounts::new(account.0, account.1),
+                    media: Media::default(),
+                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
+                history: watch::Sender::new(0),
             }),
         };
         handle.carry_out(&mut handle.lock(), effects);
@@ -147,8 +172,18 @@ impl MachineHandle {
     /// Counts one request to the BMC and says how it is met.
     #[must_use]
     pub fn request(&self) -> Mood {
-        let mut state = self.lock();
+        let mut state = self.step(Input::Tick);
+        if self.still_away(&mut state) {
+            return Mood::Dead;
+        }
         state.requests = state.requests.saturating_add(1);
+        if let Some((at, placed)) = state.placed(BmcFault::BmcReboot) {
+            if let Some(count) = state.struck.get_mut(at) {
+                *count = count.saturating_add(1);
+            }
+            self.restart(&mut state, placed.arg());
+            return Mood::Dead;
+        }
         let limit = state.machine.faults().iter().find_map(|f| match f {
             Fault::DeadBmc => Some(0),
             Fault::BmcDeadAfter(n) => Some(*n),
@@ -185,6 +220,55 @@ impl MachineHandle {
             *count = count.saturating_add(1);
         }
         Some(placed)
+    }
+
+    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
+    pub fn restart_bmc(&self, seconds: u32) {
+        self.restart(&mut self.lock(), seconds);
+    }
+
+    fn restart(&self, state: &mut State, seconds: u32) {
+        self.restart_at(state, self.inner.clock.now(), seconds);
+    }
+
+    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
+        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
+        state.bmc.started = jiff::Timestamp::now().max(least);
+        state.bmc.away_until = Some(at.after_s(seconds));
+        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
+        state.sessions = 0;
+        state.media = Media { insertions: state.media.insertions, ..Media::default() };
+        state.machine.firmware().bmc_restarted(at);
+    }
+
+    /// Looks at or changes the firmware, as it is now.
+    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
+        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
+    }
+
+    fn still_away(&self, state: &mut State) -> bool {
+        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
+            state.bmc.away_until = None;
+        }
+        state.bmc.away_until.is_some()
+    }
+
+    /// True while the BMC restarts and answers nothing.
+    #[must_use]
+    pub fn bmc_away(&self) -> bool {
+        self.still_away(&mut self.step(Input::Tick))
+    }
+
+    /// How often the BMC has restarted.
+    #[must_use]
+    pub fn bmc_restarts(&self) -> u32 {
+        self.step(Input::Tick).bmc.restarts
+    }
+
+    /// When the BMC started, as it tells it.
+    #[must_use]
+    pub fn bmc_started(&self) -> jiff::Timestamp {
+        self.lock().bmc.started
     }
 
     /// Requests that the BMC has had so far.
@@ -227,10 +311,25 @@ impl MachineHandle {
         &self.inner.user
     }
 
-    /// The password of `user`, when there is such an account.
+    /// The password of `user`, when there is such an account and it may log in.
     #[must_use]
-    pub fn password(&self, user: &str) -> Option<&str> {
-        (user == self.inner.user).then_some(self.inner.password.as_str())
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.password(user).map(str::to_owned)
+    }
+
+    /// Looks at or changes the accounts, which decide who may log in from then on.
+    pub fn accounts<T>(&self, f: impl FnOnce(&mut Accounts) -> T) -> T {
+        f(&mut self.lock().accounts)
+    }
+
+    /// Looks at or changes the virtual drives.
+    pub fn media<T>(&self, f: impl FnOnce(&mut Media) -> T) -> T {
+        f(&mut self.lock().media)
+    }
+
+    /// Looks at or changes the settings of the system ROM, as they are now.
+    pub fn bios<T>(&self, f: impl FnOnce(&mut Bios) -> T) -> T {
+        f(self.step(Input::Tick).machine.bios())
     }
 
     /// How often somebody presented credentials to the BMC, right or wrong.
@@ -249,7 +348,7 @@ impl MachineHandle {
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user) == Some(password)
+        self.password(user).as_deref() == Some(password)
     }
 
     /// What the BMC says of the power.
@@ -310,6 +409,31 @@ impl MachineHandle {
         self.step(Input::Tick).machine.log().cloned().collect()
     }
 
+    /// What the BMC remembers of the machine, oldest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Happening> {
+        self.step(Input::Tick).machine.history().kept().cloned().collect()
+    }
+
+    /// Clears what the BMC remembers.
+    pub fn clear_history(&self) {
+        let now = self.inner.clock.now();
+        let mut state = self.step(Input::Tick);
+        state.machine.clear_history(now);
+        self.tell_history(&state);
+    }
+
+    /// Follows the number of the newest entry.
+    #[must_use]
+    pub fn watch_history(&self) -> watch::Receiver<u64> {
+        self.inner.history.subscribe()
+    }
+
+    fn tell_history(&self, state: &State) {
+        let made = state.machine.history().made();
+        self.inner.history.send_if_modified(|newest| std::mem::replace(newest, made) != made);
+    }
+
     /// The boot ROM's fetch ended.
     pub fn fetched(&self, attempt: u64, result: Result<Box<Loaded>, String>) {
         drop(self.step(Input::Fetched { attempt, result }));
@@ -345,6 +469,7 @@ impl MachineHandle {
         let effects = state.machine.step(self.inner.clock.now(), input);
         let rings = rings || !effects.is_empty();
         self.carry_out(&mut state, effects);
+        self.tell_history(&state);
         if rings {
             self.inner.bell.notify_one();
         }
@@ -361,6 +486,7 @@ impl MachineHandle {
                 }
                 Effect::SystemUp(system) => drop(self.inner.system.send_replace(Some(system))),
                 Effect::SystemDown => drop(self.inner.system.send_replace(None)),
+                Effect::BmcRestart(at) => self.restart_at(state, at, RESTART),
             }
         }
     }

@@ -5,15 +5,22 @@
 //! a command of the real machine, it listens on loopback only, and its boot ROMs fetch from the boot server that they are given.
 
 pub mod accelerator;
+pub mod accounts;
+pub mod bios;
 pub mod bootrom;
 pub mod clock;
 pub mod deeds;
 pub mod farm;
 pub mod fault;
+pub mod firmware;
 pub mod handle;
+pub mod history;
 pub mod identity;
+pub mod image;
 pub mod machine;
+pub mod media;
 pub mod profile;
+pub mod pushing;
 pub mod redfish;
 pub mod rmcp;
 pub mod seed;
@@ -27,5 +34,6 @@ pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
 pub use fault::{BmcFault, Fault, FaultError, Placed};
 pub use handle::{MachineHandle, Mood};
 pub use identity::{Fitted, Identity};
+pub use image::Image;
 pub use machine::{Durations, Machine, Stage};
 pub use seed::Seed;

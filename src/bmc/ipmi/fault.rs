@@ -25,7 +25,9 @@ pub enum Fault {
     #[error("no genuine answer within {0:?}; thrown away: {1}")]
     NotGenuine(Duration, Tally),
     /// The BMC is there and does not speak IPMI (IP-15).
-    #[error("IPMI over LAN is off: {0} answers the presence ping and says that it has no IPMI; switch it on, or use `driver: redfish`")]
+    #[error(
+        "IPMI over LAN is off: {0} answers the presence ping and says that it has no IPMI; switch it on, or use `driver: redfish`"
+    )]
     Off(SocketAddr),
     /// The machine is there and nobody listens (IP-15).
     #[error(

@@ -58,6 +58,7 @@ pub(super) async fn login(
     deadline: Instant,
 ) -> Result<(Session, Line, Manner), Fault> {
     let mut ladder = Ladder::new(account.suite, known, roles);
+<<<<<<< HEAD
     let mut at = Login {
         started: Instant::now(),
         silent: 0,
@@ -67,6 +68,10 @@ pub(super) async fn login(
         door: None,
         tally: Tally::default(),
     };
+=======
+    let mut at =
+        Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
+>>>>>>> main
     let mut slots: Option<(u8, Duration)> = None;
     let mut greets = known.is_some_and(|known| known.greets);
     while Instant::now() < deadline {

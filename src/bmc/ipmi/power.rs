@@ -16,7 +16,9 @@ use crate::model::PowerVerb;
 const WRITE_PATIENCE: Duration = Duration::from_secs(1);
 /// The same packet is sent at most this often, with a look between each. It stays in the BMC's replay window of 16 (§6.12.13); a BMC that takes no
 /// packet out of its order (pyghmi's server) drops all but the first.
-const SENDS: u32 = 5;
+const SENDS: u32 = 3;
+/// Sessions in which a command is sent at most: with one packet in ten lost, five lost in a row are one case in 100,000.
+const SESSIONS: u32 = 5;
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
 /// "It ran out of time while working on it": whether it took effect is not known.
@@ -76,7 +78,7 @@ async fn drive(turn: &mut Turn<'_>, control: Control, want_on: bool) -> Written 
         None | Some(PROCESSING_TIMEOUT) => false,
         Some(code) => return not_applied(Fault::Code(code), &doing),
     };
-    let mut wait = Settling { control, want_on, accepted, lost: answer_lost(accepted), sent, sends: 1, renewed: false };
+    let mut wait = Settling { control, want_on, accepted, lost: answer_lost(accepted), sent, sends: 1, sessions: 1 };
     wait.run(turn).await
 }
 
@@ -92,13 +94,13 @@ struct Settling {
     lost: Option<&'static str>,
     sent: Sent,
     sends: u32,
-    renewed: bool,
+    sessions: u32,
 }
 
 impl Settling {
     async fn run(&mut self, turn: &mut Turn<'_>) -> Written {
         let began = Instant::now();
-        let session = turn.session_id();
+        let mut session = turn.session_id();
         let mut pause = FIRST_POLL;
         let mut last: Result<bool, BmcError>;
         loop {
@@ -113,10 +115,11 @@ impl Settling {
                 }
                 continue;
             }
-            if last.is_ok() && !self.accepted && !self.renewed && self.control != Control::SoftShutdown {
+            if last.is_ok() && !self.accepted && self.sessions < SESSIONS && self.control != Control::SoftShutdown {
                 if let Some(ended) = self.anew(turn).await {
                     return ended;
                 }
+                session = turn.session_id();
                 continue;
             }
             if Instant::now() + pause >= turn.deadline {
@@ -137,7 +140,7 @@ impl Settling {
     /// more; then the command is sent in a new session. "On" and "off" are states: had the first one been done after all, the second would change
     /// nothing. (A soft shutdown is a push of a button, and is not pushed twice.)
     async fn anew(&mut self, turn: &mut Turn<'_>) -> Option<Written> {
-        self.renewed = true;
+        self.sessions += 1;
         let unclear = |fault: Fault| {
             let seen = fault.into_error("open another session");
             Some(Written::Ambiguous(format!("{} sent, its answer was lost; {seen}", self.control.name())))
@@ -156,7 +159,7 @@ impl Settling {
         };
         match connection.write(self.control.message(), WRITE_PATIENCE).await {
             Ok((sent, answer)) => {
-                self.sent = sent;
+                (self.sent, self.sends) = (sent, 1);
                 match answer.map(|answer| answer.code) {
                     Some(0) => self.accepted = true,
                     None | Some(PROCESSING_TIMEOUT) => {}

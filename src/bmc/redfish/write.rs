@@ -2,14 +2,19 @@
 //! entity tag) lets it be sent again. What came of it is one of three things, and none of them is "probably fine".
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::client::{Ask, Client, certain_no, permit};
-use super::error::{broken, hear, refused, safe};
-use crate::bmc::BmcError;
+use super::error::{Said, broken, hear, refused, safe, trouble};
+use super::ladder::{steps, steps_of_action, value};
+use super::limits::TRIES;
+use super::manners::Encoding;
+use super::transport::{Answer, Broke, Broken};
+use crate::bmc::quirk::{Learned, TagStep};
+use crate::bmc::{BmcError, BmcTrouble};
 
 /// What came of a request that changes something.
 pub(super) enum Sent {
@@ -26,92 +31,181 @@ pub(super) enum Sent {
     Unclear(BmcError),
 }
 
-/// The steps of the entity-tag ladder (RC-35 to RC-37).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rung {
-    Read,
-    Reread,
-    Star,
-    Bare,
-}
+/// How often a change that the BMC refuses for the time being is asked for again, with a pause that doubles (ironic bug 2136275; RC-64).
+const PATIENCE: u32 = 6;
 
 impl Client {
-    /// POST to an action's target. Without `If-Match` first: iDRAC10 refuses one on actions, AMI asks for `*` (RC-36).
+    /// POST to an action's target, by the ladder for actions.
     pub(super) async fn post(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
+        let first = self.kin.learned().action_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.action_tag));
         let bytes = Bytes::from(body.to_string());
-        let first = self.write(Method::POST, at, bytes.clone(), None, deadline).await;
-        if wants_tag(&first) {
-            return self.write(Method::POST, at, bytes, Some(HeaderValue::from_static("*")), deadline).await;
-        }
-        first
-    }
-
-    /// PATCH with the entity tag just read; on 412 or 428 with the one read again, then `*`, then none.
-    pub(super) async fn patch(&self, at: &str, body: &Value, tag: Option<HeaderValue>, deadline: Instant) -> Sent {
-        let bytes = Bytes::from(body.to_string());
-        let ladder: &[Rung] = if tag.is_some() {
-            &[Rung::Read, Rung::Reread, Rung::Star, Rung::Bare]
-        } else {
-            &[Rung::Bare, Rung::Reread, Rung::Star]
-        };
         let mut last = None;
-        for rung in ladder {
-            let tag = match rung {
-                Rung::Read => tag.clone(),
-                Rung::Reread => match self.get_by(at, deadline).await {
-                    Ok(resource) if resource.etag.is_some() => resource.etag,
-                    Ok(_) => continue,
-                    Err(error) => return Sent::No { status: None, error },
-                },
-                Rung::Star => Some(HeaderValue::from_static("*")),
-                Rung::Bare => None,
+        for (place, step) in steps_of_action(first).into_iter().enumerate() {
+            // An action has no tag of its own; what it acts on has.
+            let owner = at.split_once("/Actions/").map(|(owner, _)| owner);
+            let tag = match (step, owner) {
+                (TagStep::Given | TagStep::Strong, Some(owner)) => {
+                    self.get_by(owner, deadline).await.ok().and_then(|resource| resource.etag)
+                }
+                _ => None,
             };
-            let sent = self.write(Method::PATCH, at, bytes.clone(), tag, deadline).await;
+            let Ok(if_match) = value(step, tag.as_ref()) else { continue };
+            let sent = self.write(Method::POST, at, bytes.clone(), if_match, deadline).await;
             if !wants_tag(&sent) {
+                if place > 0 && matches!(sent, Sent::Taken(_)) {
+                    self.kin.learn(Learned { action_tag: Some(step), ..Learned::default() });
+                }
                 return sent;
             }
             last = Some(sent);
         }
-        last.unwrap_or_else(|| Sent::No { status: None, error: super::error::malformed("PATCH", "no way to send it was found") })
+        last.unwrap_or_else(no_step)
+    }
+
+    /// PATCH by the ladder, `tag` being the one just read. A BMC that refuses changes for the time being is asked again before the deadline.
+    pub(super) async fn patch(&self, at: &str, body: &Value, tag: Option<HeaderValue>, deadline: Instant) -> Sent {
+        let mut pause = self.limits.poll.1;
+        let mut tag = tag;
+        for _ in 0..PATIENCE {
+            let sent = self.climb(at, body, tag.take(), deadline).await;
+            let until = Instant::now() + pause;
+            match &sent {
+                Sent::No { status, error } if passing(*status, error) && until < deadline => sleep_until(until).await,
+                _ => return sent,
+            }
+            pause *= 2;
+        }
+        self.climb(at, body, None, deadline).await
+    }
+
+    async fn climb(&self, at: &str, body: &Value, mut tag: Option<HeaderValue>, deadline: Instant) -> Sent {
+        let first = self.kin.learned().patch_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.patch_tag));
+        let bytes = Bytes::from(body.to_string());
+        let mut last = None;
+        for step in steps(first) {
+            if tag.is_none() && matches!(step, TagStep::Given | TagStep::Strong) {
+                tag = match self.get_by(at, deadline).await {
+                    Ok(resource) => resource.etag,
+                    Err(error) => return Sent::No { status: None, error },
+                };
+            }
+            // A tag is used once: the next step reads it anew, for it may have changed meanwhile.
+            let Ok(if_match) = value(step, tag.take().as_ref()) else { continue };
+            let sent = self.write(Method::PATCH, at, bytes.clone(), if_match, deadline).await;
+            if !wants_tag(&sent) {
+                if last.is_some() && matches!(sent, Sent::Taken(_)) {
+                    self.kin.learn(Learned { patch_tag: Some(step), ..Learned::default() });
+                }
+                return sent;
+            }
+            last = Some(sent);
+        }
+        last.unwrap_or_else(no_step)
+    }
+
+    /// PATCH once with `If-Match: *`: for a change that was taken and then shown not to be there, as AMI drops one without a tag (RC-35).
+    pub(super) async fn patch_any(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
+        let star = Some(HeaderValue::from_static("*"));
+        self.write(Method::PATCH, at, Bytes::from(body.to_string()), star, deadline).await
     }
 
     async fn write(&self, method: Method, at: &str, body: Bytes, if_match: Option<HeaderValue>, deadline: Instant) -> Sent {
         let doing = format!("{method} {}", safe(at, 256));
         let deadline = deadline.min(Instant::now() + self.limits.request);
-        let auth = match self.authorise(deadline).await {
-            Ok(auth) => auth,
-            Err(error) => return Sent::No { status: None, error },
-        };
-        let _permit = match permit(&self.writes, deadline, &doing).await {
-            Ok(permit) => permit,
-            Err(error) => return Sent::No { status: None, error },
-        };
-        let ask = Ask { method, path: at, body: Some(body), auth: Some(auth.clone()), if_match, deadline };
-        match self.once(ask).await {
-            Err(gone) if gone.sent => Sent::Unclear(broken(&doing, gone, self.trust.seen())),
-            Err(gone) => Sent::No { status: None, error: broken(&doing, gone, self.trust.seen()) },
-            Ok(answer) if answer.status.is_success() => {
-                let said = hear(&answer.body);
-                let words = if said.messages.is_empty() || !said.ids.iter().any(|id| id != "Success") {
-                    answer.status.to_string()
-                } else {
-                    format!("{}: {said}", answer.status)
-                };
-                Sent::Taken(format!("{doing} was answered {words}"))
-            }
-            Ok(answer) => {
-                if answer.status == StatusCode::UNAUTHORIZED {
-                    if auth.0 == header::AUTHORIZATION {
-                        self.refuse(answer.status.as_str());
-                    } else {
-                        self.forget(&auth.1);
+        let (mut tries, mut relogged, mut turned) = (0, false, None);
+        loop {
+            let auth = match self.authorise(deadline).await {
+                Ok(auth) => auth,
+                Err(error) => return Sent::No { status: None, error },
+            };
+            let permit = match permit(&self.writes, deadline, &doing).await {
+                Ok(permit) => permit,
+                Err(error) => return Sent::No { status: None, error },
+            };
+            let (body, if_match) = (Some(body.clone()), if_match.clone());
+            let ask = Ask { method: method.clone(), path: at, body, auth: Some(auth.clone()), if_match, deadline };
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
+            let answer = match self.once_as(ask, encoding, true).await {
+                Ok(answer) => answer,
+                Err(gone) => {
+                    tries += 1;
+                    let again = Instant::now() + self.limits.pause * 2_u32.pow(tries - 1);
+                    // Not a byte of it was taken, so that it may go out again (RC-04).
+                    let unsent = !gone.sent && matches!(gone.how, Broke::Connect | Broke::Lost);
+                    if unsent && tries < TRIES && again < deadline {
+                        drop(permit);
+                        sleep_until(again).await;
+                        continue;
                     }
+                    return self.unanswered(&doing, gone);
                 }
-                let error = refused(&doing, answer.status, &answer.body);
-                if certain_no(answer.status) { Sent::No { status: Some(answer.status), error } } else { Sent::Unclear(error) }
+            };
+            if answer.status == StatusCode::UNAUTHORIZED && auth.0 != header::AUTHORIZATION && !relogged {
+                // The session has ended, and whoever is not known is not obeyed (DSP0266 §13.2.1): log in once and say it again (RC-17).
+                relogged = true;
+                self.forget(&auth.1);
+                continue;
             }
+            if answer.status == StatusCode::NOT_ACCEPTABLE && encoding != Encoding::Gzip {
+                turned = Some(self.manners.next(encoding, at));
+                continue;
+            }
+            return self.answered(&doing, &answer, &auth);
         }
     }
+
+    /// What a whole answer means.
+    fn answered(&self, doing: &str, answer: &Answer, auth: &(HeaderName, HeaderValue)) -> Sent {
+        if answer.status.is_success() {
+            let said = hear(&answer.body);
+            let words = if said.messages.is_empty() || !said.ids.iter().any(|id| id != "Success") {
+                answer.status.to_string()
+            } else {
+                format!("{}: {said}", answer.status)
+            };
+            return Sent::Taken(format!("{doing} was answered {words}"));
+        }
+        let mut error = refused(doing, answer.status, &answer.body);
+        if answer.status == StatusCode::UNAUTHORIZED {
+            if auth.0 == header::AUTHORIZATION {
+                self.refused_by(&error);
+            } else {
+                // The password was taken a moment ago: this is about rights or a broken session table.
+                error.kind = BmcTrouble::Refused;
+                self.forget(&auth.1);
+            }
+        }
+        if certain_no(answer.status) { Sent::No { status: Some(answer.status), error } } else { Sent::Unclear(error) }
+    }
+
+    /// What an exchange means that broke: its head, when that came, says what the BMC made of the request (RC-08).
+    fn unanswered(&self, doing: &str, mut gone: Broken) -> Sent {
+        let status = gone.head.take().map(|head| head.0);
+        let sent = gone.sent;
+        let error = broken(doing, gone, self.trust.seen());
+        match status {
+            Some(status) if status.is_success() => Sent::Taken(format!("{doing} was answered {status}, and the rest was lost")),
+            Some(status) if certain_no(status) => {
+                let kind = trouble(status, &Said::default());
+                let error = BmcError { seen: format!("{status}: {}", error.seen), kind, ..error };
+                Sent::No { status: Some(status), error }
+            }
+            _ if sent => Sent::Unclear(error),
+            _ => Sent::No { status: None, error },
+        }
+    }
+}
+
+/// True for a refusal that passes by itself: the host is in POST (HPE, RC-64), the BMC is not ready yet (Dell's SYS518), or busy.
+pub(super) fn passing(status: Option<StatusCode>, error: &BmcError) -> bool {
+    const PASSING: [&str; 4] =
+        ["UnableToModifyDuringSystemPOST", "InvalidOperationForSystemState", "SYS518", "ServiceTemporarilyUnavailable"];
+    let Some(status) = status else { return false };
+    matches!(status.as_u16(), 423 | 429 | 503) || PASSING.iter().any(|word| error.seen.contains(word))
+}
+
+fn no_step() -> Sent {
+    Sent::No { status: None, error: super::error::malformed("PATCH", "no way to send it was found") }
 }
 
 fn wants_tag(sent: &Sent) -> bool {

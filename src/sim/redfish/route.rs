@@ -1,16 +1,17 @@
 //! From request to answer: who asks, for what, and may it be. Pure but for the machine and the session table.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{system, tree};
+use super::{bend, kept, system, tags, tree, update};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
-use crate::sim::profile::EtagRule;
+use crate::sim::tls::Shown;
 
 /// What of a request matters here.
 #[derive(Debug, Default)]
@@ -19,12 +20,18 @@ pub struct Asked<'a> {
     pub method: &'a str,
     /// Path without query.
     pub path: &'a str,
+    /// Query.
+    pub query: Option<&'a str>,
     /// `Authorization`.
     pub authorization: Option<&'a str>,
     /// `X-Auth-Token`.
     pub token: Option<&'a str>,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
+    /// `Content-Type`.
+    pub kind: Option<&'a str>,
+    /// Who asks.
+    pub from: Option<std::net::IpAddr>,
     /// Body.
     pub body: &'a [u8],
 }
@@ -32,7 +39,12 @@ pub struct Asked<'a> {
 /// One Redfish service.
 pub struct Service {
     machine: MachineHandle,
+    /// What its handshakes show; `None` without TLS.
+    shown: Option<Shown>,
     state: Mutex<(Sessions, Tasks)>,
+    /// The BMC's restarts that `state` has lived through.
+    life: AtomicU32,
+    pushes: update::UnderWay,
 }
 
 const METADATA: &str = concat!(
@@ -46,8 +58,14 @@ const METADATA: &str = concat!(
 impl Service {
     /// The service of a machine's BMC.
     #[must_use]
-    pub fn new(machine: MachineHandle) -> Self {
-        Self { machine, state: Mutex::default() }
+    pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
+        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0), pushes: update::UnderWay::default() }
+    }
+
+    /// What its handshakes show; `None` without TLS.
+    #[must_use]
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// The machine behind it.
@@ -56,23 +74,39 @@ impl Service {
         &self.machine
     }
 
+    /// A request begins; `None` when the BMC cannot bear it beside an upload.
+    pub fn begins(&self, pushes: bool) -> Option<update::AtIt<'_>> {
+        self.pushes.begins(&self.machine, pushes)
+    }
+
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
-        let answer = self.decide(asked);
+        let answer = bend::bends(&self.machine, asked, self.decide(asked));
         self.machine.holds_sessions(self.lock().0.open());
         answer
     }
 
     fn decide(&self, asked: &Asked<'_>) -> Answer {
-        let path = asked.path.trim_end_matches('/');
+        let Some(path) = bend::real_path(&self.machine, asked.path.trim_end_matches('/')) else {
+            return Answer::error(404, &Message::missing(asked_path(asked.path)));
+        };
+        let path = path.as_str();
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
         }
         if !self.knows(asked) {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
         }
+        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let message =
+                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+            return Answer::error(403, &message);
+        }
+        if let Some(met) = bend::meets(&self.machine, asked, path) {
+            return met;
+        }
         match asked.method {
-            "GET" | "HEAD" => self.get(path),
+            "GET" | "HEAD" => self.get(asked, path),
             "PATCH" => self.patch(asked, path),
             "POST" => self.post(asked, path),
             "DELETE" => self.delete(path),
@@ -84,14 +118,14 @@ impl Service {
     fn open_to_all(&self, asked: &Asked<'_>, path: &str) -> Option<Answer> {
         match (asked.method, path) {
             ("GET" | "HEAD", "/redfish") => Some(Answer::ok(serde_json::json!({ "v1": "/redfish/v1/" }))),
-            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => tree::resource(&self.machine, path).map(Answer::ok),
+            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => self.resource(path).map(Answer::ok),
             ("GET" | "HEAD", "/redfish/v1/$metadata") => {
                 let mut answer = Answer::status(200);
                 answer.xml = Some(METADATA);
                 Some(answer)
             }
             ("POST", SESSIONS | "/redfish/v1/SessionService/Sessions/Members") => Some(match body(asked) {
-                Ok(body) => self.lock().0.create(&self.machine, &body),
+                Ok(body) => self.lock().0.create(&self.machine, &body, asked.from),
                 Err(answer) => *answer,
             }),
             _ => None,
@@ -100,36 +134,57 @@ impl Service {
 
     fn knows(&self, asked: &Asked<'_>) -> bool {
         if let Some(token) = asked.token {
-            return self.lock().0.knows(token);
+            return self.lock().0.knows(&self.machine, token);
         }
-        asked.authorization.and_then(session::basic).is_some_and(|(user, password)| self.machine.admits(&user, &password))
+        asked
+            .authorization
+            .and_then(session::basic)
+            .is_some_and(|(user, password)| self.lock().0.admits(&self.machine, &user, &password))
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
+        if let Some(kept) = kept::resource(&self.machine, self.shown(), path) {
+            return Some(kept);
+        }
+        let mut found = self.base(path)?;
+        if let Some(fields) = found.as_object_mut() {
+            kept::complete(&self.machine, self.shown(), path, fields);
+        }
+        Some(found)
+    }
+
+    fn base(&self, path: &str) -> Option<Value> {
         if path == system::path(&self.machine) {
             return Some(system::resource(&self.machine));
         }
         if let Some(resource) = tree::resource(&self.machine, path) {
             return Some(resource);
         }
-        let state = self.lock();
+        let mut state = self.lock();
         if path == SESSIONS {
             return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
         }
         if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-            return state.0.ids().find(|n| n.to_string() == id).map(|n| session::resource(n, self.machine.user()));
+            return state.0.resource(&self.machine, id);
         }
         match path.strip_prefix(task::SERVICE)? {
             "" => Some(task::service()),
-            "/Tasks" => Some(tree::collection(path, "Task", state.1.paths())),
+            "/Tasks" => Some(tree::collection(path, "Task", state.1.paths(&self.machine))),
             rest => state.1.resource(&self.machine, rest.strip_prefix("/Tasks/")?),
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if let Some(id) = path.strip_prefix(task::SERVICE).and_then(|rest| rest.strip_prefix("/TaskMonitors/")) {
+            let monitor = self.lock().1.monitor(&self.machine, id);
+            return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
+        }
         match self.resource(path) {
-            Some(resource) => {
-                let tag = etag(&resource);
+            Some(mut resource) => {
+                let tag = tags::shown(&self.machine, &resource);
+                if asked.query.is_some_and(|query| query.starts_with("$expand=")) && bend::offers_expand(&self.machine) {
+                    self.expand(&mut resource);
+                }
                 Answer::ok(resource).with("ETag", tag)
             }
             None if path == system::reset_path(&self.machine) => Answer::status(405).with("Allow", "POST"),
@@ -137,35 +192,34 @@ impl Service {
         }
     }
 
+    /// Puts the members of a collection in the place of their links, one level deep (DSP0266 §7.3.2).
+    fn expand(&self, collection: &mut Value) {
+        for member in collection.get_mut("Members").and_then(Value::as_array_mut).into_iter().flatten() {
+            let whole = member.get("@odata.id").and_then(Value::as_str).and_then(|at| self.resource(at));
+            if let Some(whole) = whole {
+                *member = whole;
+            }
+        }
+    }
+
     fn patch(&self, asked: &Asked<'_>, path: &str) -> Answer {
         let Some(resource) = self.resource(path) else {
             return Answer::error(404, &Message::missing(asked_path(path)));
         };
-        if path != system::path(&self.machine) {
+        if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
-        match (asked.if_match, self.machine.identity().profile.etag) {
-            (None, EtagRule::Required) => {
-                let message = Message::new(
-                    "PreconditionRequired",
-                    "the request needs an If-Match header",
-                    &[],
-                    "send the ETag of the resource",
-                );
-                return Answer::error(428, &message);
-            }
-            (Some(tag), _) if tag != "*" && !tag.split(',').any(|t| t.trim() == etag(&resource)) => {
-                let message =
-                    Message::new("PreconditionFailed", "the ETag is not that of the resource", &[], "read the resource again");
-                return Answer::error(412, &message);
-            }
-            _ => {}
+        if let Some(refused) = tags::refuses_patch(&self.machine, asked, &resource) {
+            return refused;
         }
         match body(asked) {
             Ok(body) => {
-                let mut answer = system::patch(&self.machine, &body);
-                if let (200, Some(resource)) = (answer.status, &answer.body) {
-                    let tag = etag(resource);
+                let kept = kept::patch(&self.machine, path, &body);
+                let mut answer = kept.unwrap_or_else(|| system::patch(&self.machine, &body));
+                if let (200, Some(resource)) = (answer.status, &answer.body)
+                    && resource.get("@odata.id").is_some()
+                {
+                    let tag = tags::shown(&self.machine, resource);
                     answer = answer.with("ETag", tag);
                 }
                 answer
@@ -175,7 +229,26 @@ impl Service {
     }
 
     fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if path.contains("/Actions/")
+            && let Some(refused) = tags::refuses_action(&self.machine, asked)
+        {
+            return refused;
+        }
+        if update::takes(&self.machine, asked.method, path) {
+            let pushed = update::Pushed { kind: asked.kind.unwrap_or_default(), if_match: asked.if_match, body: asked.body };
+            return update::push(&self.machine, &mut self.lock().1, &pushed);
+        }
+        if self.machine.identity().profile.pushing.start && path == update::start_path() {
+            return update::start(&self.machine, &mut self.lock().1);
+        }
         if path != system::reset_path(&self.machine) {
+            let kept = match body(asked) {
+                Ok(body) => kept::post(&self.machine, self.shown(), path, &body),
+                Err(_) => None,
+            };
+            if let Some(answer) = kept {
+                return answer;
+            }
             return match self.resource(path) {
                 Some(_) => Answer::status(405).with("Allow", "GET, HEAD"),
                 None => Answer::error(404, &Message::missing(asked_path(path))),
@@ -205,7 +278,13 @@ impl Service {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Sessions, Tasks)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = self.machine.bmc_restarts();
+        if self.life.swap(life, Ordering::Relaxed) != life {
+            // A restart forgets sessions and tasks; the names of tasks begin anew (RC-42).
+            *state = (state.0.restarted(), Tasks::default());
+        }
+        state
     }
 }
 
@@ -218,11 +297,4 @@ fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
 
 fn asked_path(path: &str) -> &str {
     path.get(..200).unwrap_or(path)
-}
-
-/// A strong tag over the content.
-fn etag(resource: &Value) -> String {
-    let hash: [u8; 32] = Sha256::digest(resource.to_string()).into();
-    let hex: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("\"{hex}\"")
 }

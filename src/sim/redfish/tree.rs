@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::session::SESSIONS;
+use super::update;
 use crate::model::PowerState;
-use crate::sim::accelerator;
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
-use crate::sim::identity::Identity;
+use crate::sim::profile::SessionsFull;
 
 /// Root of the service.
 pub const ROOT: &str = "/redfish/v1";
@@ -41,6 +42,12 @@ pub fn power_word(state: PowerState) -> &'static str {
     }
 }
 
+/// A moment as BMCs write it: to the second, in UTC.
+#[must_use]
+pub fn second(moment: jiff::Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
 /// `Status` of something that works.
 #[must_use]
 pub fn well() -> Value {
@@ -55,7 +62,7 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
     let rest = path.strip_prefix(ROOT)?;
     let parts: Vec<&str> = rest.split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        [] => root(id),
+        [] => root(machine),
         ["odata"] => json!({
             "@odata.context": "/redfish/v1/$metadata",
             "value": [
@@ -89,38 +96,19 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
             "Status": well(),
             "Sessions": link(SESSIONS),
         }),
-        ["UpdateService"] => json!({
-            "@odata.type": "#UpdateService.v1_11_0.UpdateService",
-            "@odata.id": path,
-            "Id": "UpdateService",
-            "Name": "Update Service",
-            "ServiceEnabled": true,
-            "Status": well(),
-            "FirmwareInventory": link(format!("{path}/FirmwareInventory")),
-            // Nothing can be flashed yet, and sushy wants the word all the same.
-            "Actions": {},
-        }),
-        ["UpdateService", "FirmwareInventory"] => {
-            collection(path, "SoftwareInventory", firmware(id).into_iter().map(|(name, _)| format!("{path}/{name}")))
-        }
-        ["UpdateService", "FirmwareInventory", name] => {
-            let (_, version) = firmware(id).into_iter().find(|(n, _)| n == name)?;
-            json!({
-                "@odata.type": "#SoftwareInventory.v1_10_0.SoftwareInventory",
-                "@odata.id": path,
-                "Id": name,
-                "Name": name,
-                "Version": version,
-                "Updateable": true,
-                "Status": well(),
-            })
-        }
+        ["UpdateService", ..] => update::resource(machine, path)?,
         _ => return None,
     })
 }
 
-fn root(id: &Identity) -> Value {
-    json!({
+fn root(machine: &MachineHandle) -> Value {
+    let id = machine.identity();
+    let expand = if super::bend::offers_expand(machine) {
+        json!({ "ExpandAll": false, "Levels": true, "Links": false, "NoLinks": true, "MaxLevels": 1 })
+    } else {
+        json!({ "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false })
+    };
+    let mut root = json!({
         "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
         "@odata.id": "/redfish/v1/",
         "Id": "RootService",
@@ -134,7 +122,7 @@ fn root(id: &Identity) -> Value {
             "FilterQuery": false,
             "OnlyMemberQuery": false,
             "SelectQuery": false,
-            "ExpandQuery": { "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false },
+            "ExpandQuery": expand,
         },
         "Systems": link("/redfish/v1/Systems"),
         "Managers": link("/redfish/v1/Managers"),
@@ -143,7 +131,23 @@ fn root(id: &Identity) -> Value {
         "UpdateService": link("/redfish/v1/UpdateService"),
         "Tasks": link("/redfish/v1/TaskService"),
         "Links": { "Sessions": link(SESSIONS) },
-    })
+    });
+    if machine.bends(BmcFault::RootNoSessions).is_some()
+        && let Some(fields) = root.as_object_mut()
+    {
+        // Each maker in its own way: no link, a wrong link (openbmc #3446), nothing about sessions at all.
+        match id.profile.sessions_full {
+            SessionsFull::Rac => drop(fields.insert("Links".to_owned(), json!({}))),
+            SessionsFull::BadRequest => {
+                drop(fields.insert("Links".to_owned(), json!({ "Sessions": link("/redfish/v1/Sessions") })));
+            }
+            SessionsFull::Unavailable => {
+                fields.remove("SessionService");
+                fields.remove("Links");
+            }
+        }
+    }
+    root
 }
 
 fn manager(machine: &MachineHandle, path: &str) -> Value {
@@ -157,8 +161,9 @@ fn manager(machine: &MachineHandle, path: &str) -> Value {
         "UUID": id.seed.uuid(&format!("{}/manager-uuid", id.node)),
         "Manufacturer": id.profile.manufacturer,
         "Model": format!("{} BMC (simulated)", id.profile.name),
-        "FirmwareVersion": id.profile.bmc_version,
         "PowerState": "On",
+        "DateTime": second(jiff::Timestamp::now()),
+        "LastResetTime": second(machine.bmc_started()),
         "Status": well(),
         "EthernetInterfaces": link(format!("{path}/EthernetInterfaces")),
         "Links": {
@@ -177,7 +182,7 @@ fn chassis(machine: &MachineHandle, path: &str) -> Value {
         "Name": "Chassis",
         "ChassisType": "RackMount",
         "Manufacturer": id.profile.manufacturer,
-        "Model": id.profile.model,
+        "Model": id.profile.board,
         "SerialNumber": id.serial,
         "PowerState": power_word(machine.power_state()),
         "Status": well(),
@@ -199,16 +204,4 @@ fn interface(path: &str, name: &str, mac: &str) -> Value {
         "InterfaceEnabled": true,
         "Status": well(),
     })
-}
-
-/// Firmware inventory: name and version.
-fn firmware(id: &Identity) -> Vec<(String, String)> {
-    let mut list = vec![
-        ("BMC".to_owned(), id.profile.bmc_version.to_owned()),
-        ("BIOS".to_owned(), id.profile.bios_version.to_owned()),
-        ("CPLD".to_owned(), "0.2.1.6".to_owned()),
-    ];
-    let (word, version) = accelerator::firmware(id.fitted.kind);
-    list.extend((1..=id.fitted.count).map(|n| (format!("{word}_{n}"), version.to_owned())));
-    list
 }

@@ -57,12 +57,10 @@ pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
                 continue;
             }
             Some(Ok(_)) if wire.loses() => continue,
-            Some(Ok((length, from))) => {
-                match buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) {
-                    Some(answer) => wire.out(answer, from),
-                    None => continue,
-                }
-            }
+            Some(Ok((length, from))) => match buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) {
+                Some(answer) => wire.out(answer, from),
+                None => continue,
+            },
         };
         for (datagram, to) in out {
             // UDP promises nothing, and neither does this.

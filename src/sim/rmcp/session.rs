@@ -41,7 +41,18 @@ impl Session {
     pub(super) fn new(suite: Suite, console: u32, sik: &[u8], limit: u8) -> Option<Self> {
         let k1 = suite.hmac(sik, &[&[1; 20]]);
         let k2 = suite.hmac(sik, &[&[2; 20]]).first_chunk().copied()?;
-        Some(Self { suite, console, k1, k2, sent: 0, highest: 0, seen: 1, level: limit.min(level::USER), limit, memory: Memory::default() })
+        Some(Self {
+            suite,
+            console,
+            k1,
+            k2,
+            sent: 0,
+            highest: 0,
+            seen: 1,
+            level: limit.min(level::USER),
+            limit,
+            memory: Memory::default(),
+        })
     }
 
     /// Answers are numbered from just before the end of the numbers (IP-10).
