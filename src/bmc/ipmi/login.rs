@@ -11,8 +11,8 @@ use super::account::Account;
 use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
 use super::handshake::{is_role_refusal, is_suite_refusal, status_text};
+use super::knock::{Door, knock};
 use super::manner::{Ladder, Manner};
-use super::presence::{Presence, presence};
 use super::rtt::Rtt;
 use super::session::Session;
 use super::socket::{Lan, Line};
@@ -23,7 +23,7 @@ pub(super) const OPERATOR_OR_LESS: &[u8] = &[3, 2];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 /// Silent attempts before it is asked whether there is an IPMI service at all.
-const SILENT_BEFORE_PRESENCE: u32 = 3;
+const SILENT_BEFORE_KNOCK: u32 = 3;
 /// Handshakes whose proof does not fit, or whose session the BMC has lost: the second may go well (IP-06), a third tells nothing new.
 const MOST_DOUBTS: u32 = 2;
 /// After "no free slot": a session that ends gives one back at once, one that was left behind after a minute (§6.12.15).
@@ -31,9 +31,9 @@ const SLOT_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_SLOT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Get Channel Authentication Capabilities, IPMI v2.0 data, this channel, operator (§22.13), in an IPMI 1.5 packet outside of any session (§13.6).
-/// Its answer is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port for
-/// that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`).
-const ANNOUNCE: [u8; 23] =
+/// What its answer says is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port
+/// for that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`), and only what comes after its answer is heard.
+const GREETING: [u8; 23] =
     [0x06, 0x00, 0xff, 0x07, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x20, 0x18, 0xc8, 0x81, 0x00, 0x38, 0x8e, 0x03, 0xb6];
 
 /// What is known while the handshakes go on.
@@ -43,7 +43,7 @@ struct Login {
     heard: bool,
     doubts: u32,
     odd: u32,
-    presence: Option<Presence>,
+    door: Option<Door>,
     tally: Tally,
 }
 
@@ -58,20 +58,35 @@ pub(super) async fn login(
     deadline: Instant,
 ) -> Result<(Session, Line, Manner), Fault> {
     let mut ladder = Ladder::new(account.suite, known, roles);
+<<<<<<< HEAD
+    let mut at = Login {
+        started: Instant::now(),
+        silent: 0,
+        heard: false,
+        doubts: 0,
+        odd: 0,
+        door: None,
+        tally: Tally::default(),
+    };
+=======
     let mut at =
         Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
+>>>>>>> main
     let mut slots: Option<(u8, Duration)> = None;
+    let mut greets = known.is_some_and(|known| known.greets);
     while Instant::now() < deadline {
         let turn = if at.heard { 0 } else { at.silent / SILENT_BEFORE_NEXT_SUITE };
         let Some(manner) = ladder.manner(usize::try_from(turn).unwrap_or(0)) else { break };
-        if at.silent > 0 {
-            lan.line(to).send_if_ready(&ANNOUNCE);
+        if greets || (at.silent > 0 && !at.heard) {
+            let patience = rtt.patience().min(deadline.saturating_duration_since(Instant::now()));
+            let answered = lan.line(to).greet(&GREETING, patience).await.map_err(|e| Fault::Send(to, e))?;
+            greets |= answered;
         }
         let Attempted { step, heard, tally } = attempt(lan, to, account, manner, rtt, deadline).await;
         at.heard |= heard;
         at.tally.add(tally);
         match step {
-            Step::Open(session, line) => return Ok((*session, line, manner)),
+            Step::Open(session, line) => return Ok((*session, line, Manner { greets, ..manner })),
             Step::Lost => at.lost(to, deadline).await?,
             Step::Odd(what) => {
                 // Perhaps forged: nothing protects the packets of a handshake.
@@ -79,6 +94,8 @@ pub(super) async fn login(
                 if at.odd >= MOST_DOUBTS {
                     return Err(Fault::Malformed(what));
                 }
+                // Or a BMC that answers with the one suite that it knows, whatever it was asked for (pyghmi's server).
+                ladder.doubt(manner.suite);
             }
             Step::Wrong(why) => {
                 at.doubts += 1;
@@ -125,14 +142,14 @@ impl Login {
     /// A packet was lost, or nobody is there: asks once whether there is an IPMI service.
     async fn lost(&mut self, to: SocketAddr, deadline: Instant) -> Result<(), Fault> {
         self.silent += 1;
-        if self.heard || self.silent != SILENT_BEFORE_PRESENCE {
+        if self.heard || self.silent != SILENT_BEFORE_KNOCK {
             return Ok(());
         }
-        let seen = presence(to, deadline.saturating_duration_since(Instant::now())).await;
-        self.presence = Some(seen);
+        let seen = knock(to, deadline.saturating_duration_since(Instant::now())).await;
+        self.door = Some(seen);
         match seen {
             // The BMC itself says so: waiting changes nothing.
-            Presence::NoIpmi => Err(Fault::Off(to)),
+            Door::NoIpmi => Err(Fault::Off(to)),
             _ => Ok(()),
         }
     }
@@ -140,11 +157,11 @@ impl Login {
     /// What the silence was.
     fn verdict(&self, to: SocketAddr) -> Fault {
         let took = self.started.elapsed();
-        match self.presence {
+        match self.door {
             _ if self.tally.suspicious() => Fault::NotGenuine(took, self.tally),
             _ if self.heard => Fault::NoAnswer(took),
-            Some(Presence::Closed) => Fault::Closed(to, took),
-            Some(Presence::Ipmi) => Fault::Deaf(to, took),
+            Some(Door::Closed) => Fault::Closed(to, took),
+            Some(Door::Ipmi) => Fault::Deaf(to, took),
             _ => Fault::Silent(to, took),
         }
     }
