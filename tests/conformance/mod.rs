@@ -7,6 +7,7 @@
 //!
 //! A group's file gives `pub fn rows() -> Vec<Row>` and is named once here and once in [`groups`].
 
+mod auth;
 mod bring_up;
 mod caught;
 mod dead;
@@ -17,6 +18,7 @@ mod story;
 mod sweep;
 mod table;
 mod task;
+mod transport;
 mod update;
 
 use row::Group;
@@ -24,5 +26,11 @@ use row::Group;
 /// All groups. `Group::of(rows)` is driven by a full bring-up; a group whose faults lie elsewhere (updates, media, the console) has its own
 /// drive: `Group::driven(rows, drive)`. One file may give several groups.
 fn groups() -> Vec<Group> {
-    vec![Group::of(dead::rows()), Group::driven(task::rows(), flash::drive), Group::driven(update::rows(), flash::drive)]
+    vec![
+        Group::of(dead::rows()),
+        Group::of(transport::rows()),
+        Group::of(auth::rows()),
+        Group::driven(task::rows(), flash::drive),
+        Group::driven(update::rows(), flash::drive),
+    ]
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bringup::model::BmcProtocol;
+use bringup::sim::fault::BmcFault;
 use bringup::sim::{Fault, Seed};
 use futures_util::StreamExt as _;
 
@@ -205,7 +206,12 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
 
 /// Faults after which nobody can end a session on the BMC: it does not answer any more, or must not be answered.
 fn out_of_reach(fault: &Fault) -> bool {
-    matches!(fault, Fault::DeadBmc | Fault::BmcDeadAfter(_))
+    match fault {
+        Fault::DeadBmc | Fault::BmcDeadAfter(_) => true,
+        // Whoever shows another certificate gets no token either.
+        Fault::Bmc(placed) => matches!(placed.what, BmcFault::TlsRotate | BmcFault::TlsRenew),
+        _ => false,
+    }
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {
