@@ -15,12 +15,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::accelerator;
+use super::accelerator::{self, Card};
 use super::bios::Bios;
 use super::clock::SimTime;
 use super::deeds::Deeds;
 use super::fault::Fault;
 use super::firmware::{Activation, Firmware, Item, Pace};
+use super::history::{History, What};
 use super::identity::Identity;
 use super::pushing;
 use super::system::{Loaded, Origin, System};
@@ -144,6 +145,7 @@ pub struct Machine {
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
+    history: History,
 }
 
 /// Lines of history that a machine keeps.
@@ -174,6 +176,7 @@ impl Machine {
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
+            history: History::default(),
         };
         let mut effects = Vec::new();
         if running {
@@ -267,6 +270,21 @@ impl Machine {
         self.log.iter()
     }
 
+    /// What its BMC remembers of it.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Clears what its BMC remembers.
+    pub fn clear_history(&mut self, now: SimTime) {
+        self.history.clear(now);
+    }
+
+    fn cards(&self) -> Vec<Card> {
+        accelerator::cards(&self.identity, &self.faults)
+    }
+
     fn note(&mut self, at: SimTime, line: impl Into<String>) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
@@ -350,6 +368,7 @@ impl Machine {
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
+        self.history.push(at, if state == PowerState::On { What::PowerOn } else { What::PowerOff });
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
@@ -390,6 +409,8 @@ impl Machine {
         if self.boot.once {
             self.boot = BootOverride::none();
         }
+        let cards = self.cards();
+        self.history.self_test(at, &cards);
         let source = match (chosen.target, chosen.http_uri) {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
@@ -416,7 +437,10 @@ impl Machine {
         }
         match result {
             Ok(loaded) => self.load(now, Origin::Network, Some(*loaded)),
-            Err(why) => self.fall_to_disk(now, &why),
+            Err(why) => {
+                self.history.push(now, What::NetworkBootFailed(why.clone()));
+                self.fall_to_disk(now, &why);
+            }
         }
     }
 
@@ -424,6 +448,7 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
+        self.history.push(at, What::Boot(origin));
         self.system = Some(Arc::new(System::new(boot_id, origin, loaded)));
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
@@ -433,6 +458,9 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
+        self.history.push(at, What::Up);
+        let cards = self.cards();
+        self.history.at_work(at, &cards);
         if let Some(system) = &self.system {
             effects.push(Effect::SystemUp(Arc::clone(system)));
         }

@@ -20,7 +20,10 @@
 //! | `restart` | the BMC's own restart, proved |
 //! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
+//! | `walk` | many resources in one question, bounded |
+//! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
 
+mod accelerator;
 mod account;
 mod acquaint;
 mod authority;
@@ -36,11 +39,16 @@ mod dial;
 mod error;
 mod exchange;
 mod firmware;
+mod fru;
 mod greet;
 mod json;
 mod keeping;
 mod ladder;
 mod limits;
+mod log;
+mod log_clear;
+mod log_entry;
+mod log_window;
 mod manners;
 mod media;
 mod media_write;
@@ -52,6 +60,9 @@ mod power;
 mod registry;
 mod restart;
 mod seal;
+mod sensing;
+mod sensor;
+mod sensor_view;
 mod session;
 mod settings;
 mod signpost;
@@ -61,6 +72,7 @@ mod task;
 mod transport;
 mod trust;
 mod update;
+mod walk;
 mod write;
 
 use std::collections::BTreeMap;
@@ -91,6 +103,8 @@ pub struct Redfish {
     expected: Expected,
     /// Path of the node's system, once it is known.
     system: OnceLock<String>,
+    /// Logs that were found, by what they were asked for.
+    logs: log::Found,
 }
 
 impl Redfish {
@@ -192,5 +206,3 @@ impl Bmc for Redfish {
         self.client.close().await;
     }
 }
-
-impl super::sensing::Sensing for Redfish {}

@@ -112,6 +112,7 @@ impl Redfish {
             client: Client::new(transport, trust, options.limits, login, manners, pace, kin),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
+            logs: super::log::Found::default(),
         })
     }
 }

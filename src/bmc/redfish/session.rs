@@ -79,6 +79,10 @@ pub(super) struct Root {
     pub(super) update: Option<String>,
     pub(super) tasks: Option<String>,
     pub(super) managers: Option<String>,
+    pub(super) chassis: Option<String>,
+    pub(super) events: Option<String>,
+    /// The query that sends a collection's members along, when the service says that it takes one.
+    pub(super) expand: Option<&'static str>,
     sessions: Option<String>,
     session_service: Option<String>,
     /// Vendor, product and version of the service: what BMCs of one class have in common.
@@ -93,6 +97,9 @@ impl Root {
             update: json::link(root, "UpdateService"),
             tasks: json::link(root, "Tasks"),
             managers: json::link(root, "Managers"),
+            chassis: json::link(root, "Chassis"),
+            events: json::link(root, "EventService"),
+            expand: super::walk::expand(root),
             sessions: root.get("Links").and_then(|links| json::link(links, "Sessions")),
             session_service: json::link(root, "SessionService"),
             class: format!("{}/{}/{}", word("Vendor"), word("Product"), word("RedfishVersion")),

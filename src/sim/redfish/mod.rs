@@ -8,6 +8,7 @@ pub mod bios;
 pub mod certificate;
 pub mod kept;
 pub mod line;
+pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;
