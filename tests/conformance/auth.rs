@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bringup::bmc::redfish::{Basic, Redfish, RedfishOptions, RefusalNote, SessionBook, SessionNote, SessionStore};
+use bringup::bmc::redfish::{Redfish, RedfishOptions, RefusalNote, SessionBook, SessionNote, SessionStore};
 use bringup::bmc::{Bmc as _, BmcTrouble, Password, Written};
-use bringup::model::{BmcProtocol, PowerState, PowerVerb, Reading};
+use bringup::model::{BasicLogin, BmcProtocol, PowerState, PowerVerb, Reading};
 use futures_util::future::BoxFuture;
 
 use super::rig::{Rig, faults, redfish};
@@ -141,12 +141,12 @@ fn full(vendor: &'static str) -> Own {
         let told = ["no session slot is free", "4 are open", origin, "when-full"].iter().all(|word| text.contains(word));
         must(error.kind == BmcTrouble::Busy && told, format!("{error:?}"))?;
         // The policy allows Basic: the same table, and an answer.
-        let basic = client(&rig, |options| options.basic = Basic::WhenFull);
+        let basic = client(&rig, |options| options.basic = BasicLogin::WhenFull);
         let power = basic.power().await.map_err(|e| format!("by Basic: {e}"))?;
         must(power == Reading::Known(PowerState::On), format!("{power:?}"))?;
         // It forbids even to look.
         let logins = rig.machine().logins();
-        let never = client(&rig, |options| options.basic = Basic::Never);
+        let never = client(&rig, |options| options.basic = BasicLogin::Never);
         let text = never.power().await.err().ok_or("it was let in")?.to_string();
         must(text.contains("who holds them cannot be read") && rig.machine().logins() == logins + 1, text)?;
         rig.farm.stop().await;

@@ -15,9 +15,10 @@ use super::book::REST;
 use super::client::{Ask, Client};
 use super::error::{hear, safe};
 use super::json;
-use super::session::{Auth, Basic, TOKEN};
+use super::session::{Auth, TOKEN};
 use super::transport::{Answer, Broke};
 use crate::bmc::{BmcError, BmcTrouble};
+use crate::model::BasicLogin;
 
 /// How often a session is tried to be ended.
 const ENDINGS: u32 = 3;
@@ -144,12 +145,12 @@ impl Client {
     /// an error that says who holds them.
     pub(super) async fn when_full(&self, at: &str, error: BmcError, deadline: Instant) -> Result<Auth, BmcError> {
         let basic = self.login().basic;
-        if basic == Basic::WhenFull {
+        if basic == BasicLogin::WhenFull {
             return self.prove_basic(at, deadline).await;
         }
         let held = match basic {
-            Basic::Never => None,
-            Basic::WithoutSessions | Basic::WhenFull => self.who_holds(at, deadline).await,
+            BasicLogin::Never => None,
+            BasicLogin::WithoutSessions | BasicLogin::WhenFull => self.who_holds(at, deadline).await,
         };
         let held = held.as_deref().unwrap_or("who holds them cannot be read without one");
         let ended = self.ended.load(Ordering::Relaxed);
