@@ -91,7 +91,6 @@ pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 pub use self::pace::Paces;
-pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::quirk::Profile;

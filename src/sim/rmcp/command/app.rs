@@ -36,9 +36,7 @@ pub(super) fn run(
         (DEVICE_ID, []) => Ok(device_id(machine)),
         (SELF_TEST, []) => Ok(vec![0x55, 0x00]),
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
-        (AUTH_CAPABILITIES, [channel, wanted]) => {
-            auth_capabilities(*channel, *wanted, machine.bends(BmcFault::IpmiKg).is_some())
-        }
+        (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted, machine.bends(BmcFault::IpmiKg).is_some()),
         (CIPHER_SUITES, [channel, kind, index]) => cipher_suites(machine, *channel, *kind, *index),
         // Cisco's refusal (IP-08).
         (SET_PRIVILEGE, [_]) if machine.bends(BmcFault::IpmiSetpriv).is_some() => Err(code::PRIVILEGE),
