@@ -1,11 +1,14 @@
 //! `power`: asks or changes the chassis power of many nodes at once. Every change is journaled before it is made and read back after it; a lost
 //! answer is told as unclear.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::deed;
-use super::failure::Result;
-use super::folded::{Told, exit};
+use super::failure::{Exit, Failure, Result};
+use super::folded::{Told, Went, exit};
 use super::global::{Global, parse_duration};
 use super::handbook::HandBook;
 use super::hands::{Hands, Trust};
@@ -76,7 +79,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
         deed::must_name(global, args.nodes.as_deref(), "a power change", &example)?;
     }
     if args.then_off && verb != Some(PowerVerb::Graceful) {
-        return Err(Failure::new(Exit::USAGE, "--then-off goes with `power graceful` only").hint("bringup power graceful SELECT --then-off"));
+        return Err(Failure::new(Exit::USAGE, "--then-off goes with `power graceful` only")
+            .hint("bringup power graceful SELECT --then-off"));
     }
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
     if let Some(verb) = verb {
@@ -85,94 +89,25 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
     let nodes = deed::reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
-<<<<<<< HEAD
-        let told = each(nodes, |node| status(global, &hands, node)).await;
-        show(global, args.deed, &told);
-        return Ok(exit(&told));
-    };
-    let book = HandBook::open(global).await?;
-    let order = Order { verb, then_off: args.then_off, deadline: args.deadline };
-    let told = each(nodes, |node| async {
-        let told = change(&hands, &book, node, order).await;
-        tell(global, node, &told);
-        told
-    })
-    .await;
-    show(global, args.deed, &told);
-=======
-        let told = deed::each(global, nodes, |node| status(&hands, node)).await;
+        let leaving = Mutex::new(JoinSet::new());
+        let told = deed::each(global, nodes, |node| status(&hands, &leaving, node)).await;
+        leaving.into_inner().unwrap_or_else(PoisonError::into_inner).join_all().await;
         deed::show(global, &args.deed.name(), "power", &told);
         return Ok(exit(&told));
     };
     let book = HandBook::open(global).await?;
-    let told = deed::each(global, nodes, |node| change(&hands, &book, node, verb, args.deadline)).await;
+    let order = Order { verb, then_off: args.then_off, deadline: args.deadline };
+    let told = deed::each(global, nodes, |node| change(&hands, &book, node, order)).await;
     deed::show(global, &args.deed.name(), "power", &told);
->>>>>>> main
     book.close()?;
     Ok(exit(&told))
 }
 
-<<<<<<< HEAD
-/// Asks a person, or goes on without one only where nothing is lost.
-fn agree(global: &Global, verb: PowerVerb, nodes: &BTreeSet<NodeId>, yes: bool) -> Result<()> {
-    if yes {
-        return Ok(());
-    }
-    let count = nodes.len();
-    let names = fold(nodes.iter().map(NodeId::as_str));
-    if !global.interactive() {
-        if verb == PowerVerb::On {
-            return Ok(());
-        }
-        return Err(
-            Failure::new(Exit::USAGE, format!("power {verb} of {count} nodes ({names}) was not agreed to")).hint("add --yes")
-        );
-    }
-    global.talk(format!("power {verb} of {count} nodes: {names}\nType `yes` to go on:"));
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(Exit::ERROR, "not agreed to; nothing was touched")) }
-}
-
-/// Every secret is resolved before the first packet: a missing one touches nothing.
-async fn reach<'a>(inventory: &'a Inventory, hands: &Hands, selected: &BTreeSet<NodeId>) -> Result<Vec<&'a Node>> {
-    let nodes: Vec<&Node> = selected.iter().filter_map(|id| inventory.nodes.get(id)).collect();
-    hands.prepare_bmcs(nodes.iter().copied()).await;
-    for node in &nodes {
-        hands.bmc(node)?;
-    }
-    Ok(nodes)
-}
-
-async fn each<'a, F: Future<Output = Told>>(nodes: Vec<&'a Node>, one: impl Fn(&'a Node) -> F) -> BTreeMap<NodeId, Told> {
-    let one = &one;
-    futures_util::stream::iter(nodes)
-        .map(|node| async move { (node.id.clone(), one(node).await) })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await
-}
-
-/// As lines of JSON each answer is told when it is known, so that a dead BMC keeps no other's back.
-fn tell(global: &Global, node: &Node, told: &Told) {
-    if matches!(global.out.format, Format::Ndjson)
-        && let Ok(line) = serde_json::to_string(&Row { node: &node.id, told })
-    {
-        global.out.line(line);
-    }
-}
-
-async fn status(global: &Global, hands: &Hands, node: &Node) -> Told {
-=======
-async fn status(hands: &Hands, node: &Node) -> Told {
->>>>>>> main
+/// Asks one; its session is ended beside, so that the answer need not wait for that.
+async fn status(hands: &Hands, leaving: &Mutex<JoinSet<()>>, node: &Node) -> Told {
     let bmc = match hands.bmc(node) {
         Ok(bmc) => bmc,
-        Err(failure) => {
-            let told = Told::unclear("no hand", failure.error.to_string());
-            tell(global, node, &told);
-            return told;
-        }
+        Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
     };
     let told = match bmc.power().await {
         Ok(Reading::Known(state)) => Told::well(state.to_string()),
@@ -180,27 +115,8 @@ async fn status(hands: &Hands, node: &Node) -> Told {
         Ok(Reading::Unknown { why }) => Told::unclear("unknown", why),
         Err(error) => Told::error(&error),
     };
-    tell(global, node, &told);
-    bmc.close().await;
+    leaving.lock().unwrap_or_else(PoisonError::into_inner).spawn(async move { bmc.close().await });
     told
-}
-
-<<<<<<< HEAD
-/// Another machine than the facts record behind the address, or a BMC that cannot say who it is: it is not touched.
-async fn stranger(bmc: &dyn Bmc, node: &Node) -> Option<Told> {
-    let recorded = node.serial.as_ref()?;
-    match bmc.identity().await {
-        Ok(facts) => match facts.serial {
-            Reading::Known(seen) if !seen.trim().eq_ignore_ascii_case(recorded) => {
-                let detail =
-                    format!("its serial is {}, and the facts record {recorded}; it was not touched", seen.trim().escape_debug());
-                Some(Told { went: Went::Failed, answer: "another machine".to_owned(), detail: Some(detail) })
-            }
-            // A BMC that keeps no serial (IPMI without FRU) cannot be told apart this way.
-            _ => None,
-        },
-        Err(error) => Some(Told::error(&error)),
-    }
 }
 
 /// What is to be done to each node.
@@ -212,56 +128,17 @@ struct Order {
 }
 
 async fn change(hands: &Hands, book: &HandBook, node: &Node, order: Order) -> Told {
-    let bmc = match hands.bmc(node) {
-        Ok(bmc) => bmc,
-        Err(failure) => return Told::unclear("no hand", failure.error.to_string()),
-    };
-    if let Some(refusal) = stranger(bmc.as_ref(), node).await {
-        bmc.close().await;
-        return refusal;
+    let told = touch(hands, book, node, order.verb, order.deadline).await;
+    if !order.then_off || told.went != Went::Unclear {
+        return told;
     }
-    let mut told = touch(bmc.as_ref(), book, node, order.verb, order.deadline).await;
-    if order.then_off && told.went == Went::Unclear {
-        // The system did not hear, or did not obey (IP-13): a second touch, journaled as one, that looks first and cuts nothing that is off.
-        let graceful = told.detail.take().unwrap_or_default();
-        told = touch(bmc.as_ref(), book, node, PowerVerb::Off, order.deadline).await;
-        told.detail = Some(format!("{graceful}; then {}", told.detail.unwrap_or_default()));
-    }
-    bmc.close().await;
-    told
+    // The system did not hear, or did not obey (IP-13): a second touch, journaled as one, that looks first and cuts nothing that is off.
+    let graceful = told.detail.unwrap_or_default();
+    let told = touch(hands, book, node, PowerVerb::Off, order.deadline).await;
+    Told { detail: Some(format!("{graceful}; then {}", told.detail.unwrap_or_default())), ..told }
 }
 
-/// One touch, journaled before and after.
-async fn touch(bmc: &dyn Bmc, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
-    let touch = Touch::Power(verb);
-    if !book.announce(&node.id, &touch).await {
-        return Told { went: Went::Failed, answer: "not journaled".to_owned(), detail: Some("so it was not touched".to_owned()) };
-    }
-    let written = bmc.set_power(verb, deadline).await;
-    let told = Told::written(&written);
-    let seen = told.detail.clone().unwrap_or_default();
-    let note = match written {
-        Written::Applied(_) => EvidenceNote::Applied(seen),
-        Written::NotApplied(_) => EvidenceNote::NotApplied(seen),
-        Written::Ambiguous(_) => EvidenceNote::Ambiguous(seen),
-    };
-    book.tell(&node.id, &touch, note).await;
-    told
-}
-
-fn show(global: &Global, deed: Deed, told: &BTreeMap<NodeId, Told>) {
-    let all = || told.iter().map(|(node, told)| Row { node, told });
-    match global.out.format {
-        Format::Json => {
-            global.out.json(&Report { format_version: 1, verb: deed.name(), nodes: all().collect() });
-        }
-        // Each line was told when it was known.
-        Format::Ndjson => {}
-        _ => global.out.table(&["nodes", "count", "power", "seen"], rows(told)),
-    }
-=======
-async fn change(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
+async fn touch(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
     let set = |bmc: std::sync::Arc<dyn WholeBmc>| async move { bmc.set_power(verb, deadline).await };
     deed::touch(hands, book, node, &Touch::Power(verb), set).await
->>>>>>> main
 }

@@ -233,10 +233,6 @@ impl Handshake<'_> {
             })
             .await;
         let facts = self.facts(id, proven);
-<<<<<<< HEAD
-=======
-        let session = |at: usize| siks.get(at).map(|sik| Session::new(manner.suite, facts.keys(sik), numbers.our_session, id));
->>>>>>> main
         match judged {
             Ok(at) => {
                 let sik = siks.get(at).ok_or(Step::Lost)?;

@@ -6,11 +6,7 @@
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
 //! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
 //! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
-<<<<<<< HEAD
-//! presence  who is there at all, without a session      knock  is there an IPMI service behind this one address
-=======
 //! presence  is there an IPMI service at all     roll_call  who is there in a whole range
->>>>>>> main
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
 
@@ -23,17 +19,12 @@ mod connection;
 pub mod fault;
 pub mod handshake;
 mod identity;
-pub mod knock;
 mod login;
 mod manner;
 pub mod message;
 pub mod packet;
 mod power;
-<<<<<<< HEAD
-mod presence;
-=======
 pub mod presence;
->>>>>>> main
 pub mod rakp;
 pub mod rmcp;
 mod roll_call;
