@@ -70,7 +70,11 @@ fn main() {
     println!("{count} x ipmi_sim, cipher suite 3; median of {ROUNDS} rounds, one after the other");
     println!("a good network:");
     let good = both(&peer, &farm, Way::Good, count);
-    println!("a bad network: {LOSS} % of the packets lost in each direction, answers {}-{} ms late:", LATE_MS.start(), LATE_MS.end());
+    println!(
+        "a bad network: {LOSS} % of the packets lost in each direction, answers {}-{} ms late:",
+        LATE_MS.start(),
+        LATE_MS.end()
+    );
     both(&peer, &farm, Way::Bad, count);
     println!("a good network, {} of the BMCs dead (they take every packet and say nothing):", holes.len());
     let some = both(&peer, &farm, Way::SomeDead, count - holes.len());

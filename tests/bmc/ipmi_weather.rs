@@ -44,11 +44,9 @@ impl Namespace {
         run(&format!("ip link add {near} type veth peer name {far} netns {name}"))?;
         run(&format!("ip address add 10.99.{}.1/24 dev {near}", pid % 250))?;
         run(&format!("ip link set {near} up"))?;
-        for words in [
-            format!("address add {}/24 dev {far}", namespace.inside),
-            format!("link set {far} up"),
-            "link set lo up".to_owned(),
-        ] {
+        for words in
+            [format!("address add {}/24 dev {far}", namespace.inside), format!("link set {far} up"), "link set lo up".to_owned()]
+        {
             run(&format!("ip -n {name} {words}"))?;
         }
         let netem = "root netem loss 5% delay 20ms 10ms reorder 25% 50%";

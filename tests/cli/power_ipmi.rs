@@ -54,7 +54,9 @@ async fn a_key_of_the_bmc_itself_is_read_from_the_inventory() {
     let (_, shown, _) = site.run(&["show", "a001-s01", "-o", "json"]).await;
     assert!(shown.contains("bmc_key") && !shown.contains(key.trim()), "the reference is shown, never the key: {shown}");
     // Another key, and no key at all: told before and after a packet is sent.
-    for (content, code, words) in [("00".repeat(19), 3, "40 hexadecimal digits"), ("ab".repeat(20), 4, "another key of its own (K_G)")] {
+    for (content, code, words) in
+        [("00".repeat(19), 3, "40 hexadecimal digits"), ("ab".repeat(20), 4, "another key of its own (K_G)")]
+    {
         std::fs::write(&site.written.bmc_key, format!("{content}\n")).unwrap();
         let (ended, out, err) = site.run(&["power", "status"]).await;
         assert_eq!(ended, Some(code), "{out}{err}");

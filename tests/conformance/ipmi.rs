@@ -163,7 +163,12 @@ async fn forged(vendor: &'static str) -> Seen {
     let instead = rig(vendor, &["udp.forge(1)@4"]).await;
     let bmc = client(&instead);
     bmc.power().await.map_err(|e| words(&e))?;
-    let why = fails(&bmc, BmcTrouble::Malformed, &["no genuine answer", "with a wrong integrity code", "for another session", "replayed"]).await?;
+    let why = fails(
+        &bmc,
+        BmcTrouble::Malformed,
+        &["no genuine answer", "with a wrong integrity code", "for another session", "replayed"],
+    )
+    .await?;
     Ok(format!("{seen}, {refused} forgeries dropped; alone: {why}"))
 }
 

@@ -10,10 +10,14 @@
 mod bring_up;
 mod caught;
 mod dead;
+mod etag;
 mod flash;
 mod ipmi;
+mod power;
+mod restart;
 mod rig;
 mod row;
+mod shape;
 mod story;
 mod sweep;
 mod table;
@@ -27,6 +31,10 @@ use row::Group;
 fn groups() -> Vec<Group> {
     vec![
         Group::of(dead::rows()),
+        Group::of(shape::rows()),
+        Group::of(etag::rows()),
+        Group::of(power::rows()),
+        Group::driven(power::restart_rows(), restart::drive),
         Group::of(ipmi::rows()),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
