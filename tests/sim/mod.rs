@@ -12,4 +12,5 @@ mod rmcp_rig;
 mod rmcp_wire;
 mod rom;
 mod site;
+mod validators;
 mod whole;
