@@ -10,9 +10,13 @@
 mod bring_up;
 mod caught;
 mod dead;
+mod etag;
 mod flash;
+mod power;
+mod restart;
 mod rig;
 mod row;
+mod shape;
 mod story;
 mod sweep;
 mod table;
@@ -24,5 +28,13 @@ use row::Group;
 /// All groups. `Group::of(rows)` is driven by a full bring-up; a group whose faults lie elsewhere (updates, media, the console) has its own
 /// drive: `Group::driven(rows, drive)`. One file may give several groups.
 fn groups() -> Vec<Group> {
-    vec![Group::of(dead::rows()), Group::driven(task::rows(), flash::drive), Group::driven(update::rows(), flash::drive)]
+    vec![
+        Group::of(dead::rows()),
+        Group::of(shape::rows()),
+        Group::of(etag::rows()),
+        Group::of(power::rows()),
+        Group::driven(power::restart_rows(), restart::drive),
+        Group::driven(task::rows(), flash::drive),
+        Group::driven(update::rows(), flash::drive),
+    ]
 }

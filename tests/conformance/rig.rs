@@ -31,6 +31,9 @@ pub fn limits() -> Limits {
         pause: Duration::from_millis(2),
         retry_after: (Duration::from_millis(2), Duration::from_millis(50)),
         poll: (Duration::from_millis(2), Duration::from_millis(20)),
+        dark: (Duration::from_millis(20), Duration::from_secs(1)),
+        restart: Duration::from_millis(300),
+        post: Duration::from_secs(2),
         update: UpdateLimits {
             grace: Duration::from_millis(300),
             stall: Duration::from_millis(600),
