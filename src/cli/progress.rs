@@ -175,6 +175,7 @@ fn doing(event: &Event) -> Option<String> {
             Touch::Run { argv } => format!("run {}", argv.join(" ")),
             Touch::Admit => "into the pool".to_owned(),
             Touch::Drain { .. } | Touch::Unknown => return None,
+            other => super::handbook::words(other),
         },
         Event::AttemptEnded { seen, .. } => match seen {
             EvidenceNote::Applied(text) => format!("seen: {text}"),

@@ -22,6 +22,7 @@ use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::firmware::Firmware;
+use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::media::Media;
@@ -56,6 +57,8 @@ struct Inner {
     /// Rung when the driver should look at the clock again.
     bell: Notify,
     system: watch::Sender<Option<Arc<System>>>,
+    /// Number of the newest entry of the history.
+    history: watch::Sender<u64>,
 }
 
 struct State {
@@ -140,6 +143,7 @@ impl MachineHandle {
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
+                history: watch::Sender::new(0),
             }),
         };
         handle.carry_out(&mut handle.lock(), effects);
@@ -410,6 +414,31 @@ impl MachineHandle {
         self.step(Input::Tick).machine.log().cloned().collect()
     }
 
+    /// What the BMC remembers of the machine, oldest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Happening> {
+        self.step(Input::Tick).machine.history().kept().cloned().collect()
+    }
+
+    /// Clears what the BMC remembers.
+    pub fn clear_history(&self) {
+        let now = self.inner.clock.now();
+        let mut state = self.step(Input::Tick);
+        state.machine.clear_history(now);
+        self.tell_history(&state);
+    }
+
+    /// Follows the number of the newest entry.
+    #[must_use]
+    pub fn watch_history(&self) -> watch::Receiver<u64> {
+        self.inner.history.subscribe()
+    }
+
+    fn tell_history(&self, state: &State) {
+        let made = state.machine.history().made();
+        self.inner.history.send_if_modified(|newest| std::mem::replace(newest, made) != made);
+    }
+
     /// The boot ROM's fetch ended.
     pub fn fetched(&self, attempt: u64, result: Result<Box<Loaded>, String>) {
         drop(self.step(Input::Fetched { attempt, result }));
@@ -445,6 +474,7 @@ impl MachineHandle {
         let effects = state.machine.step(self.inner.clock.now(), input);
         let rings = rings || !effects.is_empty();
         self.carry_out(&mut state, effects);
+        self.tell_history(&state);
         if rings {
             self.inner.bell.notify_one();
         }

@@ -17,12 +17,13 @@ mod powering;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::accelerator;
+use super::accelerator::{self, Card};
 use super::bios::Bios;
 use super::clock::SimTime;
 use super::deeds::Deeds;
 use super::fault::Fault;
 use super::firmware::{Activation, Firmware, Item, Pace};
+use super::history::{History, What};
 use super::identity::Identity;
 use super::pushing;
 use super::system::{Loaded, Origin, System};
@@ -159,6 +160,7 @@ pub struct Machine {
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
+    history: History,
 }
 
 /// Lines of history that a machine keeps.
@@ -191,6 +193,7 @@ impl Machine {
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
+            history: History::default(),
         };
         let mut effects = Vec::new();
         if running {
@@ -292,6 +295,21 @@ impl Machine {
         self.log.iter()
     }
 
+    /// What its BMC remembers of it.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Clears what its BMC remembers.
+    pub fn clear_history(&mut self, now: SimTime) {
+        self.history.clear(now);
+    }
+
+    fn cards(&self) -> Vec<Card> {
+        accelerator::cards(&self.identity, &self.faults)
+    }
+
     fn note(&mut self, at: SimTime, line: impl Into<String>) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
@@ -335,6 +353,7 @@ impl Machine {
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
+        self.history.push(at, if state == PowerState::On { What::PowerOn } else { What::PowerOff });
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
@@ -376,6 +395,8 @@ impl Machine {
         if self.boot.once {
             self.boot = BootOverride::none();
         }
+        let cards = self.cards();
+        self.history.self_test(at, &cards);
         let source = match (chosen.target, chosen.http_uri) {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
@@ -402,7 +423,10 @@ impl Machine {
         }
         match result {
             Ok(loaded) => self.load(now, Origin::Network, Some(*loaded)),
-            Err(why) => self.fall_to_disk(now, &why),
+            Err(why) => {
+                self.history.push(now, What::NetworkBootFailed(why.clone()));
+                self.fall_to_disk(now, &why);
+            }
         }
     }
 
@@ -410,6 +434,7 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
+        self.history.push(at, What::Boot(origin));
         self.system = Some(Arc::new(System::new(boot_id, origin, loaded)));
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
@@ -419,6 +444,9 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
+        self.history.push(at, What::Up);
+        let cards = self.cards();
+        self.history.at_work(at, &cards);
         if let Some(system) = &self.system {
             effects.push(Effect::SystemUp(Arc::clone(system)));
         }

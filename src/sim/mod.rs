@@ -14,6 +14,7 @@ pub mod farm;
 pub mod fault;
 pub mod firmware;
 pub mod handle;
+pub mod history;
 pub mod identity;
 pub mod image;
 pub mod machine;

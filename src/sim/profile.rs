@@ -52,6 +52,8 @@ pub struct VendorProfile {
     pub manager_id: &'static str,
     /// Id of the one chassis.
     pub chassis_id: &'static str,
+    /// `Model` of the chassis: the board's, where the maker shows that.
+    pub board: &'static str,
     /// Firmware version of the BMC.
     pub bmc_version: &'static str,
     /// Version of the system ROM.
@@ -129,6 +131,7 @@ pub const DELL: VendorProfile = VendorProfile {
     system_id: "System.Embedded.1",
     manager_id: "iDRAC.Embedded.1",
     chassis_id: "System.Embedded.1",
+    board: "PowerEdge XE9680",
     bmc_version: "7.10.50.00",
     bios_version: "2.3.5",
     etag: EtagRule::Optional,
@@ -175,6 +178,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     system_id: "1",
     manager_id: "1",
     chassis_id: "1",
+    board: "X13DEG-OAD",
     bmc_version: "01.04.05",
     bios_version: "2.1",
     etag: EtagRule::Optional,
@@ -212,6 +216,7 @@ pub const AMI: VendorProfile = VendorProfile {
     system_id: "DGX",
     manager_id: "BMC",
     chassis_id: "DGX",
+    board: "DGXH100",
     bmc_version: "24.09.17",
     bios_version: "1.06.07",
     etag: EtagRule::Required,

@@ -44,6 +44,8 @@ pub struct Pushing {
     pub bmc: Activation,
     /// How banks are told apart.
     pub banks: Banks,
+    /// Where jobs of updates stay when their tasks are gone, below the manager; a job has its task's name.
+    pub jobs: Option<&'static str>,
     /// Names of its tasks: looking at an image, and writing it.
     pub tasks: (&'static str, &'static str),
     /// What must be in `UpdateParameters` of a strict service (RC-52), beside a JSON object: names of properties.
@@ -59,6 +61,7 @@ pub const DELL: Pushing = Pushing {
     most: Some(None),
     bmc: Activation::Itself,
     banks: Banks::Manager,
+    jobs: Some("Oem/Dell/Jobs"),
     tasks: ("Firmware Update: verify", "Firmware Update"),
     strict: &["Targets", "@Redfish.OperationApplyTime", "Oem"],
 };
@@ -72,6 +75,7 @@ pub const SUPERMICRO: Pushing = Pushing {
     most: None,
     bmc: Activation::Itself,
     banks: Banks::Image,
+    jobs: None,
     tasks: ("BMC Verify", "BMC Update"),
     strict: &["Targets", "@Redfish.OperationApplyTime"],
 };
@@ -85,6 +89,7 @@ pub const AMI: Pushing = Pushing {
     most: Some(Some(419_627_008)),
     bmc: Activation::Bmc,
     banks: Banks::Slots,
+    jobs: None,
     tasks: ("Update", "Update"),
     strict: &[],
 };

@@ -101,7 +101,8 @@ pub fn drive<'a>(rig: &'a Rig, story: &'a mut Story) -> BoxFuture<'a, ()> {
 async fn steps(rig: &Rig, story: &mut Story) {
     let machine = rig.machine();
     let mut restarted = false;
-    for _ in 0..ATTEMPTS {
+    // One more for the look after the restart.
+    for _ in 0..=ATTEMPTS {
         let (before, flashes) = (machine.runs("BMC"), machine.flashes());
         let pushed = push(rig, How::default()).await;
         for step in &pushed.progress {
@@ -139,6 +140,9 @@ async fn steps(rig: &Rig, story: &mut Story) {
                 }
                 restarted = true;
                 machine.restart_bmc(100);
+                while machine.bmc_away() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
                 continue;
             }
             Written::Applied(text) if machine.flashes() != 1 => {

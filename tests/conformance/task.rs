@@ -79,7 +79,27 @@ fn late(vendor: &'static str) -> Own {
 }
 
 fn reaped(vendor: &'static str) -> Own {
-    Box::pin(async move { goes_through(vendor, &["task.reaped"]).await.map(|_| "decided by the version".to_owned()) })
+    Box::pin(async move {
+        goes_through(vendor, &["task.reaped"]).await?;
+        // A failed one that is taken away is no success either. iDRAC keeps its job, which tells why.
+        let rig = rig(vendor, &["task.reaped", "upload.verify_fail"]).await;
+        let pushed = push(&rig, How::default()).await;
+        rig.bmc.close().await;
+        let told = match &pushed.written {
+            Written::NotApplied(e) => {
+                vendor == "dell"
+                    && UpdateClass::of(e) == Some(UpdateClass::DeviceFailed)
+                    && e.seen.contains("Failed, status Critical")
+            }
+            Written::Ambiguous(text) => vendor != "dell" && text.starts_with(&UpdateClass::Lost.to_string()),
+            Written::Applied(_) => false,
+        };
+        if told && rig.machine().flashes() == 0 {
+            Ok("decided by the version".to_owned())
+        } else {
+            Err(format!("{:?}", pushed.written))
+        }
+    })
 }
 
 fn monitor(vendor: &'static str) -> Own {

@@ -244,7 +244,7 @@ fn vanished(vendor: &'static str) -> Own {
         let pushed = push(&always, How { again: true, ..How::default() }).await;
         let seen = shown(&always).await?;
         always.bmc.close().await;
-        let class = if known { UpdateClass::Lost } else { UpdateClass::NotActivated };
+        let class = if known { UpdateClass::Lost } else { UpdateClass::Ambiguous };
         match &pushed.written {
             Written::Ambiguous(text)
                 if text.starts_with(&class.to_string()) && seen.running.known().is_some_and(|v| v.as_str() != WANT) =>

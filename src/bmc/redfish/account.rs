@@ -197,7 +197,7 @@ impl Client {
 
     /// One login by a client of its own, and out again.
     pub(super) async fn try_login(&self, user: &str, password: &Password) -> Result<bool, BmcError> {
-        let twin = self.twin(Login { user: user.to_owned(), password: password.clone() })?;
+        let twin = self.twin(Login { user: user.to_owned(), password: password.clone(), wary: false, ..self.login() })?;
         let tried = twin.authorise(Instant::now() + self.limits.request).await;
         twin.close().await;
         match tried {

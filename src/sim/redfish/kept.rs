@@ -15,6 +15,7 @@ pub fn resource(machine: &MachineHandle, shown: Option<&Shown>, at: &str) -> Opt
         .or_else(|| account::resource(machine, at))
         .or_else(|| restart::resource(machine, at))
         .or_else(|| certificate::resource(machine, shown, at))
+        .or_else(|| update::resource(machine, at))
 }
 
 /// Adds to a resource of another file what these files know of it.

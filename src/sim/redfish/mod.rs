@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod kept;
 pub mod line;
 pub mod mains;
+pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::answer::Answer;
+use super::restart::manager_path;
 use super::tree::{link, second};
 use crate::model::PowerState;
 use crate::sim::fault::BmcFault;
@@ -38,7 +39,7 @@ enum About {
 
 #[derive(Debug, Clone)]
 struct Task {
-    id: u64,
+    id: String,
     name: &'static str,
     about: About,
     start: Timestamp,
@@ -67,13 +68,22 @@ impl Tasks {
     /// A new task for an update; returns its path.
     pub fn start_update(&mut self, machine: &MachineHandle, name: &'static str, number: u64, verify_only: bool) -> String {
         let late = machine.bends(BmcFault::TaskLate).map_or(0, |placed| placed.arg());
-        let masked = if self.open.iter().any(|task| task.about == About::Old && task.id == self.made) { MASKED } else { 0 };
-        self.add(name, About::Update { number, verify_only }, late, masked)
+        let aged = self.open.iter().any(|task| task.about == About::Old && task.id == self.made.to_string());
+        let about = About::Update { number, verify_only };
+        // iDRAC's tasks have their jobs' names, which never come again.
+        if machine.identity().profile.pushing.jobs.is_some() && !aged {
+            return self.add_as(job_id(number), name, about, late, 0);
+        }
+        self.add(name, about, late, if aged { MASKED } else { 0 })
     }
 
     fn add(&mut self, name: &'static str, about: About, late: u32, masked: u32) -> String {
-        let id = self.made;
+        let id = self.made.to_string();
         self.made += 1;
+        self.add_as(id, name, about, late, masked)
+    }
+
+    fn add_as(&mut self, id: String, name: &'static str, about: About, late: u32, masked: u32) -> String {
         let updates = |task: &Task| !matches!(task.about, About::Update { .. });
         if self.open.len() >= KEPT
             && let Some(oldest) = self.open.iter().position(updates)
@@ -83,8 +93,9 @@ impl Tasks {
         let least = self.last.map(|last| last + SignedDuration::from_secs(1));
         let start = least.map_or_else(Timestamp::now, |least| least.max(Timestamp::now()));
         self.last = Some(start);
+        let path = format!("{SERVICE}/Tasks/{id}");
         self.open.push_back(Task { id, name, about, start, late, masked });
-        format!("{SERVICE}/Tasks/{id}")
+        path
     }
 
     /// What happens to the table by itself: tasks that are done or lost go, and an old one may be there from the beginning.
@@ -92,7 +103,14 @@ impl Tasks {
         if !self.aged && machine.bends(BmcFault::TaskIdReuse).is_some() {
             self.aged = true;
             let start = Timestamp::now() - SignedDuration::from_hours(48);
-            self.open.push_front(Task { id: 0, name: "Firmware Update", about: About::Old, start, late: 0, masked: 0 });
+            self.open.push_front(Task {
+                id: "0".to_owned(),
+                name: "Firmware Update",
+                about: About::Old,
+                start,
+                late: 0,
+                masked: 0,
+            });
         }
         let reaps = machine.bends(BmcFault::TaskReaped).is_some();
         self.open.retain(|task| match phase(machine, task.about) {
@@ -105,7 +123,7 @@ impl Tasks {
     /// Paths of all tasks.
     pub fn paths(&mut self, machine: &MachineHandle) -> Vec<String> {
         self.live(machine);
-        let mut ids: Vec<u64> = self.open.iter().filter(|task| task.late == 0).map(|task| task.id).collect();
+        let mut ids: Vec<&str> = self.open.iter().filter(|task| task.late == 0).map(|task| task.id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids.into_iter().map(|id| format!("{SERVICE}/Tasks/{id}")).collect()
@@ -114,8 +132,8 @@ impl Tasks {
     /// One task as a resource.
     pub fn resource(&mut self, machine: &MachineHandle, id: &str) -> Option<Value> {
         self.live(machine);
-        let newest = self.open.back().map(|task| task.id);
-        let at = self.open.iter().rposition(|task| task.id.to_string() == id)?;
+        let newest = self.open.back().map(|task| task.id.clone());
+        let at = self.open.iter().rposition(|task| task.id == id)?;
         let task = self.open.get_mut(at)?;
         if task.late > 0 {
             task.late -= 1;
@@ -126,7 +144,7 @@ impl Tasks {
             let old = self.open.iter().find(|task| task.about == About::Old)?;
             return Some(told(machine, old, false));
         }
-        Some(told(machine, task, newest == Some(task.id)))
+        Some(told(machine, task, newest.as_deref() == Some(id)))
     }
 
     /// What its monitor answers (DSP0266 §12.2): 202 while it goes on. Under RC-41 the look that sees the end takes the task away.
@@ -139,7 +157,7 @@ impl Tasks {
             return Some(answer);
         }
         if machine.bends(BmcFault::TaskMonitorOnce).is_some() {
-            self.open.retain(|task| task.id.to_string() != id);
+            self.open.retain(|task| task.id != id);
             return Some(Answer::status(204));
         }
         Some(Answer::ok(task))
@@ -150,6 +168,44 @@ impl Tasks {
 #[must_use]
 pub fn monitor_path(id: &str) -> String {
     format!("{SERVICE}/TaskMonitors/{id}")
+}
+
+/// The job of an update, which iDRAC keeps when the task is gone (libredfish `dell.rs:138`).
+#[must_use]
+pub fn job(machine: &MachineHandle, at: &str) -> Option<Value> {
+    let jobs = format!("{}/{}/", manager_path(machine), machine.identity().profile.pushing.jobs?);
+    let id = at.strip_prefix(&jobs)?;
+    let number = id.strip_prefix("JID_")?.parse::<u64>().ok()?.checked_sub(FIRST_JOB)?;
+    let (phase, percent, waits) = machine.firmware(|firmware, now| {
+        let update = firmware.update(number)?;
+        let waits = firmware.item(&update.item).is_some_and(|item| item.staged.is_some());
+        Some((update.phase.clone(), update.percent(now), waits))
+    })?;
+    let (state, status, message) = match phase {
+        Phase::Lost => return None,
+        Phase::Verifying | Phase::Waiting | Phase::Writing => ("Running", "OK", "the job is under way"),
+        Phase::Done if waits => ("Scheduled", "OK", "the job waits for a restart"),
+        Phase::Done => ("Completed", "OK", "the job completed"),
+        Phase::Failed(why) => ("Failed", "Critical", why),
+    };
+    Some(json!({
+        "@odata.type": "#DellJob.v1_2_0.DellJob",
+        "@odata.id": at,
+        "Id": id,
+        "Name": "Firmware Update",
+        "JobType": "FirmwareUpdate",
+        "JobState": state,
+        "JobStatus": status,
+        "PercentComplete": percent,
+        "Message": message,
+    }))
+}
+
+/// The number of the first update's job.
+const FIRST_JOB: u64 = 900_000_000_000;
+
+fn job_id(number: u64) -> String {
+    format!("JID_{}", FIRST_JOB + number)
 }
 
 fn phase(machine: &MachineHandle, about: About) -> Option<Phase> {
@@ -190,13 +246,13 @@ fn told(machine: &MachineHandle, task: &Task, newest: bool) -> Value {
     json!({
         "@odata.type": "#Task.v1_7_4.Task",
         "@odata.id": format!("{SERVICE}/Tasks/{}", task.id),
-        "Id": task.id.to_string(),
+        "Id": task.id,
         "Name": task.name,
         "TaskState": state,
         "TaskStatus": status,
         "PercentComplete": percent,
         "StartTime": second(task.start),
-        "TaskMonitor": monitor_path(&task.id.to_string()),
+        "TaskMonitor": monitor_path(&task.id),
         "Messages": messages,
     })
 }

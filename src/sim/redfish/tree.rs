@@ -182,7 +182,7 @@ fn chassis(machine: &MachineHandle, path: &str) -> Value {
         "Name": "Chassis",
         "ChassisType": "RackMount",
         "Manufacturer": id.profile.manufacturer,
-        "Model": id.profile.model,
+        "Model": id.profile.board,
         "SerialNumber": id.serial,
         "PowerState": power_word(machine.power_state()),
         "Status": well(),

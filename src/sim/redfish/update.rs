@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Message};
 use super::parts::{Part, parts};
-use super::task::{Tasks, monitor_path};
+use super::task::{Tasks, job, monitor_path};
 use super::tree::{ROOT, collection, link, well};
 use crate::sim::fault::BmcFault;
 use crate::sim::firmware::{Item, Wrong};
@@ -58,7 +58,7 @@ fn most(machine: &MachineHandle) -> Option<Option<u64>> {
 /// The resource at a path, when it is one of this file's.
 #[must_use]
 pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {
-    let rest = at.strip_prefix(SERVICE)?;
+    let Some(rest) = at.strip_prefix(SERVICE) else { return job(machine, at) };
     let inventory = format!("{SERVICE}/FirmwareInventory");
     match rest.split('/').collect::<Vec<_>>().as_slice() {
         [""] => Some(service(machine)),
@@ -114,9 +114,14 @@ fn entry(machine: &MachineHandle, at: &str, item: &Item, shown: &str) -> Value {
         "Name": item.name,
         "Version": shown,
         "Updateable": item.name != GOLDEN,
-        "RelatedItem": [link(related)],
         "Status": well(),
     });
+    // Dell links its entries from the manager alone.
+    if profile.pushing.banks != Banks::Manager
+        && let Some(fields) = entry.as_object_mut()
+    {
+        fields.insert("RelatedItem".to_owned(), json!([link(related)]));
+    }
     if profile.pushing.banks == Banks::Slots
         && let Some(fields) = entry.as_object_mut()
     {
@@ -128,7 +133,7 @@ fn entry(machine: &MachineHandle, at: &str, item: &Item, shown: &str) -> Value {
         let slots = json!({
             "Nvidia": {
                 "@odata.type": "#NvidiaSoftwareInventory.v1_2_0.NvidiaSoftwareInventory",
-                "ActiveFirmwareSlot": { "Version": item.running, "FirmwareState": "Activated", "SlotId": 0 },
+                "ActiveFirmwareSlot": { "Version": if item.astray { item.running.as_str() } else { shown }, "FirmwareState": "Activated", "SlotId": 0 },
                 "InactiveFirmwareSlot": inactive,
             },
         });
@@ -148,12 +153,15 @@ pub fn add_to_manager(machine: &MachineHandle, value: &mut Map<String, Value>) {
     let banks = machine.identity().profile.pushing.banks;
     let version = if banks == Banks::Manager && item.astray { item.running.clone() } else { shown };
     value.insert("FirmwareVersion".to_owned(), json!(version));
-    if banks == Banks::Image
+    if banks != Banks::Slots
         && let Some(links) = value.get_mut("Links").and_then(Value::as_object_mut)
     {
         let image = |name: &str| link(format!("{SERVICE}/FirmwareInventory/{name}"));
-        links.insert("ActiveSoftwareImage".to_owned(), image(if item.astray { GOLDEN } else { "BMC" }));
-        links.insert("SoftwareImages".to_owned(), json!([image("BMC"), image(GOLDEN)]));
+        let golden = banks == Banks::Image;
+        links.insert("ActiveSoftwareImage".to_owned(), image(if golden && item.astray { GOLDEN } else { "BMC" }));
+        if golden {
+            links.insert("SoftwareImages".to_owned(), json!([image("BMC"), image(GOLDEN)]));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, Message};
 use super::line::Open;
+use super::manners;
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 
@@ -74,7 +75,7 @@ pub async fn meets(machine: &MachineHandle, head: &Parts, open: &Open, before: u
             return Met::Says(Answer::status(status).with("Location", format!("{}?moved=1", head.uri.path())));
         }
     }
-    Met::Well
+    manners::refuses(machine, head).map_or(Met::Well, Met::Says)
 }
 
 /// Bends an answer that is on its way.
@@ -109,7 +110,7 @@ pub fn bends(machine: &MachineHandle, head: &Parts, mut answer: Answer) -> Answe
         let headers = std::mem::take(&mut answer.headers);
         answer = Answer { headers, ..Answer::text(answer.status, "application/xhtml+xml", page) };
     }
-    answer
+    manners::dress(head, answer)
 }
 
 /// A link as it is written from where the client stands (RFC 3986 §5.2), or, far from there, with its first slash forgotten.
