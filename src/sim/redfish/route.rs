@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, boot_settings, kept, mains, system, tags, tree, update};
+use super::{bend, boot_settings, kept, mains, senses, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -149,11 +149,15 @@ impl Service {
         if let Some(settings) = boot_settings::resource(&self.machine, path) {
             return Some(settings);
         }
+        if let Some(sensed) = senses::resource(&self.machine, path) {
+            return Some(sensed);
+        }
         let mut found = self.base(path)?;
         if let Some(fields) = found.as_object_mut() {
             kept::complete(&self.machine, self.shown(), path, fields);
             mains::complete(&self.machine, path, fields);
             boot_settings::complete(&self.machine, path, fields);
+            senses::complete(&self.machine, path, fields);
         }
         Some(found)
     }
@@ -187,7 +191,7 @@ impl Service {
             let monitor = self.lock().1.monitor(&self.machine, id);
             return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
         }
-        match self.resource(path) {
+        match senses::paged(&self.machine, path, asked.query).or_else(|| self.resource(path)) {
             Some(mut resource) => {
                 let tag = tags::shown(&self.machine, &resource);
                 if asked.query.is_some_and(|query| query.starts_with("$expand=")) && bend::offers_expand(&self.machine) {
@@ -255,9 +259,9 @@ impl Service {
         }
         if path != system::reset_path(&self.machine) {
             let kept = match body(asked) {
-                Ok(body) => {
-                    mains::post(&self.machine, path, &body).or_else(|| kept::post(&self.machine, self.shown(), path, &body))
-                }
+                Ok(body) => mains::post(&self.machine, path, &body)
+                    .or_else(|| kept::post(&self.machine, self.shown(), path, &body))
+                    .or_else(|| senses::post(&self.machine, path, &body)),
                 Err(_) => None,
             };
             if let Some(answer) = kept {

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::Redfish;
-use super::error::unsupported;
-use super::json as views;
-use super::log::Place;
-use super::write::Sent;
+use super::super::Redfish;
+use super::super::error::unsupported;
+use super::super::json as views;
+use super::super::write::Sent;
+use super::Place;
 use crate::bmc::sensing::LogEntry;
 use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::Reading;
@@ -19,7 +19,7 @@ const BEFORE: usize = 1_000;
 
 impl Redfish {
     /// Clears a log and proves it.
-    pub(super) async fn empty_log(&self, which: Option<&str>) -> Written {
+    pub(in crate::bmc::redfish) async fn empty_log(&self, which: Option<&str>) -> Written {
         let no = |seen: &str| Written::NotApplied(unsupported("clear the event log", seen));
         // A log is a part of a node: the BMC must not say that it is another one.
         if let Err(e) = self.writable().await {
@@ -103,14 +103,18 @@ impl Redfish {
     }
 
     /// The newest entries of a log, read now.
-    pub(super) async fn entries(&self, place: &Place, most: usize) -> Result<crate::bmc::sensing::EventLog, BmcError> {
+    pub(in crate::bmc::redfish) async fn entries(
+        &self,
+        place: &Place,
+        most: usize,
+    ) -> Result<crate::bmc::sensing::EventLog, BmcError> {
         let deadline = Instant::now() + self.client.limits.inventory;
         let window = self.client.newest(&place.entries, most, deadline).await?;
-        let walk = super::walk::Walk::begin(&self.client).await?;
+        let walk = super::super::walk::Walk::begin(&self.client);
         let mut entries = Vec::new();
         for part in walk.parts(window.members).await? {
             match part.value {
-                Ok(entry) => entries.push(super::log_entry::view(&part.path, &entry)),
+                Ok(entry) => entries.push(super::entry::view(&part.path, &entry)),
                 Err(why) => walk.miss(why),
             }
         }

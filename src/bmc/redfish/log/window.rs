@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::client::Client;
-use super::error::safe;
-use super::{json, path};
+use super::super::client::Client;
+use super::super::collection::listed;
+use super::super::error::safe;
+use super::super::{json, path};
 use crate::bmc::BmcError;
 use crate::model::Reading;
 
@@ -38,10 +39,10 @@ struct Page {
 }
 
 fn page(value: &Value) -> Page {
-    let all = json::list(value, "Members");
-    let member = |entry: &Value| {
+    let all = listed(value).unwrap_or_default();
+    let member = |entry: &&Value| {
         let whole = entry.get("Created").is_some() || entry.get("Message").is_some() || entry.get("EntryType").is_some();
-        Some((json::href(entry)?, whole.then(|| entry.clone())))
+        Some((json::href(entry)?, whole.then(|| (*entry).clone())))
     };
     let members: Vec<Member> = all.iter().filter_map(member).collect();
     Page {
@@ -194,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_page_is_read(value in super::super::json::any_json(), link in ".{0,40}") {
+        fn any_page_is_read(value in crate::bmc::redfish::json::any_json(), link in ".{0,40}") {
             let read = page(&value);
             let _ = (newest_first(&read.members), skip_to(&link, 7));
         }
