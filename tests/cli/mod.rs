@@ -11,4 +11,5 @@ mod discover;
 mod gate;
 mod hand;
 mod power;
+mod power_ipmi;
 mod quirks;

@@ -12,6 +12,7 @@ mod caught;
 mod dead;
 mod etag;
 mod flash;
+mod ipmi;
 mod power;
 mod restart;
 mod rig;
@@ -34,6 +35,7 @@ fn groups() -> Vec<Group> {
         Group::of(etag::rows()),
         Group::of(power::rows()),
         Group::driven(power::restart_rows(), restart::drive),
+        Group::of(ipmi::rows()),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
     ]

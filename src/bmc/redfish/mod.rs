@@ -204,6 +204,7 @@ impl Bmc for Redfish {
         self.client.close().await;
     }
 }
+
 /// The deadline passed before a write.
 fn late(doing: impl Into<String>) -> BmcError {
     BmcError {

@@ -149,12 +149,15 @@ fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String,
 fn collection(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String, Value>) {
     let path = asked.path.trim_end_matches('/');
     let Some(Value::Array(mut members)) = fields.remove("Members") else { return };
+    // A page tells how many there are in all.
+    let told = fields.get("Members@odata.count").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    let mut count = told.unwrap_or(members.len());
     if let Some(other) = second_of(path)
         && machine.bends(BmcFault::TopoMulti).is_some()
     {
         members.insert(0, link(other));
+        count += 1;
     }
-    let count = members.len();
     fields.insert("Members@odata.count".to_owned(), json!(count));
     if machine.strikes(BmcFault::CollNoMembers).is_some() {
         return;

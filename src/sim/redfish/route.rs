@@ -146,18 +146,18 @@ impl Service {
         if let Some(kept) = kept::resource(&self.machine, self.shown(), path) {
             return Some(kept);
         }
-        if let Some(settings) = boot_settings::resource(&self.machine, path) {
-            return Some(settings);
-        }
         if let Some(sensed) = senses::resource(&self.machine, path) {
             return Some(sensed);
+        }
+        if let Some(settings) = boot_settings::resource(&self.machine, path) {
+            return Some(settings);
         }
         let mut found = self.base(path)?;
         if let Some(fields) = found.as_object_mut() {
             kept::complete(&self.machine, self.shown(), path, fields);
+            senses::complete(&self.machine, path, fields);
             mains::complete(&self.machine, path, fields);
             boot_settings::complete(&self.machine, path, fields);
-            senses::complete(&self.machine, path, fields);
         }
         Some(found)
     }
