@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use farm::Farm;
-use measure::{Figures, median, run};
+use measure::{Figures, median, watch};
 use weather::{LATE_MS, LOSS, Weather};
 
 const ROUNDS: usize = 5;
@@ -135,7 +135,7 @@ fn ipmipower(program: &Path, farm: &Farm, way: Way) -> Figures {
     // `opensesspriv`: ipmi_sim does not grant the highest privilege unless asked for a certain one.
     command.args(["-s", "-D", "LAN_2_0", "-I", "3", "-u", "admin", "-p", farm::PASSWORD, "-W", "opensesspriv", "-h"]);
     command.arg(hosts.join(","));
-    run(&mut command, |line| line.ends_with(": off"), |line| line.contains(": connection timeout"))
+    watch(&mut command, |line| line.ends_with(": off"), |line| line.contains(": connection timeout"))
 }
 
 fn bringup(inventory: &Path) -> Figures {
@@ -144,5 +144,5 @@ fn bringup(inventory: &Path) -> Figures {
     command.arg("--state").arg(inventory.join("none/journal.db"));
     command.env("BENCH_BMC_PASSWORD", farm::PASSWORD);
     let named = |line: &str| line.contains("\"answer\":\"unreachable\"") && line.contains("no answer from udp/");
-    run(&mut command, |line| line.contains("\"answer\":\"off\""), named)
+    watch(&mut command, |line| line.contains("\"answer\":\"off\""), named)
 }
