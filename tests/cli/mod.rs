@@ -12,3 +12,4 @@ mod gate;
 mod hand;
 mod power;
 mod power_ipmi;
+mod quirks;
