@@ -19,6 +19,7 @@ mod restart;
 mod rig;
 mod row;
 mod shape;
+mod settings;
 mod story;
 mod sweep;
 mod table;
@@ -42,5 +43,7 @@ fn groups() -> Vec<Group> {
         Group::of(auth::rows()),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
+        Group::driven(settings::bios_rows(), settings::drive_bios),
+        Group::driven(settings::media_rows(), settings::drive_media),
     ]
 }
