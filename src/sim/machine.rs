@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::clock::SimTime;
+use super::console::Screen;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::system::{Loaded, Origin, System};
@@ -130,6 +131,7 @@ pub struct Machine {
     boots: u64,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
+    screens: Vec<Screen>,
 }
 
 /// Lines of history that a machine keeps.
@@ -152,6 +154,7 @@ impl Machine {
             boots: 0,
             system: None,
             log: VecDeque::new(),
+            screens: Vec::new(),
         };
         let mut effects = Vec::new();
         if running {
@@ -229,6 +232,11 @@ impl Machine {
         self.log.iter()
     }
 
+    /// What went over the serial line since this was last asked.
+    pub fn take_screens(&mut self) -> Vec<Screen> {
+        std::mem::take(&mut self.screens)
+    }
+
     fn note(&mut self, at: SimTime, line: impl Into<String>) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
@@ -259,6 +267,7 @@ impl Machine {
             // Only a running system hears it; a ROM or a kernel that is still loading does not.
             PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
                 self.stage = Stage::Stopping;
+                self.screens.push(Screen::Stopping);
                 self.stage_ends = Some(now.after_s(self.durations.shutdown));
             }
             PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
@@ -305,6 +314,7 @@ impl Machine {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
                 self.stage = Stage::Post;
+                self.screens.push(Screen::Post);
                 self.stage_ends = Some(at.after_s(self.durations.post));
             }
         } else {
@@ -323,6 +333,7 @@ impl Machine {
             Stage::DiskLoader => self.load(at, Origin::Disk, None),
             Stage::Kernel => {
                 self.stage = Stage::Starting;
+                self.screens.push(Screen::Userspace);
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
@@ -350,12 +361,14 @@ impl Machine {
         self.attempts += 1;
         self.note(at, format!("rom: network boot, attempt {}", self.attempts));
         self.stage = Stage::Rom { attempt: self.attempts };
+        self.screens.push(Screen::Rom(self.attempts));
         effects.push(Effect::Fetch { attempt: self.attempts, source });
     }
 
     fn fall_to_disk(&mut self, at: SimTime, why: &str) {
         self.note(at, format!("rom: disk ({why})"));
         self.stage = Stage::DiskLoader;
+        self.screens.push(Screen::Disk(why.to_owned()));
         self.stage_ends = Some(at.after_s(self.durations.disk));
     }
 
@@ -373,7 +386,9 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
-        self.system = Some(Arc::new(System::new(boot_id, origin, loaded)));
+        let system = Arc::new(System::new(boot_id, origin, loaded));
+        self.screens.push(Screen::Kernel(Arc::clone(&system)));
+        self.system = Some(system);
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }
@@ -382,6 +397,7 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
+        self.screens.push(Screen::Up);
         if let Some(system) = &self.system {
             effects.push(Effect::SystemUp(Arc::clone(system)));
         }

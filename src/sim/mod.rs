@@ -7,6 +7,7 @@
 pub mod accelerator;
 pub mod bootrom;
 pub mod clock;
+pub mod console;
 pub mod farm;
 pub mod fault;
 pub mod handle;

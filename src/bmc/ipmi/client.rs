@@ -55,6 +55,14 @@ impl IpmiBmc {
         self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(Suite::id)
     }
 
+    /// A session beside the kept one, for what occupies it for long.
+    pub(super) async fn connect(&self, roles: &[u8], deadline: Instant) -> Result<Connection, Fault> {
+        let first = *self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let open = Connection::open(&self.lan, self.to, &self.account, first, roles, deadline).await?;
+        *self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.suite());
+        Ok(open)
+    }
+
     async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
         let mut turn = Turn::begin(self, Instant::now() + patience).await.map_err(|fault| fault.into_error(doing))?;
         let opening = format!("open an IPMI session for {doing}");

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::command;
 use super::fault::{Fault, is_busy};
-use super::login::login;
+use super::login::{ADMINISTRATOR, login};
 use super::message::Answer;
 use super::rtt::Rtt;
-use super::session::Session;
+use super::session::{Opened, Session};
 use super::socket::{Lan, Line};
 use super::suite::Suite;
 
@@ -37,6 +37,8 @@ pub(super) struct Connection {
     line: Line,
     rtt: Rtt,
     next_request: u8,
+    /// What the login granted at most.
+    role: u8,
     privilege: u8,
     used: Instant,
 }
@@ -54,16 +56,27 @@ impl Connection {
         to: SocketAddr,
         account: &Account,
         first: Option<Suite>,
+        roles: &[u8],
         deadline: Instant,
     ) -> Result<Self, Fault> {
         let mut rtt = Rtt::default();
-        let (session, line) = login(lan, to, account, first, &mut rtt, deadline).await?;
-        Ok(Self { to, session, line, rtt, next_request: 0, privilege: USER, used: Instant::now() })
+        let (session, line, role) = login(lan, to, account, first, roles, &mut rtt, deadline).await?;
+        Ok(Self { to, session, line, rtt, next_request: 0, role, privilege: USER, used: Instant::now() })
+    }
+
+    /// True when it was opened as administrator.
+    pub(super) fn is_administrator(&self) -> bool {
+        ADMINISTRATOR.contains(&self.role)
     }
 
     /// Session id of the BMC's side.
     pub(super) fn id(&self) -> u32 {
         self.session.bmc_id()
+    }
+
+    /// Session id of our side.
+    pub(super) fn our_id(&self) -> u32 {
+        self.line.session()
     }
 
     pub(super) fn suite(&self) -> Suite {
@@ -161,26 +174,61 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Raises the session to operator, once. A refusal is passed over (IP-08, Cisco): the command itself then says whether the privilege suffices.
+    /// Raises the session to operator, or to administrator where it was opened as one, once. A refusal is passed over (IP-08, Cisco): the command
+    /// itself then says whether the privilege suffices.
     pub(super) async fn raise(&mut self, deadline: Instant) -> Result<(), Fault> {
-        if self.privilege >= OPERATOR {
+        let wanted = self.role.max(OPERATOR);
+        if self.privilege >= wanted {
             return Ok(());
         }
-        match self.repeat(&command::set_privilege(OPERATOR), deadline).await {
+        match self.repeat(&command::set_privilege(wanted), deadline).await {
             Ok(_) | Err(Fault::Code(_)) => {
-                self.privilege = OPERATOR;
+                self.privilege = wanted;
                 Ok(())
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Sends something for the console.
+    pub(super) async fn send_console(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let bytes = self.session.seal_console(payload);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))
+    }
+
+    /// Sends a question beside the console and does not wait: its answer comes by [`Self::hear`], under the number that this gives.
+    pub(super) async fn ask_aside(&mut self, message: &Message) -> Result<u8, Fault> {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))?;
+        Ok(request)
+    }
+
+    /// What comes in next, answers and console alike. Dropping the wait loses nothing.
+    pub(super) async fn hear(&mut self) -> Opened {
+        loop {
+            let packet = self.line.receive().await;
+            match self.session.open_any(&packet) {
+                Ok(opened) => {
+                    self.used = Instant::now();
+                    return opened;
+                }
+                Err(_) => drop(self.line.lan().dropped().refused.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
+    /// Says something that nobody waits for, if the socket takes it at once.
+    pub(super) fn farewell(&mut self, message: &Message) {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send_if_ready(&bytes);
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         let close = command::close_session(self.session.bmc_id());
-        let request = self.request_number();
-        let bytes = self.session.seal(&close, request);
-        self.line.send_if_ready(&bytes);
+        self.farewell(&close);
     }
 }

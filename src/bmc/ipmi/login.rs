@@ -17,8 +17,10 @@ use super::suite::Suite;
 
 /// Look the account up by its name alone (§13.20, role bit 4).
 const NAME_ONLY: u8 = 0x10;
-/// Roles in the order in which they are asked for. Operator does all that the trait needs, so administrator is never asked for.
-const ROLES: [u8; 2] = [3, 2];
+/// Roles in the order in which they are asked for. Operator does all that a run needs, so administrator is not asked for there.
+pub(super) const OPERATOR_OR_LESS: &[u8] = &[3, 2];
+/// For what only an administrator may do: accounts, restarting the BMC, some consoles.
+pub(super) const ADMINISTRATOR: &[u8] = &[4];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 
@@ -37,15 +39,16 @@ enum Step {
     Failed(Fault),
 }
 
-/// Logs in before `deadline`. `first` is the suite that worked last time.
+/// Logs in before `deadline`. `first` is the suite that worked last time; `roles` are tried in order. Gives the role that was granted, too.
 pub(super) async fn login(
     lan: &std::sync::Arc<Lan>,
     to: SocketAddr,
     account: &Account,
     first: Option<Suite>,
+    roles: &[u8],
     rtt: &mut Rtt,
     deadline: Instant,
-) -> Result<(Session, Line), Fault> {
+) -> Result<(Session, Line, u8), Fault> {
     let started = Instant::now();
     let mut suites = match (account.suite, first) {
         (Some(only), _) => vec![only],
@@ -53,7 +56,7 @@ pub(super) async fn login(
         (None, _) => vec![Suite::Seventeen, Suite::Three],
     };
     let mut refused: Vec<Suite> = Vec::new();
-    let mut roles = ROLES.iter().copied();
+    let mut roles = roles.iter().copied();
     let mut role = roles.next().unwrap_or(2);
     let mut silent = 0u32;
     let mut heard = false;
@@ -66,7 +69,7 @@ pub(super) async fn login(
         }
         let step = attempt(lan, to, account, suite, role, rtt, deadline, &mut heard).await;
         match step {
-            Step::Open(session, line) => return Ok((*session, line)),
+            Step::Open(session, line) => return Ok((*session, line, role)),
             Step::Lost => silent = lost_before + 1,
             Step::Refused(_, status) if is_suite_refusal(status) => {
                 suites.retain(|s| *s != suite);

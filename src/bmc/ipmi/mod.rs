@@ -26,6 +26,7 @@ pub mod rmcp;
 mod rtt;
 pub mod session;
 mod socket;
+pub mod sol;
 pub mod suite;
 mod turn;
 

@@ -166,7 +166,7 @@ impl Table {
         let lines = lock(&self.lines);
         let get = |key| lines.get(&key).and_then(Weak::upgrade);
         match packet.payload {
-            Payload::Message => get(Key::Session(from, packet.session)),
+            Payload::Message | Payload::Sol => get(Key::Session(from, packet.session)),
             Payload::OpenResponse | Payload::Rakp2 | Payload::Rakp4 => match packet.data {
                 // Both kinds of answer carry our session id at offset 4 (§13.18, §13.21).
                 [_, 0, _, _, a, b, c, d, ..] => get(Key::Session(from, u32::from_le_bytes([*a, *b, *c, *d]))),
@@ -235,18 +235,23 @@ impl Line {
         self.send(bytes).await?;
         let judged = async {
             loop {
-                let next = lock(&self.mailbox.queue).pop_front();
-                match next {
-                    Some(packet) => {
-                        if let Some(done) = judge(&packet) {
-                            return done;
-                        }
-                    }
-                    None => self.mailbox.arrived.notified().await,
+                if let Some(done) = judge(&self.receive().await) {
+                    return done;
                 }
             }
         };
         Ok(tokio::time::timeout(patience, judged).await.ok())
+    }
+
+    /// The next packet that comes in. Dropping the wait loses none.
+    pub(super) async fn receive(&self) -> Box<[u8]> {
+        loop {
+            let next = lock(&self.mailbox.queue).pop_front();
+            match next {
+                Some(packet) => return packet,
+                None => self.mailbox.arrived.notified().await,
+            }
+        }
     }
 }
 

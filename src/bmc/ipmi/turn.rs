@@ -9,6 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::client::IpmiBmc;
 use super::connection::Connection;
 use super::fault::Fault;
+use super::login::{ADMINISTRATOR, OPERATOR_OR_LESS};
 
 /// A kept session that idled longer is not trusted to live: BMCs end one after 60 s ± 3 s (§6.12.15).
 const STALE: Duration = Duration::from_secs(45);
@@ -20,6 +21,8 @@ pub(super) enum Need {
     User,
     /// Power and boot.
     Operator,
+    /// Accounts, and the BMC's own restart.
+    Administrator,
 }
 
 /// The right to speak with the BMC. Gives the session back when dropped.
@@ -28,6 +31,8 @@ pub(super) struct Turn<'a> {
     connection: Option<Connection>,
     /// When the caller's patience ends.
     pub(super) deadline: Instant,
+    /// Roles that a new session asks for.
+    roles: &'static [u8],
     _permit: Option<SemaphorePermit<'a>>,
 }
 
@@ -41,7 +46,7 @@ impl<'a> Turn<'a> {
         if connection.as_ref().is_some_and(|c| c.idle() > STALE) {
             connection = None;
         }
-        Ok(Self { home, connection, deadline, _permit: permit.ok() })
+        Ok(Self { home, connection, deadline, roles: OPERATOR_OR_LESS, _permit: permit.ok() })
     }
 
     /// The session, opened when there is none.
@@ -50,10 +55,7 @@ impl<'a> Turn<'a> {
         let open = match self.connection.take() {
             Some(open) => open,
             None => {
-                let first = *home.suite.lock().unwrap_or_else(PoisonError::into_inner);
-                let open = Connection::open(&home.lan, home.to, &home.account, first, self.deadline).await?;
-                *home.suite.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.suite());
-                open
+                home.connect(self.roles, self.deadline).await?
             }
         };
         Ok(self.connection.insert(open))
@@ -61,8 +63,13 @@ impl<'a> Turn<'a> {
 
     async fn ready(&mut self, need: Need) -> Result<&mut Connection, Fault> {
         let deadline = self.deadline;
+        if need == Need::Administrator && !self.connection.as_ref().is_some_and(Connection::is_administrator) {
+            // A session cannot be raised beyond the role that it was opened with (§22.18).
+            self.roles = ADMINISTRATOR;
+            self.connection = None;
+        }
         let connection = self.connection().await?;
-        if need == Need::Operator {
+        if need != Need::User {
             connection.raise(deadline).await?;
         }
         Ok(connection)

@@ -5,6 +5,8 @@ pub mod boot;
 pub mod chassis;
 pub mod fru;
 pub mod guid;
+pub mod payload;
+pub mod user;
 
 use ipmi_rs_core::connection::{Message, NetFn};
 
