@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use super::clock::{Clock, SimTime};
+use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
@@ -56,6 +57,8 @@ struct State {
     fetches: VecDeque<(u64, RomSource)>,
     requests: u32,
     logins: u32,
+    /// Sessions that are open on the BMC's service.
+    sessions: usize,
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
@@ -107,7 +110,16 @@ impl MachineHandle {
                 identity,
                 user: account.0,
                 password: account.1,
-                state: Mutex::new(State { machine, fetches: VecDeque::new(), requests: 0, logins: 0, busy_left, struck, serial: None }),
+                state: Mutex::new(State {
+                    machine,
+                    fetches: VecDeque::new(),
+                    requests: 0,
+                    logins: 0,
+                    sessions: 0,
+                    busy_left,
+                    struck,
+                    serial: None,
+                }),
                 bell: Notify::new(),
                 serial: Notify::new(),
                 system: watch::Sender::new(None),
@@ -185,6 +197,23 @@ impl MachineHandle {
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.lock().requests
+    }
+
+    /// Sessions that are open now, as the service last told.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.lock().sessions
+    }
+
+    /// A service tells how many sessions it holds.
+    pub fn holds_sessions(&self, open: usize) {
+        self.lock().sessions = open;
+    }
+
+    /// What was really done to the machine.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.step(Input::Tick).machine.deeds()
     }
 
     /// True when the BMC is dead already, without counting a request.

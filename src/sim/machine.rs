@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::clock::SimTime;
 use super::console::Screen;
+use super::deeds::Deeds;
 use super::fault::Fault;
 use super::identity::Identity;
 use super::system::{Loaded, Origin, System};
@@ -129,6 +130,7 @@ pub struct Machine {
     boot: BootOverride,
     attempts: u64,
     boots: u64,
+    deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
     screens: Vec<Screen>,
@@ -152,6 +154,7 @@ impl Machine {
             boot: BootOverride::none(),
             attempts: 0,
             boots: 0,
+            deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
             screens: Vec::new(),
@@ -227,6 +230,12 @@ impl Machine {
         self.boots
     }
 
+    /// What was really done to it.
+    #[must_use]
+    pub fn deeds(&self) -> Deeds {
+        self.deeds
+    }
+
     /// The last lines of its history.
     pub fn log(&self) -> impl Iterator<Item = &(SimTime, String)> {
         self.log.iter()
@@ -235,6 +244,12 @@ impl Machine {
     /// What went over the serial line since this was last asked.
     pub fn take_screens(&mut self) -> Vec<Screen> {
         std::mem::take(&mut self.screens)
+    }
+
+    fn show(&mut self, screen: Screen) {
+        if self.screens.len() < LOG_LINES {
+            self.screens.push(screen);
+        }
     }
 
     fn note(&mut self, at: SimTime, line: impl Into<String>) {
@@ -251,6 +266,13 @@ impl Machine {
 
     fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
         self.note(now, format!("bmc: power {verb}"));
+        let asked = match verb {
+            PowerVerb::On => &mut self.deeds.on_asked,
+            PowerVerb::Off => &mut self.deeds.off_asked,
+            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
+            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
+        };
+        *asked = asked.saturating_add(1);
         let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
         match verb {
             PowerVerb::On if on => {}
@@ -267,7 +289,7 @@ impl Machine {
             // Only a running system hears it; a ROM or a kernel that is still loading does not.
             PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
                 self.stage = Stage::Stopping;
-                self.screens.push(Screen::Stopping);
+                self.show(Screen::Stopping);
                 self.stage_ends = Some(now.after_s(self.durations.shutdown));
             }
             PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
@@ -282,6 +304,7 @@ impl Machine {
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
         self.note(now, format!("bmc: boot override {} once={}", want.target, want.once));
         if !self.faults.contains(&Fault::BootIgnore) {
+            self.deeds.boot_written = self.deeds.boot_written.saturating_add(1);
             self.boot = want;
         }
     }
@@ -309,12 +332,14 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
+        *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
                 self.stage = Stage::Post;
-                self.screens.push(Screen::Post);
+                self.show(Screen::Post);
                 self.stage_ends = Some(at.after_s(self.durations.post));
             }
         } else {
@@ -333,7 +358,7 @@ impl Machine {
             Stage::DiskLoader => self.load(at, Origin::Disk, None),
             Stage::Kernel => {
                 self.stage = Stage::Starting;
-                self.screens.push(Screen::Userspace);
+                self.show(Screen::Userspace);
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
@@ -361,14 +386,14 @@ impl Machine {
         self.attempts += 1;
         self.note(at, format!("rom: network boot, attempt {}", self.attempts));
         self.stage = Stage::Rom { attempt: self.attempts };
-        self.screens.push(Screen::Rom(self.attempts));
+        self.show(Screen::Rom(self.attempts));
         effects.push(Effect::Fetch { attempt: self.attempts, source });
     }
 
     fn fall_to_disk(&mut self, at: SimTime, why: &str) {
         self.note(at, format!("rom: disk ({why})"));
         self.stage = Stage::DiskLoader;
-        self.screens.push(Screen::Disk(why.to_owned()));
+        self.show(Screen::Disk(why.to_owned()));
         self.stage_ends = Some(at.after_s(self.durations.disk));
     }
 
@@ -387,7 +412,7 @@ impl Machine {
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
         let system = Arc::new(System::new(boot_id, origin, loaded));
-        self.screens.push(Screen::Kernel(Arc::clone(&system)));
+        self.show(Screen::Kernel(Arc::clone(&system)));
         self.system = Some(system);
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
@@ -397,7 +422,7 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
-        self.screens.push(Screen::Up);
+        self.show(Screen::Up);
         if let Some(system) = &self.system {
             effects.push(Effect::SystemUp(Arc::clone(system)));
         }

@@ -8,6 +8,7 @@ pub mod accelerator;
 pub mod bootrom;
 pub mod clock;
 pub mod console;
+pub mod deeds;
 pub mod farm;
 pub mod fault;
 pub mod handle;
@@ -22,6 +23,7 @@ pub mod system;
 pub mod tls;
 
 pub use clock::{Clock, SimTime};
+pub use deeds::Deeds;
 pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
 pub use fault::{Fault, FaultError};
 pub use handle::{MachineHandle, Mood};

@@ -1,4 +1,25 @@
 //! The conformance suite: every row of `reference/firmware.md` §5 (RC-nn, IP-nn), placed at every request of a full bring-up, on three vendors'
 //! profiles. Each group of rows is one file; `sweep` runs them all and prints the table row × profile.
+//!
+//! `cargo test --test all -- conformance:: --nocapture` prints the table. `BRINGUP_ROWS=RC-04,IP` runs the rows whose names begin so
+//! and says how each ended;
+//! `BRINGUP_SWEEP=full` places every fault at every request on every profile; `BRINGUP_SEED=N` is another seed.
+//!
+//! A group's file gives `pub fn rows() -> Vec<Row>` and is named once here and once in [`groups`].
 
+mod bring_up;
+mod caught;
+mod dead;
+mod rig;
 mod row;
+mod story;
+mod sweep;
+mod table;
+
+use row::Group;
+
+/// All groups. `Group::of(rows)` is driven by a full bring-up; a group whose faults lie elsewhere (updates, media, the console) has its own
+/// drive: `Group::driven(rows, drive)`. One file may give several groups.
+fn groups() -> Vec<Group> {
+    vec![Group::of(dead::rows())]
+}

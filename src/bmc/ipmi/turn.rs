@@ -54,9 +54,7 @@ impl<'a> Turn<'a> {
         let home = self.home;
         let open = match self.connection.take() {
             Some(open) => open,
-            None => {
-                home.connect(self.roles, self.deadline).await?
-            }
+            None => home.connect(self.roles, self.deadline).await?,
         };
         Ok(self.connection.insert(open))
     }

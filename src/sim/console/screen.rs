@@ -49,17 +49,26 @@ impl Screen {
             ),
             Self::Disk(why) => format!("Booting from local disk ({why})\r\nLoading vmlinuz-disk ... initrd ...\r\n"),
             Self::Kernel(system) => {
-                let mut text = format!("[    0.000000] Linux version 6.8.0-sim\r\n[    0.000000] Command line: {}\r\n", system.cmdline);
+                let mut text =
+                    format!("[    0.000000] Linux version 6.8.0-sim\r\n[    0.000000] Command line: {}\r\n", system.cmdline);
                 text.push_str(&format!("[    0.000001] DMI: {} {}\r\n", profile.manufacturer, profile.model));
                 for slot in 0..fitted.count {
-                    text.push_str(&format!("[    {}.{:06}] pci 0000:{:02x}:00.0: {} enabled\r\n", slot / 4, slot * 97, 0x18 + slot, fitted.model));
+                    text.push_str(&format!(
+                        "[    {}.{:06}] pci 0000:{:02x}:00.0: {} enabled\r\n",
+                        slot / 4,
+                        slot * 97,
+                        0x18 + slot,
+                        fitted.model
+                    ));
                 }
                 text.push_str("[    3.141592] Run /sbin/init as init process\r\n");
                 text
             }
             Self::Userspace => "[  OK  ] Reached target Local File Systems.\r\n[  OK  ] Reached target Network.\r\n".to_owned(),
             Self::Up => format!("[  OK  ] Started OpenSSH server.\r\n\r\n{} ttyS0\r\n\r\n{}", identity.node, login(identity)),
-            Self::Stopping => "\r\n[  OK  ] Stopped OpenSSH server.\r\n[  OK  ] Reached target Power-Off.\r\nreboot: Power down\r\n".to_owned(),
+            Self::Stopping => {
+                "\r\n[  OK  ] Stopped OpenSSH server.\r\n[  OK  ] Reached target Power-Off.\r\nreboot: Power down\r\n".to_owned()
+            }
         }
     }
 }

@@ -58,6 +58,12 @@ impl Service {
 
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
+        let answer = self.decide(asked);
+        self.machine.holds_sessions(self.lock().0.open());
+        answer
+    }
+
+    fn decide(&self, asked: &Asked<'_>) -> Answer {
         let path = asked.path.trim_end_matches('/');
         if let Some(open) = self.open_to_all(asked, path) {
             return open;

@@ -29,6 +29,12 @@ pub struct Sessions {
 }
 
 impl Sessions {
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
     /// Ids of the open sessions.
     pub fn ids(&self) -> impl Iterator<Item = u64> {
         self.open.iter().map(|s| s.id)

@@ -1,5 +1,6 @@
 //! One BMC without its socket: a datagram in, at most one out. It decides who is heard; what a command does stands in `command`.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{self, Caller, Effect};
@@ -18,6 +19,9 @@ pub(super) struct Bmc {
     slots: Slots,
     guid: [u8; 16],
     state: command::State,
+    /// Where the datagram that is being answered came from, and the port that it came to.
+    from: Option<SocketAddr>,
+    port: u16,
 }
 
 impl std::fmt::Debug for Bmc {
@@ -30,11 +34,53 @@ impl Bmc {
     pub(super) fn new(machine: MachineHandle) -> Self {
         let slots = Slots::new(machine.identity().profile.sessions);
         let guid = command::guid(&machine.identity().uuid);
-        Self { machine, slots, guid, state: command::State::default() }
+        Self { machine, slots, guid, state: command::State::default(), from: None, port: 623 }
+    }
+
+    /// Says on which port it listens, for those who ask where the console is.
+    pub(super) fn listens_on(&mut self, port: u16) {
+        self.port = port;
+    }
+
+    /// As [`Self::answer`], for a datagram that came from there.
+    pub(super) fn answer_to(&mut self, from: SocketAddr, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
+        self.from = Some(from);
+        self.answer(datagram, now)
+    }
+
+    /// Waits until the machine prints something, when a session has the console.
+    pub(super) async fn console_rang(&self) {
+        self.machine.serial_rang().await;
+    }
+
+    /// What the BMC says without being asked, and in how long it may have more to say.
+    pub(super) fn unasked(&mut self, now: Duration) -> (Vec<(SocketAddr, Vec<u8>)>, Option<Duration>) {
+        if self.machine.dead() {
+            return (Vec::new(), None);
+        }
+        self.slots.expire(now);
+        self.state.sol.session_ended(&self.machine, |id| self.slots.has(id));
+        if self.state.sol.resets(&self.machine) {
+            self.slots.clear();
+            self.machine.holds_sessions(0);
+        }
+        let (said, wake) = self.state.sol.unasked(&self.machine, now);
+        let mut out = Vec::new();
+        for unasked in said {
+            let Some(Phase::Active(session)) = self.slots.peek(unasked.session).map(|slot| &mut slot.phase) else { continue };
+            out.extend(unasked.peer.zip(session.seal_console(&unasked.payload)));
+        }
+        (out, wake)
     }
 
     /// The answer to a datagram that came at `now` (since the BMC's start).
     pub(super) fn answer(&mut self, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
+        let answer = self.decide(datagram, now);
+        self.machine.holds_sessions(self.slots.active());
+        answer
+    }
+
+    fn decide(&mut self, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
         let packet = packet::parse(datagram)?;
         if self.machine.dead() {
             return None;
@@ -62,7 +108,8 @@ impl Bmc {
     /// A message outside any session.
     fn outside(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let request = message::parse(bytes)?;
-        let caller = Caller { level: 0, limit: 0, active: self.slots.active() };
+        let (from, port) = (self.from, self.port);
+        let caller = Caller { level: 0, limit: 0, active: self.slots.active(), session: 0, from, port };
         let (code, data, _) = match self.machine.request() {
             Mood::Dead => return None,
             Mood::Busy => (BUSY, Vec::new(), Effect::Nothing),
@@ -77,8 +124,13 @@ impl Bmc {
         let slot = self.slots.get(packet.session, now)?;
         let Phase::Active(session) = &mut slot.phase else { return None };
         let bytes = session.open(packet)?;
+        if packet.kind == payload::SOL {
+            let answer = self.state.sol.heard(&self.machine, packet.session, &bytes, now)?;
+            return session.seal_console(&answer);
+        }
         let request = message::parse(&bytes)?;
-        let caller = Caller { level: session.level, limit: session.limit, active };
+        let (from, port) = (self.from, self.port);
+        let caller = Caller { level: session.level, limit: session.limit, active, session: packet.session, from, port };
         let (mut code, data, effect) = match self.machine.request() {
             Mood::Dead => return None,
             Mood::Busy => (BUSY, Vec::new(), Effect::Nothing),

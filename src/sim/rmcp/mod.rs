@@ -21,6 +21,7 @@ mod message;
 mod packet;
 mod session;
 mod slots;
+mod sol;
 
 use std::time::Instant;
 
@@ -39,21 +40,43 @@ pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
     let mut line = Line::new(&machine);
     let mut bmc = Bmc::new(machine);
     let mut buffer = [0u8; DATAGRAM];
+    if let Ok(own) = socket.local_addr() {
+        bmc.listens_on(own.port());
+    }
     loop {
-        // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            tokio::task::yield_now().await;
-            continue;
+        // What the console has to say comes between the questions.
+        let (said, wake) = bmc.unasked(started.elapsed());
+        for (to, packet) in said {
+            send(&socket, &mut line, &packet, to).await;
+        }
+        let idle = tokio::time::sleep(wake.unwrap_or(std::time::Duration::MAX));
+        let (length, from) = tokio::select! {
+            got = socket.recv_from(&mut buffer) => match got {
+                Ok(got) => got,
+                // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
+                Err(_) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+            },
+            () = bmc.console_rang() => continue,
+            () = idle, if wake.is_some() => continue,
         };
         if line.loses() {
             continue;
         }
-        let Some(answer) = buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) else { continue };
-        for _ in 0..line.copies() {
-            if !line.loses() {
-                // UDP promises nothing, and neither does this.
-                drop(socket.send_to(&answer, from).await);
-            }
+        let answer = buffer.get(..length).and_then(|datagram| bmc.answer_to(from, datagram, started.elapsed()));
+        if let Some(answer) = answer {
+            send(&socket, &mut line, &answer, from).await;
+        }
+    }
+}
+
+async fn send(socket: &UdpSocket, line: &mut Line, packet: &[u8], to: std::net::SocketAddr) {
+    for _ in 0..line.copies() {
+        if !line.loses() {
+            // UDP promises nothing, and neither does this.
+            drop(socket.send_to(packet, to).await);
         }
     }
 }

@@ -141,9 +141,9 @@ mod tests {
     proptest! {
         #[test]
         fn anything_is_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            drop(Activate::parse_success_response(&bytes));
-            drop(GetHolder::parse_success_response(&bytes));
-            drop(GetSession::parse_success_response(&bytes));
+            let _ = Activate::parse_success_response(&bytes);
+            let _ = GetHolder::parse_success_response(&bytes);
+            let _ = GetSession::parse_success_response(&bytes);
         }
     }
 }

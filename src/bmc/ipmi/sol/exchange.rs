@@ -230,9 +230,10 @@ impl Exchange {
             self.events.push_back(Event::Gap(Gap::Packets(missed)));
         }
         self.acknowledge = Some((heard.number, u8::try_from(characters.len()).unwrap_or(u8::MAX)));
-        let again = self.heard.as_ref().is_some_and(|(number, known)| {
-            *number == heard.number && missed == 0 && known.len() >= characters.len()
-        });
+        let again = self
+            .heard
+            .as_ref()
+            .is_some_and(|(number, known)| *number == heard.number && missed == 0 && known.len() >= characters.len());
         if !fresh.is_empty() {
             self.events.push_back(Event::Printed(fresh.to_vec()));
         }
@@ -279,7 +280,14 @@ impl Exchange {
             let characters: Vec<u8> = self.typed.drain(..count).collect();
             self.acknowledge = None;
             let out = ToBmc { number: self.number, taken, make_break, characters: &characters }.encode();
-            self.flight = Some(Flight { number: self.number, characters, make_break, sent: 1, answered: false, resend_at: now + RESEND_AFTER });
+            self.flight = Some(Flight {
+                number: self.number,
+                characters,
+                make_break,
+                sent: 1,
+                answered: false,
+                resend_at: now + RESEND_AFTER,
+            });
             return Some(out);
         }
         let taken = self.acknowledge.take()?;

@@ -102,7 +102,9 @@ impl Link {
         let mut cleared = false;
         let activated = loop {
             match connection.repeat(&Activate.into(), deadline).await {
-                Ok(data) => break Activate::parse_success_response(&data).unwrap_or(Activated { inbound: 0, outbound: 0, port: 0 }),
+                Ok(data) => {
+                    break Activate::parse_success_response(&data).unwrap_or(Activated { inbound: 0, outbound: 0, port: 0 });
+                }
                 Err(Fault::Code(refusal::ACTIVE_ELSEWHERE)) => {
                     let by = holder(&mut connection, deadline).await;
                     // The answer to our own first asking was lost.

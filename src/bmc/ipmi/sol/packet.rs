@@ -103,7 +103,12 @@ mod tests {
     #[test]
     fn numbers_go_round_without_nought() {
         let mut number = 0;
-        let seen: Vec<u8> = (0..16).map(|_| { number = after(number); number }).collect();
+        let seen: Vec<u8> = (0..16)
+            .map(|_| {
+                number = after(number);
+                number
+            })
+            .collect();
         assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 1]);
     }
 

@@ -2,10 +2,14 @@
 
 mod app;
 mod chassis;
+mod payload;
 mod storage;
+
+use std::net::SocketAddr;
 
 use super::message::Request;
 use super::session::level;
+use super::sol::Sol;
 use crate::sim::handle::MachineHandle;
 
 /// Network functions (table 5-1).
@@ -13,6 +17,7 @@ mod netfn {
     pub(super) const CHASSIS: u8 = 0x00;
     pub(super) const APP: u8 = 0x06;
     pub(super) const STORAGE: u8 = 0x0a;
+    pub(super) const TRANSPORT: u8 = 0x0c;
 }
 
 /// Completion codes (table 5-2, and those of single commands).
@@ -38,6 +43,11 @@ pub(super) struct Caller {
     pub(super) level: u8,
     pub(super) limit: u8,
     pub(super) active: usize,
+    /// Its session; 0 outside any.
+    pub(super) session: u32,
+    /// Where it is, and the port that it came to.
+    pub(super) from: Option<SocketAddr>,
+    pub(super) port: u16,
 }
 
 /// What a command does to the session that sent it.
@@ -49,8 +59,10 @@ pub(super) enum Effect {
 }
 
 /// What the BMC remembers beside the machine.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct State {
+    /// The console.
+    pub(super) sol: Sol,
     /// Boot option parameters 0 to 4 as they were set; parameter 5 lives in the machine.
     boot: [[u8; 2]; 5],
     /// Identify is on: 0 off, 1 for a time, 2 until it is switched off.
@@ -67,6 +79,10 @@ fn needs(request: &Request<'_>) -> Option<u8> {
         (netfn::APP, app::AUTH_CAPABILITIES | app::CIPHER_SUITES | app::SYSTEM_GUID) => 0,
         (netfn::APP, app::SET_PRIVILEGE | app::CLOSE_SESSION) => level::CALLBACK,
         (netfn::APP, app::DEVICE_ID | app::SELF_TEST | app::DEVICE_GUID | app::CHANNEL_INFO | app::SESSION_INFO) => level::USER,
+        (netfn::APP, payload::STATUS | payload::INSTANCE | payload::ACCESS | payload::SUPPORT | payload::VERSION) => level::USER,
+        (netfn::APP, payload::ACTIVATE | payload::DEACTIVATE) => level::OPERATOR,
+        (netfn::TRANSPORT, payload::GET_SOL) => level::OPERATOR,
+        (netfn::TRANSPORT, payload::SET_SOL) => level::ADMIN,
         (netfn::CHASSIS, chassis::CAPABILITIES | chassis::STATUS | chassis::RESTART_CAUSE) => level::USER,
         (netfn::CHASSIS, chassis::CONTROL | chassis::IDENTIFY | chassis::SET_BOOT | chassis::GET_BOOT) => level::OPERATOR,
         (netfn::STORAGE, command) if storage::knows(command) => level::USER,
@@ -90,7 +106,11 @@ pub(super) fn run(
     }
     let mut effect = Effect::Nothing;
     let answer = match request.netfn {
+        netfn::APP if (payload::ACTIVATE..=payload::VERSION).contains(&request.command) => {
+            payload::run(machine, state, caller, request.command, request.data)
+        }
         netfn::APP => app::run(machine, guid, caller, request.command, request.data, &mut effect),
+        netfn::TRANSPORT => payload::parameters(caller, request.command, request.data),
         netfn::CHASSIS => chassis::run(machine, state, request.command, request.data),
         _ => storage::run(machine, state, request.command, request.data),
     };
