@@ -1,5 +1,7 @@
 //! Tests of `bmc`.
 
+mod console;
+pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
@@ -13,3 +15,4 @@ mod redfish_sushy;
 mod redfish_trees;
 mod redfish_trust;
 mod redfish_writes;
+mod sol_exchange;
