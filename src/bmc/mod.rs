@@ -2,6 +2,7 @@
 
 pub mod ipmi;
 pub mod keeping;
+pub mod meeting;
 pub mod password;
 pub mod quirk;
 pub mod redfish;
@@ -112,14 +113,19 @@ pub trait Bmc: Send + Sync {
     async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError>;
     /// SHA-256 of the certificate that was accepted, when TLS was used and a connection has been made.
     fn certificate(&self) -> Option<crate::model::Digest>;
+    /// How this BMC differs from the specification, as far as it has shown itself; whole after [`Bmc::identity`] or a write. `None`: the protocol
+    /// has no quirks here.
+    fn profile(&self) -> Option<quirk::Profile> {
+        None
+    }
     /// Ends the session; leaves no session behind on the BMC.
     async fn close(&self);
 }
 
 /// Everything that a BMC can be asked and told. The engine needs [`Bmc`] alone; the rest is for the verbs.
-pub trait WholeBmc: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
+pub trait WholeBmc: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
 
-impl<T: sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
+impl<T: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
 
 /// The protocol has no such function, or this program does not speak that part of it.
 fn lacks(doing: &str) -> BmcError {

@@ -41,7 +41,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let lock = runner::lock(global).await?;
     unfinished(global)?;
     let site = site_with_artifacts(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global));
     let plan = match &args.file {
         Some(file) => {
             let plan = read(file)?;

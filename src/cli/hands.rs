@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure, Result};
+use super::global::Global;
+use super::memory::FileMemory;
+use super::quirks;
 use super::secret::{self, SecretError};
+use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
 use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
 use crate::bmc::{Bmc, Password, WholeBmc};
@@ -41,6 +45,9 @@ pub struct Hands {
     keys: Mutex<BTreeMap<SecretRef, PrivateKeyText>>,
     /// One copy of each secret, however many nodes share it; what could not be had is not asked for again.
     secrets: Mutex<BTreeMap<SecretRef, Secret>>,
+    /// The quirks that ship, and then the site's own.
+    quirks: OnceLock<std::result::Result<Arc<Quirks>, QuirkError>>,
+    memory: Arc<dyn Memory>,
 }
 
 type Secret = std::result::Result<Arc<Zeroizing<String>>, SecretError>;
@@ -59,7 +66,24 @@ impl Hands {
             shells: Mutex::default(),
             keys: Mutex::default(),
             secrets: Mutex::default(),
+            quirks: OnceLock::new(),
+            memory: Arc::new(Forgetful::default()),
         }
+    }
+
+    /// The same hands with the memory of the site: what BMCs taught earlier runs, and what they teach this one.
+    #[must_use]
+    pub fn remembering(mut self, global: &Global) -> Self {
+        if let Some(memory) = FileMemory::beside_journal(global) {
+            self.memory = Arc::new(memory);
+        }
+        self
+    }
+
+    /// How BMCs differ: what ships, and then the site's own file.
+    fn quirks(&self) -> Result<Arc<Quirks>> {
+        let read = self.quirks.get_or_init(|| quirks::of(&self.base));
+        read.clone().map_err(|e| Failure::new(Exit::INVALID, e).hint("bringup validate"))
     }
 
     /// Resolves the BMC passwords of these nodes, each once, away from the threads that drive the nodes. What cannot be had is told when a
@@ -127,6 +151,8 @@ impl Hands {
                 options.system.clone_from(&written.system);
                 options.expect_serial.clone_from(&node.serial);
                 options.expect_uuid.clone_from(&node.uuid);
+                options.quirks = Some(self.quirks()?);
+                options.memory = Arc::clone(&self.memory);
                 Arc::new(Redfish::new(options)?)
             }
             BmcProtocol::Ipmi => {

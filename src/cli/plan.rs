@@ -33,7 +33,7 @@ pub struct Args {
 /// Every mistake of the input, or a plan that cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
     let site = site_with_artifacts(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global));
     let ledger = Ledger::open(&global.state_dir()?.join("pool.db"))?;
     let looked = plan(global, &site, &hands, &ledger.list().await?).await?;
     if let Some(file) = &args.out {

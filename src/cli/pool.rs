@@ -172,7 +172,7 @@ async fn admit(global: &Global, nodes: &str) -> Result {
     let selected = select(global, &site.inventory, Some(nodes))?;
     held(selected.iter().filter_map(|id| site.inventory.nodes.get(id)))?;
     let ledger = ledger(global)?;
-    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default());
+    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global);
     let mut gated = examine_all(global, &site, &hands, &selected).await?;
     let mut rows = Vec::new();
     let mut admitted = Vec::new();

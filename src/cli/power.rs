@@ -100,7 +100,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     if let Some(verb) = verb {
         agree(global, verb, &selected, args.yes)?;
     }
-    let hands = Hands::new(&global.flags.inventory, None, &Trust::default());
+    let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
     let nodes = reach(&loaded.inventory, &hands, &selected).await?;
     let Some(verb) = verb else {
         let told = each(nodes, |node| status(&hands, node)).await;

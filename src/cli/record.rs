@@ -1,33 +1,59 @@
-//! Writes first contacts into the facts: the certificate goes into the row that the node has, or into `facts/first-contact.csv` when it has none.
-//! Everything else in the file stays as it was, byte by byte; the file is replaced in one step or not at all.
+//! Writes facts: each into the row that the node has, or into `facts/first-contact.csv` when it has none. Everything else in the file stays as it
+//! was, byte by byte; the file is replaced in one step or not at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::failure::{Exit, Failure, Result};
 use crate::model::{Digest, NodeId};
 
-const COLUMN: &str = "bmc_cert_sha256";
+/// Column of a BMC's certificate.
+pub const CERTIFICATE: &str = "bmc_cert_sha256";
 const NEW_FILE: &str = "first-contact.csv";
+
+/// Facts by column, for one node.
+pub type Cells = BTreeMap<&'static str, String>;
 
 /// A facts file could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("record certificates in {}", file.display())]
+#[error("record facts in {}", file.display())]
 struct RecordError {
     file: PathBuf,
     source: std::io::Error,
 }
 
-/// Records certificates. `inputs` are the files that the inventory was read from. Gives each changed file and how many rows changed.
+/// Records certificates; see [`facts`].
 ///
 /// # Errors
-/// A file cannot be read or written, or is quoted in a way that cannot be edited safely.
+/// As [`facts`].
 pub fn certificates<'a>(
     inventory: &Path,
     inputs: impl Iterator<Item = &'a String>,
     new: &BTreeMap<NodeId, Digest>,
 ) -> Result<Vec<(PathBuf, usize)>> {
+    let cells = new.iter().map(|(node, digest)| (node.clone(), Cells::from([(CERTIFICATE, digest.to_string())]))).collect();
+    facts(inventory, inputs, &cells)
+}
+
+/// Records facts. `inputs` are the files that the inventory was read from. Gives each changed file and how many rows changed.
+///
+/// # Errors
+/// A file cannot be read or written, is quoted in a way that cannot be edited safely, or a fact holds what a cell cannot.
+pub fn facts<'a>(
+    inventory: &Path,
+    inputs: impl Iterator<Item = &'a String>,
+    new: &BTreeMap<NodeId, Cells>,
+) -> Result<Vec<(PathBuf, usize)>> {
+    for (node, text) in new.iter().flat_map(|(node, cells)| cells.values().map(move |text| (node, text))) {
+        if text.contains(['"', ',', '\n', '\r']) {
+            let shown = super::output::escape(text);
+            return Err(Failure::new(
+                Exit::ERROR,
+                format!("{node} says `{shown}`, which does not fit into a cell; nothing was written"),
+            ));
+        }
+    }
     let mut left = new.clone();
     let mut out = Vec::new();
     let mut files: Vec<PathBuf> = inputs.map(PathBuf::from).filter(|file| file.extension().is_some_and(|e| e == "csv")).collect();
@@ -41,30 +67,33 @@ pub fn certificates<'a>(
         }
     }
     if !left.is_empty() {
-        let mut text = if fresh.exists() { read(&fresh)? } else { format!("node,{COLUMN}\n") };
-        let mut count = 0;
-        if let Some((merged, changed)) = merge(&fresh, &text, &mut left)? {
-            (text, count) = (merged, changed);
+        let mut text = if fresh.exists() { read(&fresh)? } else { "node\n".to_owned() };
+        if !text.ends_with('\n') {
+            text.push('\n');
         }
-        let width = header(&text).map_or(2, |columns| columns.len());
-        let at = header(&text).and_then(|columns| columns.iter().position(|c| c == COLUMN)).unwrap_or(1);
-        for (node, digest) in &left {
-            if !text.ends_with('\n') {
-                text.push('\n');
-            }
-            let mut cells = vec![String::new(); width.max(2)];
-            cells[0] = node.to_string();
-            if let Some(cell) = cells.get_mut(at) {
-                *cell = digest.to_string();
+        // A row for each, then the rows are filled like any other.
+        let width = header(&text).map_or(1, |columns| columns.len());
+        let place = header(&text).and_then(|columns| columns.iter().position(|c| c == "node")).unwrap_or(0);
+        let there = rows_of(&text, place);
+        for node in left.keys().filter(|node| !there.contains(*node)) {
+            let mut cells = vec![""; width];
+            if let Some(cell) = cells.get_mut(place) {
+                *cell = node.as_str();
             }
             text.push_str(&cells.join(","));
             text.push('\n');
-            count += 1;
         }
-        replace(&fresh, &text)?;
-        out.push((fresh, count));
+        if let Some((text, count)) = merge(&fresh, &text, &mut left)? {
+            replace(&fresh, &text)?;
+            out.push((fresh, count));
+        }
     }
     Ok(out)
+}
+
+fn rows_of(text: &str, place: usize) -> BTreeSet<NodeId> {
+    let names = text.lines().filter(|line| data(line)).filter_map(|line| cells(line).get(place).cloned());
+    names.filter_map(|name| NodeId::new(name.trim_matches('"')).ok()).collect()
 }
 
 fn read(file: &Path) -> Result<String> {
@@ -83,45 +112,58 @@ fn header(text: &str) -> Option<Vec<String>> {
     text.lines().find(|line| data(line)).map(cells)
 }
 
-/// Puts certificates into the rows of the nodes that have one, and takes those out of `left`. `None` when no row is of such a node.
-fn merge(file: &Path, text: &str, left: &mut BTreeMap<NodeId, Digest>) -> Result<Option<(String, usize)>> {
-    let Some(columns) = header(text) else { return Ok(None) };
-    let Some(node_at) = columns.iter().position(|c| c == "node") else { return Ok(None) };
-    let cert_at = columns.iter().position(|c| c == COLUMN);
-    let mine = |line: &str, left: &BTreeMap<NodeId, Digest>| {
-        cells(line)
-            .get(node_at)
-            .map(|c| c.trim_matches('"').to_owned())
-            .and_then(|name| NodeId::new(name).ok())
-            .filter(|id| left.contains_key(id))
-    };
-    if !text.lines().any(|line| data(line) && mine(line, left).is_some()) {
+/// Puts facts into the rows of the nodes that have one, and takes those out of `left`. `None` when no row is of such a node.
+fn merge(file: &Path, text: &str, left: &mut BTreeMap<NodeId, Cells>) -> Result<Option<(String, usize)>> {
+    let Some(mut columns) = header(text) else { return Ok(None) };
+    let Some(place) = columns.iter().position(|c| c == "node") else { return Ok(None) };
+    let mine: BTreeSet<NodeId> = rows_of(text, place).into_iter().filter(|id| left.contains_key(id)).collect();
+    if mine.is_empty() {
         return Ok(None);
     }
     // A quoted cell may hold commas and line ends; such a file is for a person to edit, not for this.
     if text.contains('"') {
-        let hint = format!("write the fingerprints that `bringup bmc info` shows into the column {COLUMN} by hand");
-        return Err(Failure::new(Exit::ERROR, format!("{} has quoted cells and is not edited", file.display())).hint(hint));
+        let names: BTreeSet<&str> = mine.iter().filter_map(|id| left.get(id)).flat_map(|cells| cells.keys().copied()).collect();
+        let names = names.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(Failure::new(Exit::ERROR, format!("{} has quoted cells and is not edited", file.display()))
+            .hint(format!("write what was found into its columns ({names}) by hand")));
     }
-    let mut out = String::with_capacity(text.len() + left.len() * 66);
+    let old = columns.len();
+    for name in mine.iter().filter_map(|id| left.get(id)).flat_map(|cells| cells.keys()) {
+        if !columns.iter().any(|c| c == name) {
+            columns.push((*name).to_owned());
+        }
+    }
+    let added = columns.get(old..).unwrap_or_default();
+    let mut out = String::with_capacity(text.len() + mine.len() * 80);
     let (mut count, mut seen_header) = (0, false);
     for line in text.lines() {
-        let is_data = data(line);
-        let mut row = cells(line);
-        let digest = if is_data { mine(line, left).and_then(|id| left.remove(&id)) } else { None };
-        match (is_data, seen_header, cert_at) {
-            (true, false, None) => out.push_str(&format!("{},{COLUMN}", line.trim_end())),
-            (true, true, None) => out.push_str(&format!("{},{}", line.trim_end(), digest.as_ref().map_or("", Digest::as_str))),
-            (true, true, Some(at)) if digest.is_some() => {
-                if let (Some(cell), Some(digest)) = (row.get_mut(at), &digest) {
-                    *cell = digest.to_string();
+        if !data(line) {
+            out.push_str(line);
+        } else if !seen_header {
+            seen_header = true;
+            let more: String = added.iter().map(|name| format!(",{name}")).collect();
+            out.push_str(if more.is_empty() { line } else { line.trim_end() });
+            out.push_str(&more);
+        } else {
+            let mut row = cells(line);
+            let id = row.get(place).and_then(|name| NodeId::new(name.as_str()).ok());
+            match id.and_then(|id| left.remove(&id)) {
+                Some(new) => {
+                    row.resize(columns.len().max(row.len()), String::new());
+                    for (name, text) in new {
+                        if let Some(cell) = columns.iter().position(|c| *c == name).and_then(|at| row.get_mut(at)) {
+                            *cell = text;
+                        }
+                    }
+                    out.push_str(&row.join(","));
+                    count += 1;
                 }
-                out.push_str(&row.join(","));
+                None => {
+                    out.push_str(if added.is_empty() { line } else { line.trim_end() });
+                    out.extend(std::iter::repeat_n(',', added.len()));
+                }
             }
-            _ => out.push_str(line),
         }
-        count += usize::from(digest.is_some());
-        seen_header |= is_data;
         out.push('\n');
     }
     Ok(Some((out, count)))
@@ -149,7 +191,7 @@ fn replace(file: &Path, text: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::certificates;
+    use super::{Cells, certificates, facts};
     use crate::model::{Digest, NodeId};
     use std::collections::BTreeMap;
 
@@ -177,6 +219,24 @@ mod tests {
         certificates(dir.path(), inputs.iter(), &new(&["a8"])).unwrap();
         assert_eq!(text(&facts.join("first-contact.csv")), format!("node,bmc_cert_sha256\na9,{ab}\na8,{ab}\n"));
         assert!(certificates(dir.path(), inputs.iter(), &new(&[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn several_facts_of_a_node_go_into_their_columns() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("one.csv");
+        std::fs::write(&file, "serial,node\n,a1\nS2,a2\n").unwrap();
+        let inputs = [file.display().to_string()];
+        let cells = |serial: &str| Cells::from([("serial", serial.to_owned()), ("bmc_mac", "02:00:00:00:00:01".to_owned())]);
+        let id = |n: &str| NodeId::new(n).unwrap();
+        let new = BTreeMap::from([(id("a1"), cells("S1")), (id("a7"), cells("S7"))]);
+        assert_eq!(facts(dir.path(), inputs.iter(), &new).unwrap().len(), 2);
+        let text = |file: &std::path::Path| std::fs::read_to_string(file).unwrap();
+        assert_eq!(text(&file), "serial,node,bmc_mac\nS1,a1,02:00:00:00:00:01\nS2,a2,\n");
+        assert_eq!(text(&dir.path().join("facts/first-contact.csv")), "node,bmc_mac,serial\na7,02:00:00:00:00:01,S7\n");
+        let bad = BTreeMap::from([(id("a1"), Cells::from([("serial", "S,1".to_owned())]))]);
+        assert!(facts(dir.path(), inputs.iter(), &bad).is_err());
+        assert_eq!(text(&file), "serial,node,bmc_mac\nS1,a1,02:00:00:00:00:01\nS2,a2,\n", "nothing was written");
     }
 
     #[test]

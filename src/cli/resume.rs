@@ -86,7 +86,7 @@ pub async fn resume(args: ResumeArgs, global: &Global) -> Result {
         return Err(Failure::new(Exit::STALE, format!("the inventory has changed since {} began", run.id))
             .hint("put the inventory back, or give the run up with `bringup abort` and plan again"));
     }
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global));
     global.talk(format!("{}: {} of {} nodes had ended", run.id, ended(&run.state), run.plan.nodes.len()));
     let start = Start { id: run.id, plan: run.plan, state: Some(run.state), inventory: site.inventory, hands, lock };
     Box::pin(runner::run(global, &args.flags, start)).await
@@ -105,7 +105,7 @@ pub async fn abort(args: AbortArgs, global: &Global) -> Result {
     let run = open_run(global, args.run.as_deref())?;
     let journal = Journal::open(&global.journal_path()?)?;
     let site = site(global)?;
-    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()));
+    let hands = Arc::new(Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global));
     let walked = || run.plan.nodes.iter().filter_map(|line| site.inventory.nodes.get(&line.node));
     hands.prepare_bmcs(walked()).await;
     hands.prepare_shells(walked()).await;

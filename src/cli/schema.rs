@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Exit, Failure, Global, Result};
+use crate::bmc::quirk::QuirkFile;
 use crate::spec::{schema, shape, shape_site};
 use crate::verify;
 
@@ -28,6 +29,8 @@ pub enum Kind {
     Policy,
     /// `images/NAME.yaml`
     Image,
+    /// `inventory/quirks.yaml`
+    Quirks,
     /// Firmware bundles (not supported by this version)
     Firmware,
 }
@@ -39,7 +42,7 @@ pub enum Kind {
 pub async fn run(args: Args, global: &Global) -> Result {
     let Some(value) = document(args.kind) else {
         return Err(Failure::new(Exit::USAGE, "this version has no firmware bundles, so they have no schema")
-            .hint("known: inventory, playbook, stack, policy, image"));
+            .hint("known: inventory, playbook, stack, policy, image, quirks"));
     };
     global.out.json(&value);
     Ok(Exit::DONE)
@@ -54,6 +57,7 @@ pub fn document(kind: Kind) -> Option<Value> {
         Kind::Stack => schema::of::<shape::StackFile>(),
         Kind::Image => schema::of::<shape::ImageFile>(),
         Kind::Policy => with_checks(schema::of::<shape::PolicyFile>()),
+        Kind::Quirks => schema::of::<QuirkFile>(),
         Kind::Firmware => return None,
     })
 }

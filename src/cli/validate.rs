@@ -11,7 +11,7 @@ use super::{Exit, Failure, Global, Result};
 use crate::model::{Inventory, Node};
 use crate::spec::{self, Diagnostics};
 
-/// Checks inventory, facts, playbooks, images, stacks and policies; prints every mistake
+/// Checks inventory, facts, quirks, playbooks, images, stacks and policies; prints every mistake
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   bringup validate
@@ -32,6 +32,7 @@ pub async fn run(_args: Args, global: &Global) -> Result {
         Err(mistakes) => (None, mistakes),
     };
     found.absorb(spec::validate_words(Path::new(""), inventory.as_ref(), Some(&gate()), &today()));
+    super::quirks::check(&global.flags.inventory, &mut found);
     if let Some(file) = &global.flags.playbook {
         let selected = inventory.as_ref().map(|i| super::site::select(global, i, None)).transpose()?.unwrap_or_default();
         let nodes: Vec<&Node> = inventory.iter().flat_map(|i| i.nodes.values()).filter(|n| selected.contains(&n.id)).collect();

@@ -115,6 +115,13 @@ impl Diagnostics {
         }
     }
 
+    /// Makes warnings of all errors of one kind.
+    pub fn forgive(&mut self, code: &str) {
+        for d in self.list.iter_mut().filter(|d| d.code == code) {
+            d.severity = Severity::Warning;
+        }
+    }
+
     /// How many refuse the input.
     #[must_use]
     pub fn errors(&self) -> usize {

@@ -42,8 +42,22 @@ pub struct LoadedInventory {
 /// # Errors
 /// Every mistake of every file.
 pub fn load_inventory(dir: &Path, today: &str) -> Result<LoadedInventory, Diagnostics> {
+    finish(dir, today, |_| {})
+}
+
+/// As [`load_inventory`], for who goes to find the facts: those that are demanded and missing are warnings.
+///
+/// # Errors
+/// Every other mistake of every file.
+pub fn load_inventory_without_facts(dir: &Path, today: &str) -> Result<LoadedInventory, Diagnostics> {
+    finish(dir, today, |out| out.forgive(code::MISSING_FACT))
+}
+
+fn finish(dir: &Path, today: &str, lenient: impl FnOnce(&mut Diagnostics)) -> Result<LoadedInventory, Diagnostics> {
     let mut out = Diagnostics::new();
-    match load(dir, today, &mut out) {
+    let loaded = load(dir, today, &mut out);
+    lenient(&mut out);
+    match loaded {
         Some((inventory, site, slots, facts)) if !out.refused() => {
             let inputs = out.sources.digests();
             Ok(LoadedInventory { inventory, warnings: out, inputs, site, slots, facts })

@@ -67,7 +67,7 @@ pub use agree::{Gate, validate_words};
 pub use artifact::{ArtifactError, check as check_artifact};
 pub use decode::{Fields, Spanned};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use inventory::{LoadedInventory, load_inventory};
+pub use inventory::{LoadedInventory, load_inventory, load_inventory_without_facts};
 pub use library::{LoadedPlaybook, load_playbook};
 pub use range::fold;
 pub use select::{SelectError, select};

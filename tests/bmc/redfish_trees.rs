@@ -49,27 +49,39 @@ struct Want {
     bmc_version: &'static str,
     components: usize,
     a_component: (&'static str, &'static str),
+    profile: &'static str,
 }
 
 #[tokio::test]
 async fn every_captured_tree_is_surveyed() {
     let test = "every_captured_tree_is_surveyed";
     let wants = [
-        ("dell", "CNIVC0014M0388", "6.00.30.00", 21, ("BIOS.Setup.1-1", "1.8.2")),
-        ("hpe", "MXQ302099S", "iLO 5 v2.72", 22, ("System ROM", "A42 v2.60 (08/11/2022)")),
-        ("supermicro", "S889914X3710910", "11.01.01", 104, ("BMC", "11.01.01")),
-        ("nvidia_viking", "1662923610124", "23.11.20", 66, ("CPLDMB_0", "0.2.1.8")),
-        ("tree-supermicro-gb300", "S964512X5913271", "70.01.00.09", 29, ("CX8_0", "40.45.3048")),
-        ("dmtf-public-rackmount1", "437XR1138R2", "1.45.455b66-rev4", 3, ("BMC", "1.45.455b66-rev4")),
+        ("dell", "CNIVC0014M0388", "6.00.30.00", 21, ("BIOS.Setup.1-1", "1.8.2"), "dell-idrac + dell-idrac9"),
+        ("hpe", "MXQ302099S", "iLO 5 v2.72", 22, ("System ROM", "A42 v2.60 (08/11/2022)"), "hpe-ilo + hpe-ilo5"),
+        ("supermicro", "S889914X3710910", "11.01.01", 104, ("BMC", "11.01.01"), "supermicro + supermicro-x13"),
+        ("nvidia_viking", "1662923610124", "23.11.20", 66, ("CPLDMB_0", "0.2.1.8"), "ami-megarac + nvidia-dgx"),
+        (
+            "tree-supermicro-gb300",
+            "S964512X5913271",
+            "70.01.00.09",
+            29,
+            ("CX8_0", "40.45.3048"),
+            "openbmc + supermicro + nvidia-gb200",
+        ),
+        ("dmtf-public-rackmount1", "437XR1138R2", "1.45.455b66-rev4", 3, ("BMC", "1.45.455b66-rev4"), "standard"),
     ];
-    let wants = wants.map(|(tree, serial, bmc_version, components, a_component)| Want {
+    let wants = wants.map(|(tree, serial, bmc_version, components, a_component, profile)| Want {
         tree,
         serial,
         bmc_version,
         components,
         a_component,
+        profile,
     });
-    println!("{:<24} {:<8} {:<16} {:<10} {:<9} {:<6} not known", "tree", "power", "boot", "firmware", "no value", "tasks");
+    println!(
+        "{:<24} {:<8} {:<16} {:<10} {:<9} {:<6} {:<36} not known",
+        "tree", "power", "boot", "firmware", "no value", "tasks", "profile"
+    );
     for want in wants {
         let Some((_dir, root)) = unpack(test, want.tree) else { return };
         let server = Server::plain(serve(root)).await;
@@ -99,6 +111,10 @@ async fn survey(want: &Want, bmc: &Redfish) -> String {
     let found = firmware.iter().find(|(c, _)| c.as_str() == want.a_component.0).map(|(_, v)| v.as_str());
     assert_eq!(found, Some(want.a_component.1), "{tree}: {firmware:?}");
 
+    let profile = bmc.profile().expect("Redfish has a profile");
+    assert_eq!(profile.name(), want.profile, "{tree}: {:?}", profile.because);
+    assert!(profile.remarks.is_empty(), "{tree}: {:?}", profile.remarks);
+
     let mut unknown = Vec::new();
     for (name, why) in [
         ("vendor", facts.vendor.why_unknown()),
@@ -115,11 +131,12 @@ async fn survey(want: &Want, bmc: &Redfish) -> String {
     let boot =
         boot.known().map_or_else(|| "unknown".to_owned(), |b| format!("{}{}", b.target, if b.once { " once" } else { "" }));
     format!(
-        "{tree:<24} {:<8} {boot:<16} {:<10} {:<9} {:<6} {}",
+        "{tree:<24} {:<8} {boot:<16} {:<10} {:<9} {:<6} {:<36} {}",
         power.known().map_or_else(String::new, ToString::to_string),
         firmware.len(),
         silent.len(),
         tasks.known().map_or_else(|| "?".to_owned(), |t| t.len().to_string()),
+        profile.name(),
         unknown.join("; ")
     )
 }

@@ -11,14 +11,16 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::command::chassis::GetChassisStatus;
+use super::command::lan::GetMac;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::socket::Lan;
 use super::suite::Suite;
 use super::turn::{Need, Turn, take};
 use super::{boot, identity, power};
+use crate::bmc::meeting::{Macs, Meeting};
 use crate::bmc::{Bmc, BmcError, BmcTask, Written};
-use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
+use crate::model::{BmcFacts, BootOverride, Component, Digest, Mac, PowerState, PowerVerb, Reading, Version};
 
 /// How long one call may take unless the caller says otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -129,6 +131,21 @@ impl Bmc for IpmiBmc {
         // Waits for whoever speaks, then lets the session go; its drop says Close Session.
         let _permit = self.turn.acquire().await.ok();
         drop(take(&self.kept));
+    }
+}
+
+#[async_trait]
+impl Meeting for IpmiBmc {
+    async fn macs(&self) -> Result<Macs, BmcError> {
+        let mut turn = self.begin(self.patience, "LAN configuration").await?;
+        let bmc = match turn.read(Need::Operator, || GetMac).await {
+            Ok([0, 0, 0, 0, 0, 0]) => Reading::unknown("the BMC says that its MAC is all zeros"),
+            Ok(octets) => Reading::Known(vec![Mac::from_octets(octets)]),
+            Err(fault @ Fault::Code(_)) => Reading::unknown(fault.into_error("get LAN configuration parameter 5").to_string()),
+            Err(fault) => return Err(fault.into_error("get LAN configuration parameter 5")),
+        };
+        // IPMI has no word for the node's own interfaces.
+        Ok(Macs { bmc, node: Reading::Absent })
     }
 }
 

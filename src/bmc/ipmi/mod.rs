@@ -5,6 +5,7 @@
 //! client    the `Bmc` trait          power · boot · identity: what to ask and how to prove it
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
 //! connection  questions on an open session      login  the handshake
+//! presence  who is there at all, without a session
 //! socket    one UDP socket for all BMCs         rtt    how long to wait
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
@@ -21,6 +22,7 @@ mod login;
 pub mod message;
 pub mod packet;
 mod power;
+mod presence;
 pub mod rakp;
 pub mod rmcp;
 mod rtt;
@@ -32,4 +34,5 @@ mod turn;
 
 pub use account::{Account, AccountError};
 pub use client::IpmiBmc;
+pub use presence::{Presence, sweep};
 pub use socket::{Dropped, Lan};

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::acquaint::Acquaintance;
 use super::error::{broken, malformed, refused};
 use super::limits::{Limits, REDIRECTS, TRIES};
 use super::session::{Auth, Login, Root};
@@ -40,6 +41,8 @@ pub(super) struct Client {
     pub(super) login: Login,
     pub(super) auth: Mutex<Auth>,
     pub(super) root: OnceLock<Root>,
+    /// Who this BMC is, and its habits.
+    pub(super) kin: Acquaintance,
     host: HeaderValue,
     reads: Semaphore,
     pub(super) writes: Semaphore,
@@ -59,7 +62,14 @@ pub(super) struct Ask<'a> {
 }
 
 impl Client {
-    pub(super) fn new(transport: Transport, trust: Trust, limits: Limits, login: Login, host: HeaderValue) -> Self {
+    pub(super) fn new(
+        transport: Transport,
+        trust: Trust,
+        limits: Limits,
+        login: Login,
+        host: HeaderValue,
+        kin: Acquaintance,
+    ) -> Self {
         Self {
             transport,
             trust,
@@ -67,6 +77,7 @@ impl Client {
             login,
             auth: Mutex::new(Auth::None),
             root: OnceLock::new(),
+            kin,
             host,
             // The recommended default of firmware.md §1.2: 2 reads and 1 write at once per BMC.
             reads: Semaphore::new(2),

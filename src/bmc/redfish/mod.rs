@@ -5,16 +5,20 @@
 //! | `trust` | which certificate is accepted |
 //! | `transport` | one exchange, sent at most once |
 //! | `client` | reads, with every bounded way of asking again |
+//! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
+mod acquaint;
 mod boot;
 mod client;
 mod collection;
 mod error;
 mod firmware;
+mod greet;
 mod json;
 mod limits;
 mod options;
@@ -40,6 +44,7 @@ pub use self::limits::Limits;
 pub use self::options::RedfishOptions;
 use self::system::Expected;
 pub use self::trust::FirstContact;
+use super::quirk::Profile;
 use super::{Bmc, BmcError, BmcTask, BmcTrouble, Written};
 use crate::model::{BmcFacts, BootOverride, Component, Digest, PowerState, PowerVerb, Reading, Version};
 
@@ -62,6 +67,7 @@ impl Redfish {
             }
         }
         let system = self.client.pick_system(&self.expected).await?;
+        self.client.kin.note_system(&system.value);
         // Another task may have picked it meanwhile; the choice is the same.
         drop(self.system.set(system.path.clone()));
         Ok(system)
@@ -71,6 +77,7 @@ impl Redfish {
     async fn writable(&self) -> Result<Resource, BmcError> {
         let system = self.system().await?;
         self.client.must_be(&self.expected, &system).await?;
+        self.client.acquaint(&system).await?;
         Ok(system)
     }
 
@@ -87,7 +94,9 @@ impl Redfish {
 impl Bmc for Redfish {
     async fn identity(&self) -> Result<BmcFacts, BmcError> {
         let system = self.system().await?;
-        self.client.facts(&system).await
+        let facts = self.client.facts(&system).await?;
+        self.client.acquaint(&system).await?;
+        Ok(facts)
     }
 
     async fn power(&self) -> Result<Reading<PowerState>, BmcError> {
@@ -133,6 +142,10 @@ impl Bmc for Redfish {
 
     fn certificate(&self) -> Option<Digest> {
         self.client.trust.certificate()
+    }
+
+    fn profile(&self) -> Option<Profile> {
+        Some(self.client.kin.profile().as_ref().clone())
     }
 
     async fn close(&self) {

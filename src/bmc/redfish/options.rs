@@ -1,11 +1,12 @@
 //! How one BMC is reached, by whom, and what must be so before it is written to. Data and the constructor only; connecting comes later.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 
 use super::Redfish;
+use super::acquaint::Acquaintance;
 use super::client::Client;
 use super::error::malformed;
 use super::limits::Limits;
@@ -13,6 +14,7 @@ use super::session::Login;
 use super::system::Expected;
 use super::transport::Transport;
 use super::trust::{FirstContact, Trust};
+use crate::bmc::quirk::{Forgetful, Memory, Quirks};
 use crate::bmc::{BmcError, Password};
 use crate::model::BmcTrust;
 
@@ -38,6 +40,10 @@ pub struct RedfishOptions {
     pub expect_uuid: Option<String>,
     /// Times and sizes.
     pub limits: Limits,
+    /// How BMCs differ; `None`: as the program ships.
+    pub quirks: Option<Arc<Quirks>>,
+    /// Where what is learned of a make is kept.
+    pub memory: Arc<dyn Memory>,
 }
 
 impl RedfishOptions {
@@ -55,6 +61,8 @@ impl RedfishOptions {
             expect_serial: None,
             expect_uuid: None,
             limits: Limits::default(),
+            quirks: None,
+            memory: Arc::new(Forgetful::default()),
         }
     }
 }
@@ -63,7 +71,7 @@ impl Redfish {
     /// A client of one BMC. Nothing is sent before the first question.
     ///
     /// # Errors
-    /// When the `Host` header cannot be sent or TLS cannot be set up.
+    /// When the `Host` header cannot be sent, TLS cannot be set up, or the quirks that ship cannot be read.
     pub fn new(options: RedfishOptions) -> Result<Self, BmcError> {
         let doing = format!("prepare Redfish for {}", options.address);
         let trust = Trust::new(&options.trust, options.first_contact);
@@ -72,9 +80,14 @@ impl Redfish {
             .map_err(|_| malformed(&doing, "the Host header holds characters that cannot be sent"))?;
         let transport = Transport::new(options.address, trust.clone(), options.limits.clone())
             .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "TLS cannot be set up") })?;
+        let quirks = match options.quirks {
+            Some(quirks) => quirks,
+            None => Quirks::built_in()
+                .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "the quirks cannot be read") })?,
+        };
         let login = Login { user: options.user, password: options.password };
         Ok(Self {
-            client: Client::new(transport, trust, options.limits, login, host),
+            client: Client::new(transport, trust, options.limits, login, host, Acquaintance::new(quirks, options.memory)),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
         })

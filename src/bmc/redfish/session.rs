@@ -134,7 +134,10 @@ impl Client {
             return Ok(Some(root.clone()));
         }
         match self.get_open(ROOT, deadline).await {
-            Ok(Resource { value, .. }) => Ok(Some(self.root.get_or_init(|| Root::read(&value)).clone())),
+            Ok(Resource { value, .. }) => {
+                self.kin.note_root(&value);
+                Ok(Some(self.root.get_or_init(|| Root::read(&value)).clone()))
+            }
             Err(e) if e.kind == BmcTrouble::Credentials => Ok(None),
             Err(e) => Err(e),
         }
@@ -146,6 +149,7 @@ impl Client {
             return Ok(root.clone());
         }
         let root = self.get(ROOT).await?;
+        self.kin.note_root(&root.value);
         Ok(self.root.get_or_init(|| Root::read(&root.value)).clone())
     }
 

@@ -159,7 +159,7 @@ impl Client {
     }
 
     /// The chassis that hold this system and no other; those that cannot be read are left out. A chassis of several nodes says nothing of one.
-    async fn chassis(&self, system: &Resource) -> Vec<Resource> {
+    pub(super) async fn chassis(&self, system: &Resource) -> Vec<Resource> {
         let mut found = Vec::new();
         let Some(links) = system.value.get("Links") else { return found };
         for at in json::list(links, "Chassis").iter().filter_map(json::href).take(4) {
@@ -198,21 +198,28 @@ impl Client {
         })
     }
 
+    /// The manager that drives this system, when the system names one.
+    pub(super) async fn manager(&self, system: &Resource) -> Result<Option<Resource>, BmcError> {
+        let at = system.value.get("Links").and_then(|links| json::list(links, "ManagedBy").iter().find_map(json::href));
+        match at {
+            Some(at) => self.get(&at).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Firmware version of the manager that drives this system.
     async fn bmc_version(&self, system: &Resource) -> Result<Reading<Version>, BmcError> {
-        let manager = system.value.get("Links").and_then(|links| json::list(links, "ManagedBy").iter().find_map(json::href));
-        let Some(at) = manager else {
-            return Ok(Reading::unknown(format!("{} names no manager", safe(&system.path, 128))));
-        };
-        let manager = match self.get(&at).await {
-            Ok(manager) => manager,
+        let manager = match self.manager(system).await {
+            Ok(Some(manager)) => manager,
+            Ok(None) => return Ok(Reading::unknown(format!("{} names no manager", safe(&system.path, 128)))),
             Err(e) if soft(&e) => return Ok(Reading::unknown(e.to_string())),
             Err(e) => return Err(e),
         };
+        self.kin.note_manager(&manager.value);
         Ok(match json::text(&manager.value, "FirmwareVersion").map(Version::new) {
             Some(Ok(version)) => Reading::Known(version),
             Some(Err(e)) => Reading::unknown(e.to_string()),
-            None => Reading::unknown(format!("{} says no FirmwareVersion", safe(&at, 128))),
+            None => Reading::unknown(format!("{} says no FirmwareVersion", safe(&manager.path, 128))),
         })
     }
 }

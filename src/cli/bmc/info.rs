@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 use serde::Serialize;
 
+use crate::bmc::quirk::Profile;
 use crate::bmc::{Bmc, BmcError};
 use crate::cli::failure::Result;
 use crate::cli::folded::{Told, exit, rows};
@@ -37,6 +38,8 @@ struct Info {
     boot: Reading<BootOverride>,
     firmware: Reading<BTreeMap<Component, Version>>,
     certificate: Option<Digest>,
+    /// How it differs from the specification, and why that is thought; absent for IPMI.
+    profile: Option<Profile>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +64,7 @@ struct Report<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
-    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let hands = Hands::new(&global.flags.inventory, None, &args.trust).remembering(global);
     hands.prepare_bmcs(selected.iter().filter_map(|id| loaded.inventory.nodes.get(id))).await;
     let mut nodes = Vec::new();
     for node in selected.iter().filter_map(|id| loaded.inventory.nodes.get(id)) {
@@ -102,7 +105,7 @@ async fn ask(bmc: &dyn Bmc) -> std::result::Result<Info, BmcError> {
     let power = bmc.power().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let boot = bmc.boot().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let firmware = bmc.firmware().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
-    Ok(Info { identity, power, boot, firmware, certificate: bmc.certificate() })
+    Ok(Info { identity, power, boot, firmware, certificate: bmc.certificate(), profile: bmc.profile() })
 }
 
 fn show(global: &Global, asked: &[&Node], answers: &BTreeMap<NodeId, std::result::Result<Info, Told>>) {
@@ -145,13 +148,16 @@ fn text(global: &Global, answers: &BTreeMap<NodeId, std::result::Result<Info, To
             word(&id.model, Clone::clone),
             word(&id.serial, Clone::clone),
             word(&id.bmc_version, ToString::to_string),
+            info.profile.as_ref().map_or_else(|| "-".to_owned(), |profile| profile.name()),
             word(&info.power, ToString::to_string),
             word(&info.boot, override_words),
             info.certificate.as_ref().map_or_else(|| "-".to_owned(), |digest| digest.short().to_owned()),
         ]);
     }
     if !table.is_empty() {
-        global.out.table(&["node", "vendor", "model", "serial", "bmc", "power", "boot override", "certificate"], table);
+        global
+            .out
+            .table(&["node", "vendor", "model", "serial", "bmc", "profile", "power", "boot override", "certificate"], table);
     }
     for (node, info) in answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().ok()?))) {
         let id = &info.identity;
@@ -167,6 +173,9 @@ fn text(global: &Global, answers: &BTreeMap<NodeId, std::result::Result<Info, To
         ];
         for (what, why) in readings.into_iter().filter_map(|(what, why)| Some((what, why?))) {
             global.talk(crate::cli::output::escape(&format!("{node}: {what} unknown: {why}")));
+        }
+        for remark in info.profile.iter().flat_map(|profile| &profile.remarks) {
+            global.talk(crate::cli::output::escape(&format!("{node}: profile: {remark}")));
         }
     }
     if !whys.is_empty() {

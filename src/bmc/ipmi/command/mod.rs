@@ -5,6 +5,7 @@ pub mod boot;
 pub mod chassis;
 pub mod fru;
 pub mod guid;
+pub mod lan;
 pub mod payload;
 pub mod user;
 
