@@ -1,5 +1,6 @@
 //! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
 
+pub mod follow;
 pub mod ipmi;
 pub mod keeping;
 pub mod meeting;

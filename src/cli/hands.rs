@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -13,8 +13,8 @@ use super::global::Global;
 use super::memory::FileMemory;
 use super::quirks;
 use super::secret::{self, SecretError};
-use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
+use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
 use crate::bmc::{Bmc, Password, WholeBmc};
 use crate::model::{BmcProtocol, Node, NodeId, Playbook, SecretRef};

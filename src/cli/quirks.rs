@@ -43,9 +43,9 @@ pub fn check(inventory: &Path, found: &mut Diagnostics) {
     if let Some(line) = error.line.and_then(|line| usize::try_from(line).ok()) {
         let whole = found.sources.line_range(id, line);
         let column = usize::try_from(error.column.saturating_sub(1)).unwrap_or(0);
-        let start = text.get(whole.clone()).map_or(whole.start, |shown| {
-            whole.start + shown.chars().take(column).map(char::len_utf8).sum::<usize>()
-        });
+        let start = text
+            .get(whole.clone())
+            .map_or(whole.start, |shown| whole.start + shown.chars().take(column).map(char::len_utf8).sum::<usize>());
         mistake = mistake.at(Span::new(id, start, whole.end.max(start)));
     }
     found.push(mistake.hint("the habits and their words: bringup schema quirks"));

@@ -14,11 +14,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::accounts::Accounts;
+use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
+use super::media::Media;
 use super::system::{Loaded, System};
 use crate::model::{BootOverride, PowerState, PowerVerb};
 
@@ -43,7 +46,6 @@ struct Inner {
     clock: Clock,
     identity: Arc<Identity>,
     user: String,
-    password: String,
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
@@ -64,6 +66,19 @@ struct State {
     struck: Vec<u32>,
     /// What went over the serial line and nobody has read; `None` while nobody listens.
     serial: Option<Vec<u8>>,
+    accounts: Accounts,
+    media: Media,
+    bmc: BmcLife,
+}
+
+/// The BMC's own life, which is not that of its node.
+#[derive(Debug, Clone, Copy)]
+struct BmcLife {
+    /// Nothing answers before this moment.
+    away_until: Option<SimTime>,
+    restarts: u32,
+    /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
+    started: jiff::Timestamp,
 }
 
 /// What the BMC keeps of the serial line between two readings; what is older is lost, as in a BMC.
@@ -108,8 +123,7 @@ impl MachineHandle {
             inner: Arc::new(Inner {
                 clock,
                 identity,
-                user: account.0,
-                password: account.1,
+                user: account.0.clone(),
                 state: Mutex::new(State {
                     machine,
                     fetches: VecDeque::new(),
@@ -119,6 +133,9 @@ impl MachineHandle {
                     busy_left,
                     struck,
                     serial: None,
+                    accounts: Accounts::new(account.0, account.1),
+                    media: Media::default(),
+                    bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                 }),
                 bell: Notify::new(),
                 serial: Notify::new(),
@@ -160,7 +177,17 @@ impl MachineHandle {
     #[must_use]
     pub fn request(&self) -> Mood {
         let mut state = self.lock();
+        if self.still_away(&mut state) {
+            return Mood::Dead;
+        }
         state.requests = state.requests.saturating_add(1);
+        if let Some((at, placed)) = state.placed(BmcFault::BmcReboot) {
+            if let Some(count) = state.struck.get_mut(at) {
+                *count = count.saturating_add(1);
+            }
+            self.restart(&mut state, placed.arg());
+            return Mood::Dead;
+        }
         let limit = state.machine.faults().iter().find_map(|f| match f {
             Fault::DeadBmc => Some(0),
             Fault::BmcDeadAfter(n) => Some(*n),
@@ -191,6 +218,46 @@ impl MachineHandle {
             *count = count.saturating_add(1);
         }
         Some(placed)
+    }
+
+    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
+    pub fn restart_bmc(&self, seconds: u32) {
+        self.restart(&mut self.lock(), seconds);
+    }
+
+    fn restart(&self, state: &mut State, seconds: u32) {
+        let now = self.inner.clock.now();
+        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
+        state.bmc.started = jiff::Timestamp::now().max(least);
+        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
+        state.sessions = 0;
+        state.media = Media { insertions: state.media.insertions, ..Media::default() };
+    }
+
+    fn still_away(&self, state: &mut State) -> bool {
+        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
+            state.bmc.away_until = None;
+        }
+        state.bmc.away_until.is_some()
+    }
+
+    /// True while the BMC restarts and answers nothing.
+    #[must_use]
+    pub fn bmc_away(&self) -> bool {
+        self.still_away(&mut self.lock())
+    }
+
+    /// How often the BMC has restarted.
+    #[must_use]
+    pub fn bmc_restarts(&self) -> u32 {
+        self.lock().bmc.restarts
+    }
+
+    /// When the BMC started, as it tells it.
+    #[must_use]
+    pub fn bmc_started(&self) -> jiff::Timestamp {
+        self.lock().bmc.started
     }
 
     /// Requests that the BMC has had so far.
@@ -233,10 +300,25 @@ impl MachineHandle {
         &self.inner.user
     }
 
-    /// The password of `user`, when there is such an account.
+    /// The password of `user`, when there is such an account and it may log in.
     #[must_use]
-    pub fn password(&self, user: &str) -> Option<&str> {
-        (user == self.inner.user).then_some(self.inner.password.as_str())
+    pub fn password(&self, user: &str) -> Option<String> {
+        self.lock().accounts.password(user).map(str::to_owned)
+    }
+
+    /// Looks at or changes the accounts, which decide who may log in from then on.
+    pub fn accounts<T>(&self, f: impl FnOnce(&mut Accounts) -> T) -> T {
+        f(&mut self.lock().accounts)
+    }
+
+    /// Looks at or changes the virtual drives.
+    pub fn media<T>(&self, f: impl FnOnce(&mut Media) -> T) -> T {
+        f(&mut self.lock().media)
+    }
+
+    /// Looks at or changes the settings of the system ROM, as they are now.
+    pub fn bios<T>(&self, f: impl FnOnce(&mut Bios) -> T) -> T {
+        f(self.step(Input::Tick).machine.bios())
     }
 
     /// How often somebody presented credentials to the BMC, right or wrong.
@@ -255,7 +337,7 @@ impl MachineHandle {
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user) == Some(password)
+        self.password(user).as_deref() == Some(password)
     }
 
     /// What the BMC says of the power.

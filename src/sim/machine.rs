@@ -15,6 +15,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::bios::Bios;
 use super::clock::SimTime;
 use super::console::Screen;
 use super::deeds::Deeds;
@@ -128,6 +129,7 @@ pub struct Machine {
     /// When the stage ends by itself.
     stage_ends: Option<SimTime>,
     boot: BootOverride,
+    bios: Bios,
     attempts: u64,
     boots: u64,
     deeds: Deeds,
@@ -143,6 +145,7 @@ impl Machine {
     /// A machine without power, or one whose disk system is long up.
     #[must_use]
     pub fn new(identity: Arc<Identity>, faults: Vec<Fault>, durations: Durations, running: bool) -> (Self, Vec<Effect>) {
+        let bios = Bios::new(identity.profile.model);
         let mut machine = Self {
             identity,
             faults,
@@ -152,6 +155,7 @@ impl Machine {
             stage: Stage::Off,
             stage_ends: None,
             boot: BootOverride::none(),
+            bios,
             attempts: 0,
             boots: 0,
             deeds: Deeds::default(),
@@ -216,6 +220,11 @@ impl Machine {
     #[must_use]
     pub fn boot(&self) -> &BootOverride {
         &self.boot
+    }
+
+    /// Settings of the system ROM; what waits in them is taken when POST ends.
+    pub fn bios(&mut self) -> &mut Bios {
+        &mut self.bios
     }
 
     /// The system that is up, if one is.
@@ -371,6 +380,7 @@ impl Machine {
     }
 
     fn end_post(&mut self, at: SimTime, effects: &mut Vec<Effect>) {
+        self.bios.boot();
         let chosen = if self.faults.contains(&Fault::BootLost) { BootOverride::none() } else { self.boot.clone() };
         if self.boot.once {
             self.boot = BootOverride::none();

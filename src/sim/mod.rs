@@ -5,6 +5,8 @@
 //! a command of the real machine, it listens on loopback only, and its boot ROMs fetch from the boot server that they are given.
 
 pub mod accelerator;
+pub mod accounts;
+pub mod bios;
 pub mod bootrom;
 pub mod clock;
 pub mod console;
@@ -14,6 +16,7 @@ pub mod fault;
 pub mod handle;
 pub mod identity;
 pub mod machine;
+pub mod media;
 pub mod profile;
 pub mod redfish;
 pub mod rmcp;

@@ -9,6 +9,17 @@ pub enum EtagRule {
     Required,
 }
 
+/// What a BMC says when no session slot is free (RC-18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionsFull {
+    /// 503 with Dell's RAC0218 (check_redfish PR #198).
+    Rac,
+    /// 400 `CreateLimitReachedForResource` (gofish #75).
+    BadRequest,
+    /// 503 `CreateLimitReachedForResource`, as bmcweb says it.
+    Unavailable,
+}
+
 /// One maker's habits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct VendorProfile {
@@ -36,12 +47,56 @@ pub struct VendorProfile {
     pub reset_types: &'static [&'static str],
     /// Status of an accepted reset: 200, 202 or 204 (RC-31).
     pub reset_status: u16,
+    /// What it says when no session slot is free.
+    pub sessions_full: SessionsFull,
+    /// Sessions show when they were made and from where.
+    pub sessions_tell: bool,
     /// Refuses a reset that the power state forbids with 409 (RC-32); others shrug.
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
+    /// How it keeps settings, media and itself.
+    pub keeps: Keeps,
+}
+
+/// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Keeps {
+    /// Id of the object that holds the pending BIOS settings.
+    pub settings_id: &'static str,
+    /// What that object shows.
+    pub pending: PendingForm,
+    /// Apply times that it offers; empty: it does not say.
+    pub apply_times: &'static [&'static str],
+    /// Pending settings wait for a job, which a PATCH with an apply time makes by itself (iDRAC).
+    pub needs_job: bool,
+    /// What `Bios` calls its attribute registry.
+    pub registry: &'static str,
+    /// What the registry's file is called in the collection; not the same name on every BMC.
+    pub registry_file: &'static str,
+    /// The system has virtual media of its own; else its manager has them.
+    pub media_at_system: bool,
+    /// The eject action is there while a drive is empty too.
+    pub eject_always: bool,
+    /// The manager says when it started.
+    pub last_reset: bool,
+    /// Reset types of the manager.
+    pub manager_resets: &'static [&'static str],
+    /// They stand in an ActionInfo.
+    pub resets_in_info: bool,
+}
+
+/// What the settings object of a BIOS shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PendingForm {
+    /// What differs; `Attributes` is empty when nothing does.
+    Difference,
+    /// What differs; no `Attributes` when nothing does.
+    DifferenceOrNothing,
+    /// Every attribute as it will be.
+    Whole,
 }
 
 /// Dell-like: PATCH asks for nothing, 204 on reset.
@@ -67,9 +122,24 @@ pub const DELL: VendorProfile = VendorProfile {
         "PowerCycle",
     ],
     reset_status: 204,
+    sessions_full: SessionsFull::Rac,
+    sessions_tell: true,
     conflict_409: true,
     http_boot: true,
     sessions: 8,
+    keeps: Keeps {
+        settings_id: "Settings",
+        pending: PendingForm::Difference,
+        apply_times: &["OnReset", "AtMaintenanceWindowStart", "InMaintenanceWindowOnReset"],
+        needs_job: true,
+        registry: "BiosAttributeRegistry.v1_0_3",
+        registry_file: "BiosAttributeRegistry.v1_0_0",
+        media_at_system: true,
+        eject_always: true,
+        last_reset: true,
+        manager_resets: &["GracefulRestart"],
+        resets_in_info: false,
+    },
 };
 
 /// Supermicro-like: no `PowerCycle`, 200 with a message on reset.
@@ -86,9 +156,24 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     etag: EtagRule::Optional,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "ForceOn"],
     reset_status: 200,
+    sessions_full: SessionsFull::BadRequest,
+    sessions_tell: false,
     conflict_409: false,
     http_boot: true,
     sessions: 16,
+    keeps: Keeps {
+        settings_id: "SD",
+        pending: PendingForm::DifferenceOrNothing,
+        apply_times: &[],
+        needs_job: false,
+        registry: "BiosAttributeRegistry.v1_0_0",
+        registry_file: "BiosAttributeRegistry",
+        media_at_system: false,
+        eject_always: false,
+        last_reset: true,
+        manager_resets: &["GracefulRestart"],
+        resets_in_info: false,
+    },
 };
 
 /// AMI-like (DGX): `If-Match` is a must, 202 on reset.
@@ -105,9 +190,24 @@ pub const AMI: VendorProfile = VendorProfile {
     etag: EtagRule::Required,
     reset_types: &["On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "PowerCycle"],
     reset_status: 202,
+    sessions_full: SessionsFull::Unavailable,
+    sessions_tell: true,
     conflict_409: false,
     http_boot: true,
     sessions: 12,
+    keeps: Keeps {
+        settings_id: "SD",
+        pending: PendingForm::Whole,
+        apply_times: &[],
+        needs_job: false,
+        registry: "BiosAttributeRegistry113.1.1.3",
+        registry_file: "BiosAttributeRegistry113.1.1.3",
+        media_at_system: false,
+        eject_always: true,
+        last_reset: false,
+        manager_resets: &["ForceRestart"],
+        resets_in_info: true,
+    },
 };
 
 /// All profiles, in the order in which a farm deals them out.

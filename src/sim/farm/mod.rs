@@ -25,7 +25,7 @@ use super::handle::MachineHandle;
 use super::identity::Identity;
 use super::seed::Seed;
 use super::ssh::keys;
-use super::tls::{Certified, TlsError};
+use super::tls::{Certified, Shown, TlsError};
 use super::{redfish, rmcp, ssh};
 use crate::model::{BmcProtocol, Digest};
 
@@ -145,7 +145,7 @@ impl Farm {
                 } else {
                     Certified::derive(spec.seed, node.id.as_str())?
                 };
-                let tls = if spec.plain_http { None } else { Some(shown.server()?) };
+                let tls = if spec.plain_http { None } else { Some(Shown::new(&shown)?) };
                 certificate = (!spec.plain_http).then(|| recorded.fingerprint());
                 if !machine.has(&Fault::DeadBmc) {
                     let listener = TcpListener::bind(bmc).await.map_err(|e| FarmError::Listen(bmc, e))?;

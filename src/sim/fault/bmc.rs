@@ -32,6 +32,8 @@ macro_rules! faults {
 faults! {
     /// The certificate changes after the first connection, as after a BMC update (RC-01).
     TlsRotate = "tls.rotate"/0,
+    /// The certificate is renewed over the same key after the first connection (RC-01).
+    TlsRenew = "tls.renew"/0,
     /// The handshake fails as with a server that offers RSA key exchange only (RC-02).
     TlsRsaKexOnly = "tls.rsa_kex_only"/0,
     /// The handshake fails as with a server that offers nothing newer than TLS 1.1 (RC-03).
@@ -198,6 +200,12 @@ faults! {
     VmEject5xx = "vm.eject_5xx"/0,
     /// Virtual media belong to the system, not to the manager (RC-63).
     VmSystem = "vm.system"/0,
+    /// A password is answered with 200 and not kept.
+    AccountDrop = "account.drop"/0,
+    /// A new certificate is shown from the BMC's next start on.
+    CertLate = "cert.late"/0,
+    /// A restart of the BMC is accepted and not done (RC-07).
+    BmcFakeReset = "bmc.fake_reset"/0,
     /// Changes are refused for so many virtual seconds after power-on (RC-64).
     PostWindow = "post.window"/1,
     /// Datagrams come in another order (IP-01).

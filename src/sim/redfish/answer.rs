@@ -13,36 +13,54 @@ pub struct Answer {
     pub body: Option<Value>,
     /// XML body, for `$metadata` alone.
     pub xml: Option<&'static str>,
+    /// A body of some other type, with that type.
+    pub text: Option<(&'static str, String)>,
 }
 
 impl Answer {
     /// A body with 200.
     #[must_use]
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, headers: Vec::new(), body: Some(body), xml: None }
+        Self { status: 200, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
 
     /// A bare status.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: None, xml: None }
+        Self { status, headers: Vec::new(), body: None, xml: None, text: None }
+    }
+
+    /// A body that is not JSON.
+    #[must_use]
+    pub fn text(status: u16, kind: &'static str, text: impl Into<String>) -> Self {
+        Self { text: Some((kind, text.into())), ..Self::status(status) }
     }
 
     /// An error with one message of the Base registry.
     #[must_use]
     pub fn error(status: u16, message: &Message) -> Self {
-        let id = format!("Base.1.16.{}", message.id);
-        let info = json!({
-            "@odata.type": "#Message.v1_1_2.Message",
-            "MessageId": id,
-            "Message": message.text,
-            "MessageArgs": message.args,
-            "MessageSeverity": if status < 400 { "OK" } else { "Critical" },
-            "Severity": if status < 400 { "OK" } else { "Critical" },
-            "Resolution": message.resolution,
-        });
-        let body = json!({ "error": { "code": id, "message": message.text, "@Message.ExtendedInfo": [info] } });
-        Self { status, headers: Vec::new(), body: Some(body), xml: None }
+        Self::errors(status, std::slice::from_ref(message))
+    }
+
+    /// An error with several messages of the Base registry.
+    #[must_use]
+    pub fn errors(status: u16, messages: &[Message]) -> Self {
+        let id = |message: &Message| format!("Base.1.16.{}", message.id);
+        let info = |message: &Message| {
+            json!({
+                "@odata.type": "#Message.v1_1_2.Message",
+                "MessageId": id(message),
+                "Message": message.text,
+                "MessageArgs": message.args,
+                "MessageSeverity": if status < 400 { "OK" } else { "Critical" },
+                "Severity": if status < 400 { "OK" } else { "Critical" },
+                "Resolution": message.resolution,
+            })
+        };
+        let (code, text) = messages.first().map(|first| (id(first), first.text.clone())).unwrap_or_default();
+        let infos: Vec<Value> = messages.iter().map(info).collect();
+        let body = json!({ "error": { "code": code, "message": text, "@Message.ExtendedInfo": infos } });
+        Self { status, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
 
     /// The same answer with a further header.

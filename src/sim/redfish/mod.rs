@@ -1,29 +1,43 @@
 //! A BMC's Redfish service (DMTF DSP0266) over HTTPS with the BMC's own certificate, or over plain HTTP for clients that cannot pin one. One
 //! task per listener and one per open connection; connections are few and short-lived by limit.
 
+pub mod account;
 pub mod answer;
+pub mod bios;
+pub mod certificate;
+pub mod kept;
+pub mod line;
+pub mod media;
+pub mod oldtls;
+pub mod restart;
 pub mod route;
 pub mod session;
 pub mod system;
 pub mod task;
 pub mod tree;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use self::answer::{Answer, Message};
+use self::line::{Line, Open};
+use self::oldtls::Age;
 use self::route::{Asked, Service};
+use self::wire::{Met, Sending};
+use super::fault::BmcFault;
 use super::handle::{MachineHandle, Mood};
+use super::tls::{Certified, Shown};
 
 /// Connections that a BMC keeps open at once (RC-06).
 const CONNECTIONS: usize = 16;
@@ -33,36 +47,68 @@ const BODY: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(15);
 
 /// Serves a machine's BMC until the returned future is dropped; its connections end with it.
-pub async fn serve(machine: MachineHandle, listener: TcpListener, tls: Option<Arc<rustls::ServerConfig>>) {
-    let service = Arc::new(Service::new(machine));
+pub async fn serve(machine: MachineHandle, listener: TcpListener, shown: Option<Shown>) {
+    let service = Arc::new(Service::new(machine, shown));
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // Out of file descriptors, most likely: give others the time to close some.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
-        if service.machine().dead() || connections.len() >= CONNECTIONS {
+        let machine = service.machine();
+        let most = machine.bends(BmcFault::ConnRefuseAfter).map_or(CONNECTIONS, |placed| placed.arg() as usize);
+        if machine.dead() {
             continue;
         }
+        if machine.bmc_away() || connections.len() >= most.min(CONNECTIONS) {
+            line::reset(stream);
+            continue;
+        }
+        let open = Open::new(Some(from.ip()), face(machine));
         let service = Arc::clone(&service);
-        let tls = tls.clone().map(tokio_rustls::TlsAcceptor::from);
-        connections.spawn(async move {
-            match tls {
-                None => converse(service, stream).await,
-                Some(acceptor) => {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(IDLE, acceptor.accept(stream)).await {
-                        converse(service, stream).await;
-                    }
-                }
-            }
-        });
+        connections.spawn(async move { welcome(service, stream, open).await });
     }
 }
 
-async fn converse(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-    let each = service_fn(move |request| respond(Arc::clone(&service), request));
+async fn welcome(service: Arc<Service>, stream: TcpStream, open: Arc<Open>) {
+    let tls = service.shown().map(|shown| shown.server(service.machine().bmc_restarts()));
+    let Some(tls) = tls else { return converse(service, Line::new(stream, Arc::clone(&open)), open).await };
+    let old = [(BmcFault::TlsRsaKexOnly, Age::RsaOnly), (BmcFault::TlsLegacy, Age::Legacy)];
+    if let Some((_, age)) = old.into_iter().find(|(fault, _)| service.machine().bends(*fault).is_some()) {
+        return oldtls::meet(stream, age).await;
+    }
+    let Some(tls) = shown(service.machine(), open.face, tls) else { return };
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls);
+    let line = Line::new(stream, Arc::clone(&open));
+    if let Ok(Ok(stream)) = tokio::time::timeout(IDLE, acceptor.accept(line)).await {
+        converse(service, stream, open).await;
+    }
+}
+
+/// Which certificate a new connection sees: 0 the recorded one, 1 another one, 2 the recorded key in a new certificate.
+fn face(machine: &MachineHandle) -> u32 {
+    // The first connection is what they change after.
+    if machine.requests() == 0 {
+        return 0;
+    }
+    let faces = [(BmcFault::TlsRotate, 1), (BmcFault::TlsRenew, 2)];
+    faces.into_iter().find(|(fault, _)| machine.bends(*fault).is_some()).map_or(0, |(_, face)| face)
+}
+
+fn shown(machine: &MachineHandle, face: u32, first: Arc<rustls::ServerConfig>) -> Option<Arc<rustls::ServerConfig>> {
+    let (seed, node) = (machine.identity().seed, machine.identity().node.as_str());
+    let other = match face {
+        0 => return Some(first),
+        1 => Certified::derive(seed, &format!("{node}-rotated")),
+        _ => Certified::renewed(seed, node),
+    };
+    other.ok()?.server().ok()
+}
+
+async fn converse(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, open: Arc<Open>) {
+    let each = service_fn(move |request| respond(Arc::clone(&service), Arc::clone(&open), request));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
@@ -78,37 +124,51 @@ async fn converse(service: Arc<Service>, stream: impl AsyncRead + AsyncWrite + U
 #[error("the simulated BMC is dead")]
 struct Dead;
 
-async fn respond(service: Arc<Service>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Dead> {
-    match service.machine().request() {
-        Mood::Dead => return Err(Dead),
-        Mood::Busy => return Ok(wire(Answer::error(503, &Message::busy()).with("Retry-After", "1"), false)),
-        Mood::Well => {}
-    }
+async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incoming>) -> Result<Response<Sending>, Dead> {
+    let before = open.ask();
+    let mood = service.machine().request();
     let (head, body) = request.into_parts();
-    let Ok(Ok(body)) = tokio::time::timeout(IDLE, Limited::new(body, BODY).collect()).await else {
-        return Ok(wire(Answer::status(413), false));
+    let answer = match mood {
+        Mood::Dead => return Err(Dead),
+        Mood::Busy => Answer::error(503, &Message::busy()).with("Retry-After", "1"),
+        Mood::Well => match wire::meets(service.machine(), &head, &open, before).await {
+            Met::Gone => return Err(Dead),
+            Met::Says(answer) => answer,
+            Met::Well => {
+                let Ok(Ok(body)) = tokio::time::timeout(IDLE, Limited::new(body, BODY).collect()).await else {
+                    return sent(&service, &open, Answer::status(413), false);
+                };
+                let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+                let path = wire::single(head.uri.path());
+                service.answer(&Asked {
+                    method: head.method.as_str(),
+                    path: &path,
+                    authorization: header("authorization"),
+                    token: header("x-auth-token"),
+                    if_match: header("if-match"),
+                    from: open.from,
+                    body: &body.to_bytes(),
+                })
+            }
+        },
     };
-    let body = body.to_bytes();
-    let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
-    let asked = Asked {
-        method: head.method.as_str(),
-        path: head.uri.path(),
-        authorization: header("authorization"),
-        token: header("x-auth-token"),
-        if_match: header("if-match"),
-        body: &body,
-    };
-    Ok(wire(service.answer(&asked), head.method == http::Method::HEAD))
+    sent(&service, &open, wire::bends(service.machine(), &head, answer), head.method == http::Method::HEAD)
 }
 
-fn wire(answer: Answer, head_only: bool) -> Response<Full<Bytes>> {
-    let (kind, text) = match (&answer.body, answer.xml) {
-        (Some(value), _) => ("application/json; charset=utf-8", value.to_string()),
-        (None, Some(xml)) => ("application/xml", xml.to_owned()),
-        (None, None) => ("", String::new()),
+fn sent(service: &Service, open: &Open, answer: Answer, head_only: bool) -> Result<Response<Sending>, Dead> {
+    let (kind, text) = match (&answer.body, answer.xml, answer.text) {
+        (Some(value), _, _) => ("application/json; charset=utf-8", value.to_string()),
+        (None, Some(xml), _) => ("application/xml", xml.to_owned()),
+        (None, None, Some((kind, text))) => (kind, text),
+        (None, None, None) => ("", String::new()),
     };
     let body = if head_only { Bytes::new() } else { Bytes::from(text) };
-    let mut response = Response::new(Full::new(body));
+    let cut = service.machine().strikes(BmcFault::BodyTruncate).is_some();
+    if cut && body.is_empty() {
+        // There is no body to break off: the whole answer is lost, after it was done.
+        return Err(Dead);
+    }
+    let mut response = Response::new(if cut { Sending::half(&body) } else { Sending::whole(body) });
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert("OData-Version", HeaderValue::from_static("4.0"));
@@ -116,10 +176,14 @@ fn wire(answer: Answer, head_only: bool) -> Response<Full<Bytes>> {
     if !kind.is_empty() {
         headers.insert("Content-Type", HeaderValue::from_static(kind));
     }
+    if open.face != face(service.machine()) {
+        // A service that has another certificate now was started anew; its old connections end.
+        headers.insert("Connection", HeaderValue::from_static("close"));
+    }
     for (name, value) in answer.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
         }
     }
-    response
+    Ok(response)
 }

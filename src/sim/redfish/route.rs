@@ -1,5 +1,6 @@
 //! From request to answer: who asks, for what, and may it be. Pure but for the machine and the session table.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
@@ -8,9 +9,11 @@ use sha2::{Digest as _, Sha256};
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{system, tree};
+use super::{kept, system, tree};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::profile::EtagRule;
+use crate::sim::tls::Shown;
 
 /// What of a request matters here.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub struct Asked<'a> {
     pub token: Option<&'a str>,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
+    /// Who asks.
+    pub from: Option<std::net::IpAddr>,
     /// Body.
     pub body: &'a [u8],
 }
@@ -32,7 +37,11 @@ pub struct Asked<'a> {
 /// One Redfish service.
 pub struct Service {
     machine: MachineHandle,
+    /// What its handshakes show; `None` without TLS.
+    shown: Option<Shown>,
     state: Mutex<(Sessions, Tasks)>,
+    /// The BMC's restarts that `state` has lived through.
+    life: AtomicU32,
 }
 
 const METADATA: &str = concat!(
@@ -46,8 +55,14 @@ const METADATA: &str = concat!(
 impl Service {
     /// The service of a machine's BMC.
     #[must_use]
-    pub fn new(machine: MachineHandle) -> Self {
-        Self { machine, state: Mutex::default() }
+    pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
+        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0) }
+    }
+
+    /// What its handshakes show; `None` without TLS.
+    #[must_use]
+    pub fn shown(&self) -> Option<&Shown> {
+        self.shown.as_ref()
     }
 
     /// The machine behind it.
@@ -71,6 +86,11 @@ impl Service {
         if !self.knows(asked) {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
         }
+        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let message =
+                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+            return Answer::error(403, &message);
+        }
         match asked.method {
             "GET" | "HEAD" => self.get(path),
             "PATCH" => self.patch(asked, path),
@@ -84,14 +104,14 @@ impl Service {
     fn open_to_all(&self, asked: &Asked<'_>, path: &str) -> Option<Answer> {
         match (asked.method, path) {
             ("GET" | "HEAD", "/redfish") => Some(Answer::ok(serde_json::json!({ "v1": "/redfish/v1/" }))),
-            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => tree::resource(&self.machine, path).map(Answer::ok),
+            ("GET" | "HEAD", "/redfish/v1" | "/redfish/v1/odata") => self.resource(path).map(Answer::ok),
             ("GET" | "HEAD", "/redfish/v1/$metadata") => {
                 let mut answer = Answer::status(200);
                 answer.xml = Some(METADATA);
                 Some(answer)
             }
             ("POST", SESSIONS | "/redfish/v1/SessionService/Sessions/Members") => Some(match body(asked) {
-                Ok(body) => self.lock().0.create(&self.machine, &body),
+                Ok(body) => self.lock().0.create(&self.machine, &body, asked.from),
                 Err(answer) => *answer,
             }),
             _ => None,
@@ -100,12 +120,26 @@ impl Service {
 
     fn knows(&self, asked: &Asked<'_>) -> bool {
         if let Some(token) = asked.token {
-            return self.lock().0.knows(token);
+            return self.lock().0.knows(&self.machine, token);
         }
-        asked.authorization.and_then(session::basic).is_some_and(|(user, password)| self.machine.admits(&user, &password))
+        asked
+            .authorization
+            .and_then(session::basic)
+            .is_some_and(|(user, password)| self.lock().0.admits(&self.machine, &user, &password))
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
+        if let Some(kept) = kept::resource(&self.machine, self.shown(), path) {
+            return Some(kept);
+        }
+        let mut found = self.base(path)?;
+        if let Some(fields) = found.as_object_mut() {
+            kept::complete(&self.machine, self.shown(), path, fields);
+        }
+        Some(found)
+    }
+
+    fn base(&self, path: &str) -> Option<Value> {
         if path == system::path(&self.machine) {
             return Some(system::resource(&self.machine));
         }
@@ -117,7 +151,7 @@ impl Service {
             return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
         }
         if let Some(id) = path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
-            return state.0.ids().find(|n| n.to_string() == id).map(|n| session::resource(n, self.machine.user()));
+            return state.0.resource(&self.machine, id);
         }
         match path.strip_prefix(task::SERVICE)? {
             "" => Some(task::service()),
@@ -141,7 +175,7 @@ impl Service {
         let Some(resource) = self.resource(path) else {
             return Answer::error(404, &Message::missing(asked_path(path)));
         };
-        if path != system::path(&self.machine) {
+        if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
         match (asked.if_match, self.machine.identity().profile.etag) {
@@ -163,8 +197,11 @@ impl Service {
         }
         match body(asked) {
             Ok(body) => {
-                let mut answer = system::patch(&self.machine, &body);
-                if let (200, Some(resource)) = (answer.status, &answer.body) {
+                let kept = kept::patch(&self.machine, path, &body);
+                let mut answer = kept.unwrap_or_else(|| system::patch(&self.machine, &body));
+                if let (200, Some(resource)) = (answer.status, &answer.body)
+                    && resource.get("@odata.id").is_some()
+                {
                     let tag = etag(resource);
                     answer = answer.with("ETag", tag);
                 }
@@ -176,6 +213,13 @@ impl Service {
 
     fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
         if path != system::reset_path(&self.machine) {
+            let kept = match body(asked) {
+                Ok(body) => kept::post(&self.machine, self.shown(), path, &body),
+                Err(_) => None,
+            };
+            if let Some(answer) = kept {
+                return answer;
+            }
             return match self.resource(path) {
                 Some(_) => Answer::status(405).with("Allow", "GET, HEAD"),
                 None => Answer::error(404, &Message::missing(asked_path(path))),
@@ -205,7 +249,13 @@ impl Service {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Sessions, Tasks)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let life = self.machine.bmc_restarts();
+        if self.life.swap(life, Ordering::Relaxed) != life {
+            // A restart forgets sessions and tasks; the names of tasks begin anew (RC-42).
+            *state = (state.0.restarted(), Tasks::default());
+        }
+        state
     }
 }
 

@@ -1,13 +1,17 @@
-//! Who may speak to the BMC: Basic credentials, or a session's token. The table is as small as a BMC's, and forgets idle sessions.
+//! Who may speak to the BMC: Basic credentials, or a session's token. The table is as small as a BMC's, and forgets idle sessions. It holds the
+//! faults of logging in (RC-17 … RC-23).
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Message};
-use crate::sim::fault::Fault;
+use super::tree::second;
+use crate::sim::fault::{BmcFault, Fault};
 use crate::sim::handle::MachineHandle;
+use crate::sim::profile::SessionsFull;
 
 /// A session that nobody used for so long is forgotten. Real time: it is the client that is idle.
 const IDLE: Duration = Duration::from_secs(1800);
@@ -19,6 +23,11 @@ struct Session {
     id: u64,
     token: String,
     used: Instant,
+    created: jiff::Timestamp,
+    from: Option<IpAddr>,
+    requests: u32,
+    /// Made up by a fault: it is of nobody's run.
+    foreign: bool,
 }
 
 /// Sessions of one BMC.
@@ -26,13 +35,25 @@ struct Session {
 pub struct Sessions {
     open: Vec<Session>,
     made: u64,
+    /// Tokens that were given out.
+    tokens: u64,
+    /// Wrong passwords since the last right one.
+    wrong: u32,
+    /// The sessions that `auth.count` asks for are there.
+    filled: bool,
 }
 
 impl Sessions {
-    /// How many are open.
+    /// How many are open, without those that a fault made up.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.len()
+        self.open.iter().filter(|session| !session.foreign).count()
+    }
+
+    /// The table of a BMC that starts anew. Tokens that were given out once are never given out again.
+    #[must_use]
+    pub fn restarted(&self) -> Self {
+        Self { tokens: self.tokens, ..Self::default() }
     }
 
     /// Ids of the open sessions.
@@ -40,20 +61,41 @@ impl Sessions {
         self.open.iter().map(|s| s.id)
     }
 
+    /// One open session as a resource; it never shows the token.
+    #[must_use]
+    pub fn resource(&self, machine: &MachineHandle, id: &str) -> Option<Value> {
+        self.open.iter().find(|s| s.id.to_string() == id).map(|session| resource(machine, session))
+    }
+
     /// True when the token is that of an open session.
-    pub fn knows(&mut self, token: &str) -> bool {
-        self.forget_idle();
-        match self.open.iter_mut().find(|s| s.token == token) {
-            Some(session) => {
-                session.used = Instant::now();
-                true
-            }
-            None => false,
+    pub fn knows(&mut self, machine: &MachineHandle, token: &str) -> bool {
+        self.settle(machine);
+        let Some(at) = self.open.iter().position(|s| s.token == token) else { return false };
+        let Some(session) = self.open.get_mut(at) else { return false };
+        session.used = Instant::now();
+        session.requests += 1;
+        let over = machine.bends(BmcFault::AuthExpireAfter).is_some_and(|placed| session.requests > placed.arg());
+        if over && machine.strikes(BmcFault::AuthExpireAfter).is_some() {
+            self.open.remove(at);
+            return false;
         }
+        true
+    }
+
+    /// True when account and password are right and the account is not locked. Counts.
+    pub fn admits(&mut self, machine: &MachineHandle, user: &str, password: &str) -> bool {
+        let right = machine.admits(user, password);
+        let locked = machine.bends(BmcFault::AuthLockout).is_some_and(|placed| self.wrong >= placed.arg());
+        if !right {
+            self.wrong = self.wrong.saturating_add(1);
+        } else if !locked {
+            self.wrong = 0;
+        }
+        right && !locked
     }
 
     /// Logs in.
-    pub fn create(&mut self, machine: &MachineHandle, body: &Value) -> Answer {
+    pub fn create(&mut self, machine: &MachineHandle, body: &Value, from: Option<IpAddr>) -> Answer {
         let text = |name: &str| body.get(name).and_then(Value::as_str);
         let (Some(user), Some(password)) = (text("UserName"), text("Password")) else {
             let missing = if text("UserName").is_none() { "UserName" } else { "Password" };
@@ -65,24 +107,50 @@ impl Sessions {
             );
             return Answer::error(400, &message);
         };
-        if !machine.admits(user, password) {
+        if !self.admits(machine, user, password) {
             return Answer::error(401, &Message::unauthorized());
         }
-        self.forget_idle();
-        if self.open.len() >= machine.identity().profile.sessions || machine.has(&Fault::SessionFull) {
-            let message =
-                Message::new("CreateLimitReachedForResource", "no session slot is free", &[], "delete a session and try again");
-            return Answer::error(503, &message).with("Retry-After", "30");
+        self.settle(machine);
+        let most = machine.bends(BmcFault::AuthSessionsMax).map_or(machine.identity().profile.sessions, |p| p.arg() as usize);
+        if self.open.len() >= most || machine.has(&Fault::SessionFull) {
+            return full(machine);
         }
-        self.made += 1;
-        let identity = machine.identity();
-        let token = identity.seed.hex(&format!("{}/token/{}", identity.node, self.made), 32);
-        self.open.push(Session { id: self.made, token: token.clone(), used: Instant::now() });
-        let mut answer = Answer::ok(resource(self.made, machine.user()))
-            .with("X-Auth-Token", token)
-            .with("Location", format!("{SESSIONS}/{}", self.made));
+        let session = self.add(machine, from, false);
+        let mut answer = Answer::ok(resource(machine, session))
+            .with("X-Auth-Token", session.token.clone())
+            .with("Location", format!("{SESSIONS}/{}", session.id));
         answer.status = 201;
+        if let Some(placed) = machine.strikes(BmcFault::AuthLoginCode) {
+            answer.status = u16::try_from(placed.arg()).unwrap_or(201);
+            if answer.status == 204 {
+                answer.body = None;
+            }
+        }
+        if machine.bends(BmcFault::AuthPwchange).is_some()
+            && let Some(body) = answer.body.as_mut().and_then(Value::as_object_mut)
+        {
+            // DSP0266 §13.2.7: the session is made, and good for changing the password only.
+            body.insert("@Message.ExtendedInfo".to_owned(), json!([{ "MessageId": "Base.1.16.PasswordChangeRequired" }]));
+        }
         answer
+    }
+
+    fn add(&mut self, machine: &MachineHandle, from: Option<IpAddr>, foreign: bool) -> &Session {
+        self.made += 1;
+        self.tokens += 1;
+        let identity = machine.identity();
+        let session = Session {
+            id: self.made,
+            token: identity.seed.hex(&format!("{}/token/{}", identity.node, self.tokens), 32),
+            used: Instant::now(),
+            created: jiff::Timestamp::now(),
+            from,
+            requests: 0,
+            foreign,
+        };
+        self.open.push(session);
+        // Pushed above.
+        &self.open[self.open.len() - 1]
     }
 
     /// Logs out.
@@ -95,21 +163,58 @@ impl Sessions {
         Answer::status(204)
     }
 
-    fn forget_idle(&mut self) {
+    /// Forgets idle sessions, and makes up those that a fault asks for.
+    pub fn settle(&mut self, machine: &MachineHandle) {
         self.open.retain(|s| s.used.elapsed() < IDLE);
+        if !self.filled
+            && let Some(placed) = machine.bends(BmcFault::AuthCount)
+        {
+            self.filled = true;
+            for _ in 0..placed.arg().min(64) {
+                self.add(machine, Some(IpAddr::from([192, 0, 2, 77])), true);
+            }
+        }
     }
 }
 
-/// One session as a resource; it never shows the token.
-#[must_use]
-pub fn resource(id: u64, user: &str) -> Value {
-    json!({
+/// No slot is free, in the maker's words (RC-18).
+fn full(machine: &MachineHandle) -> Answer {
+    let limit = |text| Message::new("CreateLimitReachedForResource", text, &[], "delete a session and try again");
+    match machine.identity().profile.sessions_full {
+        SessionsFull::Rac => {
+            let mut answer =
+                Answer::error(503, &limit("The maximum number of user sessions is reached.")).with("Retry-After", "30");
+            let id = "IDRAC.2.8.RAC0218";
+            for pointer in ["/error/code", "/error/@Message.ExtendedInfo/0/MessageId"] {
+                if let Some(at) = answer.body.as_mut().and_then(|body| body.pointer_mut(pointer)) {
+                    *at = Value::from(id);
+                }
+            }
+            answer
+        }
+        SessionsFull::BadRequest => Answer::error(400, &limit("no session slot is free")),
+        SessionsFull::Unavailable => Answer::error(503, &limit("no session slot is free")).with("Retry-After", "30"),
+    }
+}
+
+fn resource(machine: &MachineHandle, session: &Session) -> Value {
+    let mut value = json!({
         "@odata.type": "#Session.v1_3_0.Session",
-        "@odata.id": format!("{SESSIONS}/{id}"),
-        "Id": id.to_string(),
+        "@odata.id": format!("{SESSIONS}/{}", session.id),
+        "Id": session.id.to_string(),
         "Name": "User Session",
-        "UserName": user,
-    })
+        "UserName": machine.user(),
+    });
+    if machine.identity().profile.sessions_tell
+        && let Some(fields) = value.as_object_mut()
+    {
+        fields.insert("@odata.type".to_owned(), Value::from("#Session.v1_4_0.Session"));
+        fields.insert("CreatedTime".to_owned(), Value::from(second(session.created)));
+        if let Some(from) = session.from {
+            fields.insert("ClientOriginIPAddress".to_owned(), Value::from(from.to_string()));
+        }
+    }
+    value
 }
 
 /// Account and password of a `Basic` header (RFC 7617).

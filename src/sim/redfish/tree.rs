@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use super::session::SESSIONS;
 use crate::model::PowerState;
 use crate::sim::accelerator;
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::identity::Identity;
+use crate::sim::profile::SessionsFull;
 
 /// Root of the service.
 pub const ROOT: &str = "/redfish/v1";
@@ -41,6 +43,12 @@ pub fn power_word(state: PowerState) -> &'static str {
     }
 }
 
+/// A moment as BMCs write it: to the second, in UTC.
+#[must_use]
+pub fn second(moment: jiff::Timestamp) -> String {
+    moment.strftime("%Y-%m-%dT%H:%M:%S+00:00").to_string()
+}
+
 /// `Status` of something that works.
 #[must_use]
 pub fn well() -> Value {
@@ -55,7 +63,7 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
     let rest = path.strip_prefix(ROOT)?;
     let parts: Vec<&str> = rest.split('/').skip(1).collect();
     Some(match parts.as_slice() {
-        [] => root(id),
+        [] => root(machine),
         ["odata"] => json!({
             "@odata.context": "/redfish/v1/$metadata",
             "value": [
@@ -119,8 +127,9 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
     })
 }
 
-fn root(id: &Identity) -> Value {
-    json!({
+fn root(machine: &MachineHandle) -> Value {
+    let id = machine.identity();
+    let mut root = json!({
         "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
         "@odata.id": "/redfish/v1/",
         "Id": "RootService",
@@ -143,7 +152,23 @@ fn root(id: &Identity) -> Value {
         "UpdateService": link("/redfish/v1/UpdateService"),
         "Tasks": link("/redfish/v1/TaskService"),
         "Links": { "Sessions": link(SESSIONS) },
-    })
+    });
+    if machine.bends(BmcFault::RootNoSessions).is_some()
+        && let Some(fields) = root.as_object_mut()
+    {
+        // Each maker in its own way: no link, a wrong link (openbmc #3446), nothing about sessions at all.
+        match id.profile.sessions_full {
+            SessionsFull::Rac => drop(fields.insert("Links".to_owned(), json!({}))),
+            SessionsFull::BadRequest => {
+                drop(fields.insert("Links".to_owned(), json!({ "Sessions": link("/redfish/v1/Sessions") })));
+            }
+            SessionsFull::Unavailable => {
+                fields.remove("SessionService");
+                fields.remove("Links");
+            }
+        }
+    }
+    root
 }
 
 fn manager(machine: &MachineHandle, path: &str) -> Value {
@@ -159,6 +184,8 @@ fn manager(machine: &MachineHandle, path: &str) -> Value {
         "Model": format!("{} BMC (simulated)", id.profile.name),
         "FirmwareVersion": id.profile.bmc_version,
         "PowerState": "On",
+        "DateTime": second(jiff::Timestamp::now()),
+        "LastResetTime": second(machine.bmc_started()),
         "Status": well(),
         "EthernetInterfaces": link(format!("{path}/EthernetInterfaces")),
         "Links": {

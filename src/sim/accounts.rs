@@ -1,0 +1,95 @@
+//! The accounts of one BMC, which its Redfish and IPMI services share: who may log in, and with what. A password that was changed is changed for both.
+
+/// Shortest and longest password that is taken (Supermicro's and OpenBMC's bounds in the captured trees; IPMI 2.0 has room for 20 bytes).
+pub const PASSWORD: (usize, usize) = (8, 20);
+
+/// One account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Place in the table, from 1.
+    pub slot: u8,
+    /// Name; empty in a free place.
+    pub user: String,
+    /// Role in Redfish's words.
+    pub role: &'static str,
+    /// May log in.
+    pub enabled: bool,
+    /// Locked after wrong passwords.
+    pub locked: bool,
+    password: String,
+}
+
+/// The table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounts {
+    list: Vec<Account>,
+    changes: u32,
+}
+
+impl Accounts {
+    /// A table as it leaves the factory: a free first place, as on most BMCs, the administrator, and an operator that is switched off.
+    #[must_use]
+    pub fn new(user: String, password: String) -> Self {
+        let account = |slot, user: &str, role, enabled, password: &str| Account {
+            slot,
+            user: user.to_owned(),
+            role,
+            enabled,
+            locked: false,
+            password: password.to_owned(),
+        };
+        let list = vec![
+            account(1, "", "ReadOnly", false, ""),
+            account(2, &user, "Administrator", true, &password),
+            account(3, "operator", "Operator", false, "0perat0r-0ff"),
+        ];
+        Self { list, changes: 0 }
+    }
+
+    /// All places.
+    #[must_use]
+    pub fn list(&self) -> &[Account] {
+        &self.list
+    }
+
+    /// How often a password was changed.
+    #[must_use]
+    pub fn changes(&self) -> u32 {
+        self.changes
+    }
+
+    /// The password of an account that may log in.
+    #[must_use]
+    pub fn password(&self, user: &str) -> Option<&str> {
+        let of = |a: &&Account| !user.is_empty() && a.user == user && a.enabled && !a.locked;
+        self.list.iter().find(of).map(|a| a.password.as_str())
+    }
+
+    /// Gives the account in `slot` another password; `false` when there is none or the password is too short or too long.
+    pub fn set_password(&mut self, slot: u8, password: &str) -> bool {
+        let fits = (PASSWORD.0..=PASSWORD.1).contains(&password.len());
+        let found = self.list.iter_mut().find(|a| a.slot == slot && !a.user.is_empty() && fits);
+        found.is_some_and(|account| {
+            account.password = password.to_owned();
+            self.changes = self.changes.saturating_add(1);
+            true
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_decides_and_only_where_one_may_log_in() {
+        let mut table = Accounts::new("admin".into(), "first-one".into());
+        assert_eq!(table.password("admin"), Some("first-one"));
+        assert_eq!((table.password("operator"), table.password("")), (None, None));
+        assert!(
+            !table.set_password(2, "short") && !table.set_password(1, "long-enough") && !table.set_password(9, "long-enough")
+        );
+        assert!(table.set_password(2, "second-one"));
+        assert_eq!((table.password("admin"), table.changes()), (Some("second-one"), 1));
+    }
+}
