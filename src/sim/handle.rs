@@ -203,6 +203,12 @@ impl MachineHandle {
         Mood::Well
     }
 
+    /// Counts a packet that is no request of its own (a handshake's): it is never met with "busy".
+    pub fn packet(&self) {
+        let mut state = self.lock();
+        state.requests = state.requests.saturating_add(1);
+    }
+
     /// The placed fault of this kind, when it is in force now: asking does not use it up.
     #[must_use]
     pub fn bends(&self, what: BmcFault) -> Option<Placed> {

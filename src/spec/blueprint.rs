@@ -37,6 +37,7 @@ pub struct Blueprint {
     pub bmc_port: u16,
     pub system: Option<Spanned<Template>>,
     pub cipher_suite: Option<u8>,
+    pub kg: Option<Spanned<Template>>,
     pub method: BootTarget,
     pub mode: BootMode,
     pub server: Option<String>,
@@ -149,6 +150,7 @@ impl<'l> Stack<'l> {
             bmc_port: self.port("bmc.port").unwrap_or(if protocol == BmcProtocol::Ipmi { 623 } else { 443 }),
             system: self.template("bmc.system"),
             cipher_suite: self.number("bmc.cipher_suite").and_then(|n| u8::try_from(n.value).ok()),
+            kg: self.template("bmc.kg"),
             method: match self.word("boot.method").as_deref() {
                 Some("none") => BootTarget::None,
                 Some("pxe") => BootTarget::Pxe,

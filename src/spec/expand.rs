@@ -188,6 +188,7 @@ impl Maker<'_> {
         let (user, password) = (self.fill(&b.bmc_user), self.secret(&b.password));
         let (ssh_user, key) = (self.fill(&b.ssh_user), self.secret(&b.ssh_key));
         let system = b.system.as_ref().map(|t| self.fill(t));
+        let kg = b.kg.as_ref().map(|t| self.secret(t));
         let host_keys = self.host_keys();
         let fact = |column: &str| self.row.and_then(|r| r.get(column));
         let serials: std::collections::BTreeSet<String> =
@@ -220,6 +221,7 @@ impl Maker<'_> {
                 trust,
                 system: system.map_or(Some(None), |s| s.map(Some))?,
                 cipher_suite: b.cipher_suite,
+                kg: kg.map_or(Some(None), |s| s.map(Some))?,
                 mac: bmc_mac,
             },
             ssh: SshAccess { address: ssh_address?, user: ssh_user?, key: key?, host_keys },

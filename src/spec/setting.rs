@@ -29,7 +29,7 @@ enum Kind {
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 29] = [
+const TABLE: [(&str, &str, Kind); 30] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -40,6 +40,7 @@ const TABLE: [(&str, &str, Kind); 29] = [
     ("bmc", "port", Kind::Port),
     ("bmc", "system", Kind::Template),
     ("bmc", "cipher_suite", Kind::Suite),
+    ("bmc", "kg", Kind::Secret),
     ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),

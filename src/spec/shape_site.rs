@@ -135,6 +135,10 @@ pub struct BmcShape {
     /// IPMI cipher suite; 17, then 3, when not given.
     #[schemars(extend("enum" = [3, 17]))]
     pub cipher_suite: Option<u32>,
+    /// Where the IPMI key of the BMC itself (K_G) is found: 40 hexadecimal digits behind `env:NAME`, `file:PATH` or `exec:PROGRAM`. Only for
+    /// BMCs that were given one.
+    #[schemars(extend("pattern" = "^(env|file|exec):."))]
+    pub kg: Option<String>,
 }
 
 /// How a node boots.

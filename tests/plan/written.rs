@@ -46,6 +46,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             trust: BmcTrust::FirstContact,
             system: None,
             cipher_suite: None,
+            kg: None,
             mac: None,
         },
         ssh: SshAccess {

@@ -21,6 +21,7 @@ fn node(name: &str, count: u32) -> Node {
             trust: BmcTrust::FirstContact,
             system: None,
             cipher_suite: None,
+            kg: None,
             mac: None,
         },
         ssh: SshAccess {

@@ -51,10 +51,10 @@ impl Account {
         Ok(Self { user: user.to_owned(), password, kg: None, suite })
     }
 
-    /// Sets the key of the BMC itself (K_g).
+    /// Sets the key of the BMC itself (K_G). Twenty noughts are no key (§22.25).
     #[must_use]
     pub fn with_bmc_key(mut self, key: BmcKey) -> Self {
-        self.kg = Some(key);
+        self.kg = (!key.is_none()).then_some(key);
         self
     }
 }

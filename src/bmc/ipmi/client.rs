@@ -14,8 +14,8 @@ use super::command::chassis::GetChassisStatus;
 use super::command::lan::GetMac;
 use super::connection::Connection;
 use super::fault::Fault;
+use super::manner::Manner;
 use super::socket::Lan;
-use super::suite::Suite;
 use super::turn::{Need, Turn, take};
 use super::{boot, identity, power};
 use crate::bmc::meeting::{Macs, Meeting};
@@ -33,7 +33,8 @@ pub struct IpmiBmc {
     /// One caller at a time: a BMC's session is a single line of questions and answers.
     pub(super) turn: Semaphore,
     pub(super) kept: Mutex<Option<Connection>>,
-    pub(super) suite: Mutex<Option<Suite>>,
+    /// The way to log in that worked last.
+    pub(super) manner: Mutex<Option<Manner>>,
     patience: Duration,
 }
 
@@ -41,7 +42,7 @@ impl IpmiBmc {
     /// Speaks with the BMC at `to` over the shared `lan`; sends nothing yet.
     #[must_use]
     pub fn new(lan: Arc<Lan>, to: SocketAddr, account: Account) -> Self {
-        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), suite: Mutex::new(None), patience: PATIENCE }
+        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), manner: Mutex::new(None), patience: PATIENCE }
     }
 
     /// Sets how long one call may take, login included (10 s otherwise).
@@ -54,14 +55,14 @@ impl IpmiBmc {
     /// Cipher suite that was agreed with the BMC, once there was a session.
     #[must_use]
     pub fn cipher_suite(&self) -> Option<u8> {
-        self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(Suite::id)
+        self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
     }
 
     /// A session beside the kept one, for what occupies it for long.
     pub(super) async fn connect(&self, roles: &[u8], deadline: Instant) -> Result<Connection, Fault> {
-        let first = *self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let open = Connection::open(&self.lan, self.to, &self.account, first, roles, deadline).await?;
-        *self.suite.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.suite());
+        let known = *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let open = Connection::open(&self.lan, self.to, &self.account, known, roles, deadline).await?;
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.manner());
         Ok(open)
     }
 
@@ -128,9 +129,12 @@ impl Bmc for IpmiBmc {
     }
 
     async fn close(&self) {
-        // Waits for whoever speaks, then lets the session go; its drop says Close Session.
+        // Waits for whoever speaks, then ends the session.
         let _permit = self.turn.acquire().await.ok();
-        drop(take(&self.kept));
+        let kept = take(&self.kept);
+        if let Some(connection) = kept {
+            connection.close().await;
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! An open session on the wire: one question at a time. A read is asked again under a fresh session sequence number and the same request number
-//! (IP-02, IP-11); a write is sent once, and `resend` repeats the very same bytes, which a BMC's replay window executes at most once.
+//! (IP-11), or a new one when the BMC calls it a duplicate (IP-02); a write is sent once, and `resend` repeats the very same bytes, which a BMC's replay window executes at most once.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use super::account::Account;
 use super::command;
 use super::fault::{Fault, is_busy};
 use super::login::{ADMINISTRATOR, login};
+use super::manner::Manner;
 use super::message::Answer;
 use super::rtt::Rtt;
 use super::session::{Opened, Session};
 use super::socket::{Lan, Line};
-use super::suite::Suite;
+use super::tally::Tally;
 
 /// "The BMC took it for a duplicate": the answer to an earlier asking is still to come (IP-02).
 const DUPLICATE: u8 = 0xcf;
@@ -25,22 +26,29 @@ const DUPLICATE: u8 = 0xcf;
 const USER: u8 = 2;
 /// What power and boot commands need (appendix G).
 const OPERATOR: u8 = 3;
+/// Askings that a BMC may take for duplicates before the question gets a new number: the first is perhaps still being worked on.
+const DUPLICATES: u32 = 2;
+/// Askings of Set Session Privilege Level: some BMCs never answer it (IP-08).
+const RAISES: u32 = 6;
+/// How often Close Session is sent at most, and how long its answers are waited for in all.
+const FAREWELLS: u32 = 3;
+const FAREWELL: Duration = Duration::from_secs(1);
 /// After a busy answer, before asking again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Askings without an answer after which the session is given up for lost (BMC restarted, slot taken away).
 const SILENT_SESSION: u32 = 8;
 
-/// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended.
+/// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended; [`Connection::close`] makes sure.
 pub(super) struct Connection {
     to: SocketAddr,
     session: Session,
     line: Line,
     rtt: Rtt,
     next_request: u8,
-    /// What the login granted at most.
-    role: u8,
     privilege: u8,
     used: Instant,
+    manner: Manner,
+    closed: bool,
 }
 
 /// A write that is out.
@@ -55,18 +63,14 @@ impl Connection {
         lan: &Arc<Lan>,
         to: SocketAddr,
         account: &Account,
-        first: Option<Suite>,
+        known: Option<Manner>,
         roles: &[u8],
         deadline: Instant,
     ) -> Result<Self, Fault> {
-        let mut rtt = Rtt::default();
-        let (session, line, role) = login(lan, to, account, first, roles, &mut rtt, deadline).await?;
-        Ok(Self { to, session, line, rtt, next_request: 0, role, privilege: USER, used: Instant::now() })
-    }
-
-    /// True when it was opened as administrator.
-    pub(super) fn is_administrator(&self) -> bool {
-        ADMINISTRATOR.contains(&self.role)
+        let mut rtt = lan.rtt();
+        let (session, line, manner) = login(lan, to, account, known, roles, &mut rtt, deadline).await?;
+        let used = Instant::now();
+        Ok(Self { to, session, line, rtt, next_request: 0, privilege: USER, used, manner, closed: false })
     }
 
     /// Session id of the BMC's side.
@@ -79,8 +83,14 @@ impl Connection {
         self.line.session()
     }
 
-    pub(super) fn suite(&self) -> Suite {
-        self.session.suite()
+    /// True when it was opened as administrator.
+    pub(super) fn is_administrator(&self) -> bool {
+        ADMINISTRATOR.contains(&self.manner.role)
+    }
+
+    /// How it was logged in to.
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// How long nobody has used it. BMCs end a session after 60 s (§6.12.15).
@@ -95,21 +105,37 @@ impl Connection {
 
     /// Asks until there is an answer; gives what follows the completion code. Also for writes of a value, which repeating does not change.
     pub(super) async fn repeat(&mut self, message: &Message, deadline: Instant) -> Result<Vec<u8>, Fault> {
+        self.repeat_at_most(message, SILENT_SESSION, deadline).await
+    }
+
+    async fn repeat_at_most(&mut self, message: &Message, askings: u32, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
-        let mut silent = 0;
+        let (mut silent, mut duplicates) = (0, 0);
+        let mut tally = Tally::default();
         let mut request = self.request_number();
+        // What came before this question was not meant for it.
+        let _before = self.line.astray();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || silent >= SILENT_SESSION {
-                return Err(Fault::NoAnswer(began.elapsed()));
+            if left.is_zero() || silent >= askings {
+                tally.astray = tally.astray.saturating_add(self.line.astray());
+                let took = began.elapsed();
+                return Err(if tally.suspicious() { Fault::NotGenuine(took, tally) } else { Fault::NoAnswer(took) });
             }
             let bytes = self.session.seal(message, request);
             let asked = Instant::now();
             let patience = self.rtt.patience().min(left);
-            match self.exchange(&bytes, message, request, patience).await? {
+            let before = tally.duplicates;
+            match self.exchange(&bytes, message, request, patience, &mut tally).await? {
                 None => {
                     self.rtt.missed();
                     silent += 1;
+                    duplicates += u32::from(tally.duplicates > before);
+                    if duplicates >= DUPLICATES {
+                        // The answer is lost for good: to the BMC, a new number is a new question (IP-02).
+                        duplicates = 0;
+                        request = self.request_number();
+                    }
                 }
                 Some(answer) => {
                     if silent == 0 {
@@ -142,7 +168,8 @@ impl Connection {
 
     /// Sends the very same packet again: its sequence number makes a second execution impossible on a BMC that keeps the replay window (§6.12.13).
     pub(super) async fn resend(&mut self, sent: &Sent, patience: Duration) -> Result<Option<Answer>, Fault> {
-        self.exchange(&sent.bytes, &sent.message, sent.request, patience.max(self.rtt.patience())).await
+        let patience = patience.max(self.rtt.patience());
+        self.exchange(&sent.bytes, &sent.message, sent.request, patience, &mut Tally::default()).await
     }
 
     async fn exchange(
@@ -151,17 +178,22 @@ impl Connection {
         message: &Message,
         request: u8,
         patience: Duration,
+        tally: &mut Tally,
     ) -> Result<Option<Answer>, Fault> {
         let Self { session, line, .. } = self;
         let dropped = line.lan().dropped();
         let answer = line
             .ask(bytes, patience, |packet| match session.open(packet) {
                 Ok(answer) if answer.answers(message, request) && answer.code != DUPLICATE => Some(answer),
-                Ok(_) => {
+                Ok(answer) => {
+                    let mine = answer.answers(message, request);
+                    let counter = if mine { &mut tally.duplicates } else { &mut tally.late };
+                    *counter = counter.saturating_add(1);
                     dropped.late.fetch_add(1, Ordering::Relaxed);
                     None
                 }
-                Err(_) => {
+                Err(why) => {
+                    tally.count(why);
                     dropped.refused.fetch_add(1, Ordering::Relaxed);
                     None
                 }
@@ -174,20 +206,20 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Raises the session to operator, or to administrator where it was opened as one, once. A refusal is passed over (IP-08, Cisco): the command
-    /// itself then says whether the privilege suffices.
+    /// Raises the session to operator, or to administrator where it was opened as one, once. A refusal, or no answer, is passed over (IP-08,
+    /// Cisco): the command itself then says whether the privilege suffices.
     pub(super) async fn raise(&mut self, deadline: Instant) -> Result<(), Fault> {
-        let wanted = self.role.max(OPERATOR);
+        let wanted = self.manner.role.max(OPERATOR);
         if self.privilege >= wanted {
             return Ok(());
         }
-        match self.repeat(&command::set_privilege(wanted), deadline).await {
-            Ok(_) | Err(Fault::Code(_)) => {
-                self.privilege = wanted;
-                Ok(())
-            }
-            Err(fault) => Err(fault),
+        match self.repeat_at_most(&command::set_privilege(wanted), RAISES, deadline).await {
+            Ok(_) | Err(Fault::Code(_)) => {}
+            Err(fault) if fault.is_silence() && Instant::now() < deadline => {}
+            Err(fault) => return Err(fault),
         }
+        self.privilege = wanted;
+        Ok(())
     }
 
     /// Sends something for the console.
@@ -224,10 +256,31 @@ impl Connection {
         let bytes = self.session.seal(message, request);
         self.line.send_if_ready(&bytes);
     }
+
+    /// Ends the session and hears that it is ended, so that no slot stays taken because one packet was lost.
+    pub(super) async fn close(mut self) {
+        self.closed = true;
+        let end = Instant::now() + FAREWELL;
+        let message = command::close_session(self.session.bmc_id());
+        for _ in 0..FAREWELLS {
+            let request = self.request_number();
+            let bytes = self.session.seal(&message, request);
+            let patience = self.rtt.patience().min(end.saturating_duration_since(Instant::now()));
+            match self.exchange(&bytes, &message, request, patience, &mut Tally::default()).await {
+                // Whatever it says, it has heard it: "no such session" is what was wanted, too.
+                Ok(Some(_)) | Err(_) => return,
+                // Perhaps it is the answer that was lost: a BMC says nothing to a session that it has ended.
+                Ok(None) => self.rtt.missed(),
+            }
+        }
+    }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
         let close = command::close_session(self.session.bmc_id());
         self.farewell(&close);
     }

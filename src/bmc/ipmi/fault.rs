@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipmi_rs_core::connection::CompletionErrorCode;
 
 use super::handshake::status_text;
+use super::tally::Tally;
 use crate::bmc::{BmcError, BmcTrouble};
 
 /// Why a login or a command failed.
@@ -17,15 +18,35 @@ pub enum Fault {
     /// The session was open, then an answer did not come.
     #[error("the answer did not come within {0:?}")]
     NoAnswer(Duration),
+    /// Something came, and nothing that this BMC's session can have meant.
+    #[error("no genuine answer within {0:?}; thrown away: {1}")]
+    NotGenuine(Duration, Tally),
+    /// The BMC is there and does not speak IPMI (IP-15).
+    #[error(
+        "IPMI over LAN is off: {0} answers the presence ping and says that it has no IPMI; switch it on, or use `driver: redfish`"
+    )]
+    Off(SocketAddr),
+    /// The machine is there and nobody listens (IP-15).
+    #[error(
+        "no answer from udp/{0} within {1:?}: the port is closed (ICMP), so IPMI over LAN is off or the BMC is starting; \
+             switch it on, or use `driver: redfish`"
+    )]
+    Closed(SocketAddr, Duration),
+    /// The BMC answers the presence ping and no handshake.
+    #[error("udp/{0} answers the presence ping and no Open Session Request within {1:?}: no answer to cipher suites 17 and 3")]
+    Deaf(SocketAddr, Duration),
     /// The system could not send.
     #[error("could not send to udp/{0}")]
     Send(SocketAddr, #[source] std::io::Error),
     /// User name, password or K_g is wrong.
     #[error("{0}")]
     Credentials(&'static str),
-    /// No slot for a session.
-    #[error("the BMC answered: {0}")]
-    Slots(&'static str),
+    /// No slot for a session, however often it was asked for.
+    #[error(
+        "the BMC answered: {0}, until {1:?} had passed; a session that a killed run left behind ends by the BMC's own timeout only \
+             (60 s by the standard)"
+    )]
+    Slots(&'static str, Duration),
     /// None of the cipher suites is accepted.
     #[error("the BMC refuses cipher suite {0}: {1}")]
     Suite(String, &'static str),
@@ -41,17 +62,23 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// True when the session gave no answer, whatever else came.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::NoAnswer(_) | Self::NotGenuine(..))
+    }
+
     /// Tells it to the house: `doing` is a lower-case fragment of what was tried.
     #[must_use]
     pub fn into_error(self, doing: impl Into<String>) -> BmcError {
         let kind = match &self {
-            Self::Silent(..) | Self::Send(..) => BmcTrouble::Unreachable,
+            Self::Silent(..) | Self::Closed(..) | Self::Deaf(..) | Self::Send(..) => BmcTrouble::Unreachable,
             Self::NoAnswer(_) => BmcTrouble::TimedOut,
             Self::Credentials(_) => BmcTrouble::Credentials,
-            Self::Slots(_) => BmcTrouble::Busy,
-            Self::Suite(..) => BmcTrouble::Unsupported,
+            Self::Slots(..) => BmcTrouble::Busy,
+            Self::Suite(..) | Self::Off(_) => BmcTrouble::Unsupported,
             Self::Handshake(..) => BmcTrouble::Refused,
-            Self::Malformed(_) => BmcTrouble::Malformed,
+            Self::Malformed(_) | Self::NotGenuine(..) => BmcTrouble::Malformed,
             Self::Code(code) => trouble_of(*code),
         };
         let seen = self.to_string();

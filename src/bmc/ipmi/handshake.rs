@@ -3,6 +3,7 @@
 use super::suite::Suite;
 
 /// Numbers of one attempt. Every attempt draws new ones, so that a late answer to an earlier one matches nothing.
+#[derive(Clone, Copy)]
 pub struct Attempt {
     /// Message tag, echoed by the BMC.
     pub tag: u8,
@@ -123,6 +124,14 @@ pub fn rakp3(attempt: &Attempt, bmc_session: u32, code: &[u8]) -> Vec<u8> {
     let mut out = vec![attempt.tag, 0, 0, 0];
     out.extend(bmc_session.to_le_bytes());
     out.extend(code);
+    out
+}
+
+/// RAKP message 3 of a console that ends the handshake (§13.22): a status other than 0 and no code.
+#[must_use]
+pub fn rakp3_given_up(attempt: &Attempt, bmc_session: u32, status: u8) -> Vec<u8> {
+    let mut out = vec![attempt.tag, status, 0, 0];
+    out.extend(bmc_session.to_le_bytes());
     out
 }
 

@@ -4,13 +4,14 @@
 //! ```text
 //! client    the `Bmc` trait          power · boot · identity: what to ask and how to prove it
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
-//! connection  questions on an open session      login  the handshake
-//! presence  who is there at all, without a session
-//! socket    one UDP socket for all BMCs         rtt    how long to wait
+//! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
+//! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
+//! presence  who is there at all, without a session      knock  is there an IPMI service behind this one address
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
 
 mod account;
+mod attempt;
 mod boot;
 mod client;
 pub mod command;
@@ -18,7 +19,9 @@ mod connection;
 pub mod fault;
 pub mod handshake;
 mod identity;
+pub mod knock;
 mod login;
+mod manner;
 pub mod message;
 pub mod packet;
 mod power;
@@ -30,6 +33,7 @@ pub mod session;
 mod socket;
 pub mod sol;
 pub mod suite;
+pub mod tally;
 mod turn;
 
 pub use account::{Account, AccountError};

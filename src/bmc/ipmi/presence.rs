@@ -95,13 +95,13 @@ async fn collect(
 }
 
 /// RMCP header of class 6 (ASF) and the presence ping.
-fn ping(tag: u8) -> [u8; 12] {
+pub(super) fn ping(tag: u8) -> [u8; 12] {
     let [a, b, c, d] = ASF;
     [0x06, 0x00, 0xff, 0x06, a, b, c, d, PING, tag, 0x00, 0x00]
 }
 
 /// The pong to our ping; `None` for anything else.
-fn pong(bytes: &[u8], tag: u8) -> Option<Presence> {
+pub(super) fn pong(bytes: &[u8], tag: u8) -> Option<Presence> {
     let [0x06, _, _, 0x06, a, b, c, d, PONG, t, _, length, data @ ..] = bytes else { return None };
     if [*a, *b, *c, *d] != ASF || *t != tag || data.len() < usize::from(*length) {
         return None;

@@ -9,6 +9,9 @@ pub const MAX_USER: usize = 16;
 /// Longest password.
 pub const MAX_PASSWORD: usize = 20;
 
+/// Longest password of IPMI 1.5; a BMC that was given a longer one in the old form kept this much (§22.30).
+pub const MAX_OLD_PASSWORD: usize = 16;
+
 /// Everything that both sides know after RAKP message 2.
 pub struct Facts<'a> {
     /// Suite.
@@ -105,6 +108,29 @@ impl BmcKey {
         let mut key = [0; 20];
         key.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
         Some(Self(key))
+    }
+
+    /// Reads 40 hexadecimal digits, in front of which `0x` may stand.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+        let mut key = Self([0; 20]);
+        let (pairs, odd) = digits.as_bytes().as_chunks::<2>();
+        if pairs.len() != key.0.len() || !odd.is_empty() {
+            return None;
+        }
+        for (to, [high, low]) in key.0.iter_mut().zip(pairs) {
+            let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+            *to = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(key)
+    }
+
+    /// True for twenty noughts, by which the standard says that there is no key (§22.25).
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.0 == [0; 20]
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Before anything was heard. Real BMCs answer in 5–60 ms, RAKP on old ones in 200 ms.
+/// Before anything was heard of any BMC. Real BMCs answer in 5–60 ms, RAKP on old ones in 200 ms.
 const FIRST: Duration = Duration::from_millis(400);
+/// Before anything was heard of this BMC, when the others of its network are quick: a handshake that is begun anew too soon costs the BMC a slot.
+const FIRST_LEAST: Duration = Duration::from_millis(150);
 /// Never asked again sooner, whatever was measured: a BMC under load has pauses.
 const LEAST: Duration = Duration::from_millis(100);
 /// Never waited longer for one answer.
@@ -12,6 +14,7 @@ const MOST: Duration = Duration::from_secs(4);
 /// Measured round trips of one BMC.
 #[derive(Debug, Clone, Copy)]
 pub struct Rtt {
+    first: Duration,
     smooth: Option<Duration>,
     spread: Duration,
     backoff: u32,
@@ -19,7 +22,7 @@ pub struct Rtt {
 
 impl Default for Rtt {
     fn default() -> Self {
-        Self { smooth: None, spread: Duration::ZERO, backoff: 0 }
+        Self { first: FIRST, smooth: None, spread: Duration::ZERO, backoff: 0 }
     }
 }
 
@@ -27,7 +30,7 @@ impl Rtt {
     /// How long to wait for the next answer.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let base = self.smooth.map_or(FIRST, |smooth| smooth + 4 * self.spread).max(LEAST);
+        let base = self.smooth.map_or(self.first, |smooth| smooth + 4 * self.spread).max(LEAST);
         // Half as long again each time: gentle, since loss on a management network is mostly a single dropped packet.
         (0..self.backoff).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
     }
@@ -58,9 +61,29 @@ impl Rtt {
     }
 }
 
+/// What the BMCs of one network have in common: how long their first answers took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fleet {
+    all: Rtt,
+}
+
+impl Fleet {
+    /// A BMC's first answer took so long.
+    pub fn measured(&mut self, took: Duration) {
+        self.all.heard(took);
+    }
+
+    /// How to wait for a BMC of which nothing was heard yet: twice as long as the others need, and never longer than without knowing them.
+    #[must_use]
+    pub fn stranger(&self) -> Rtt {
+        let first = self.all.smooth.map_or(FIRST, |smooth| (2 * (smooth + 4 * self.all.spread)).clamp(FIRST_LEAST, FIRST));
+        Rtt { first, ..Rtt::default() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{FIRST, LEAST, MOST, Rtt};
+    use super::{FIRST, FIRST_LEAST, Fleet, LEAST, MOST, Rtt};
     use std::time::Duration;
 
     #[test]
@@ -80,5 +103,20 @@ mod tests {
             rtt.missed();
         }
         assert_eq!(rtt.patience(), MOST);
+    }
+
+    #[test]
+    fn a_stranger_is_given_what_the_others_need_twice_over() {
+        let mut fleet = Fleet::default();
+        assert_eq!(fleet.stranger().patience(), FIRST);
+        fleet.measured(Duration::from_millis(1));
+        assert_eq!(fleet.stranger().patience(), FIRST_LEAST);
+        for _ in 0..40 {
+            fleet.measured(Duration::from_millis(110));
+        }
+        let patience = fleet.stranger().patience();
+        assert!(patience > Duration::from_millis(200) && patience < FIRST, "{patience:?}");
+        fleet.measured(Duration::from_secs(9));
+        assert_eq!(fleet.stranger().patience(), FIRST, "a slow network makes nobody wait longer than not knowing it");
     }
 }

@@ -141,10 +141,12 @@ impl Session {
     }
 }
 
-/// Which sequence numbers have come in (§6.12.13): the highest, and the 32 at and below it.
+/// Which sequence numbers have come in (§6.12.13): the highest, and the 31 below it. Numbers go round past the end (IP-10), so that "higher" is
+/// the shorter way round; 0 is never used (§6.12.8).
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
-    highest: u32,
+    /// `None` until the first genuine packet: the standard lets a BMC begin anywhere.
+    highest: Option<u32>,
     seen: u32,
 }
 
@@ -153,13 +155,17 @@ impl Window {
         if sequence == 0 {
             return false;
         }
-        if sequence > self.highest {
-            let step = sequence - self.highest;
-            self.seen = self.seen.checked_shl(step).unwrap_or(0) | 1;
-            self.highest = sequence;
+        let Some(highest) = self.highest else {
+            *self = Self { highest: Some(sequence), seen: 1 };
+            return true;
+        };
+        let ahead = sequence.wrapping_sub(highest);
+        if (1..=u32::MAX / 2).contains(&ahead) {
+            self.seen = self.seen.checked_shl(ahead).unwrap_or(0) | 1;
+            self.highest = Some(sequence);
             return true;
         }
-        let age = self.highest - sequence;
+        let age = highest.wrapping_sub(sequence);
         let Some(bit) = 1u32.checked_shl(age) else { return false };
         let fresh = self.seen & bit == 0;
         self.seen |= bit;
@@ -208,6 +214,35 @@ mod tests {
         assert!(!w.accept(5), "95 behind");
         assert!(w.accept(69), "31 behind");
         assert!(!w.accept(68), "32 behind");
+    }
+
+    #[test]
+    fn numbers_go_round_past_the_end() {
+        let mut w = Window::default();
+        assert!(w.accept(u32::MAX - 1), "a BMC may begin anywhere");
+        assert!(w.accept(1), "past the end");
+        assert!(w.accept(u32::MAX), "late but new");
+        assert!(!w.accept(u32::MAX) && !w.accept(u32::MAX - 1), "seen before the end");
+        assert!(w.accept(2) && !w.accept(1));
+        assert!(!w.accept(0), "nought is no number");
+        assert!(!w.accept(u32::MAX - 40), "too old, on the other side of the end");
+    }
+
+    proptest::proptest! {
+        /// Whatever comes, no number is taken twice, and a number ahead of all others always is.
+        #[test]
+        fn no_number_is_taken_twice(start: u32, steps in proptest::collection::vec(0u32..40, 0..120)) {
+            let mut w = Window::default();
+            let mut taken = std::collections::BTreeSet::new();
+            for step in steps {
+                let number = start.wrapping_add(step);
+                if w.accept(number) {
+                    proptest::prop_assert!(number != 0 && taken.insert(number), "{number} twice");
+                }
+            }
+            let ahead = start.wrapping_add(1000);
+            proptest::prop_assert_eq!(w.accept(ahead), ahead != 0);
+        }
     }
 
     #[test]

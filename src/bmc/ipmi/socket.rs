@@ -4,15 +4,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::packet::{self, MAX_PACKET, Payload};
+use super::rtt::{Fleet, Rtt};
 
 /// What the kernel is asked to hold for us; it gives at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -21,6 +23,8 @@ const MAILBOX: usize = 16;
 /// Requests that may be on their way at once, so that the answers fit the receive buffer even where `rmem_max` is Debian's 208 KiB (a small datagram
 /// is charged about 768 bytes).
 const IN_FLIGHT: usize = 256;
+/// How long a question holds its place among them: what has not come by then fills no buffer, and a dead BMC must not keep the others waiting.
+const PLACE: Duration = Duration::from_millis(60);
 
 /// Packets that were not let through, by reason.
 #[derive(Debug, Default)]
@@ -42,6 +46,7 @@ pub struct Lan {
     opening: Mutex<()>,
     table: Arc<Table>,
     window: Semaphore,
+    fleet: Mutex<Fleet>,
 }
 
 struct Half {
@@ -57,21 +62,25 @@ impl Drop for Half {
 
 #[derive(Default)]
 struct Table {
-    lines: Mutex<HashMap<Key, Weak<Mailbox>>>,
+    /// By BMC: seldom more than one line each.
+    lines: Mutex<HashMap<SocketAddr, Vec<Entry>>>,
     dropped: Dropped,
 }
 
-/// The tag finds refusals in which a BMC left our session id 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
-    Session(SocketAddr, u32),
-    Tag(SocketAddr, u8),
+/// A line as the reader finds it.
+struct Entry {
+    session: u32,
+    /// Finds refusals in which a BMC left our session id 0; gone when the handshake is over.
+    tag: Option<u8>,
+    mailbox: Weak<Mailbox>,
 }
 
 #[derive(Default)]
 struct Mailbox {
     queue: Mutex<VecDeque<Box<[u8]>>>,
     arrived: Notify,
+    /// Packets of this BMC's address that were for nobody here.
+    astray: AtomicU32,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -88,7 +97,18 @@ impl Lan {
             opening: Mutex::new(()),
             table: Arc::default(),
             window: Semaphore::new(IN_FLIGHT),
+            fleet: Mutex::default(),
         })
+    }
+
+    /// How long to wait for a BMC of which nothing was heard yet: as the others of this network were measured.
+    pub(super) fn rtt(&self) -> Rtt {
+        lock(&self.fleet).stranger()
+    }
+
+    /// A BMC's first answer took so long.
+    pub(super) fn measured(&self, took: Duration) {
+        lock(&self.fleet).measured(took);
     }
 
     /// What was turned away so far.
@@ -120,15 +140,15 @@ impl Lan {
     pub(super) fn line(self: &Arc<Self>, to: SocketAddr) -> Line {
         let mailbox = Arc::new(Mailbox::default());
         let mut lines = lock(&self.table.lines);
+        let entries = lines.entry(to).or_default();
+        entries.retain(|entry| entry.mailbox.strong_count() > 0);
         let (session, tag) = loop {
             let (session, tag): (u32, u8) = (rand::random(), rand::random());
-            let free = |key| lines.get(&key).is_none_or(|line: &Weak<Mailbox>| line.strong_count() == 0);
-            if session != 0 && free(Key::Session(to, session)) && free(Key::Tag(to, tag)) {
+            if session != 0 && entries.iter().all(|entry| entry.session != session && entry.tag != Some(tag)) {
                 break (session, tag);
             }
         };
-        lines.insert(Key::Session(to, session), Arc::downgrade(&mailbox));
-        lines.insert(Key::Tag(to, tag), Arc::downgrade(&mailbox));
+        entries.push(Entry { session, tag: Some(tag), mailbox: Arc::downgrade(&mailbox) });
         drop(lines);
         Line { lan: Arc::clone(self), to, session, tag: Some(tag), mailbox }
     }
@@ -161,20 +181,30 @@ impl Table {
         mailbox.arrived.notify_one();
     }
 
+    /// Whose packet it is. Of a BMC that somebody speaks to, what is for nobody is told to all who do.
     fn find(&self, from: SocketAddr, bytes: &[u8]) -> Option<Arc<Mailbox>> {
-        let packet = packet::decode(bytes)?;
         let lines = lock(&self.lines);
-        let get = |key| lines.get(&key).and_then(Weak::upgrade);
-        match packet.payload {
-            Payload::Message | Payload::Sol => get(Key::Session(from, packet.session)),
-            Payload::OpenResponse | Payload::Rakp2 | Payload::Rakp4 => match packet.data {
-                // Both kinds of answer carry our session id at offset 4 (§13.18, §13.21).
-                [_, 0, _, _, a, b, c, d, ..] => get(Key::Session(from, u32::from_le_bytes([*a, *b, *c, *d]))),
-                [tag, ..] => get(Key::Tag(from, *tag)),
-                [] => None,
-            },
-            Payload::OpenRequest | Payload::Rakp1 | Payload::Rakp3 => None,
+        let entries = lines.get(&from)?;
+        let owner = packet::decode(bytes).and_then(|packet| {
+            let get = |wanted: u32| entries.iter().find(|entry| entry.session == wanted);
+            match packet.payload {
+                Payload::Message | Payload::Sol => get(packet.session),
+                Payload::OpenResponse | Payload::Rakp2 | Payload::Rakp4 => match packet.data {
+                    // Both kinds of answer carry our session id at offset 4 (§13.18, §13.21).
+                    [_, 0, _, _, a, b, c, d, ..] => get(u32::from_le_bytes([*a, *b, *c, *d])),
+                    [tag, ..] => entries.iter().find(|entry| entry.tag == Some(*tag)),
+                    [] => None,
+                },
+                Payload::OpenRequest | Payload::Rakp1 | Payload::Rakp3 => None,
+            }
+        });
+        if let Some(mailbox) = owner.and_then(|entry| entry.mailbox.upgrade()) {
+            return Some(mailbox);
         }
+        for mailbox in entries.iter().filter_map(|entry| entry.mailbox.upgrade()) {
+            mailbox.astray.fetch_add(1, Ordering::Relaxed);
+        }
+        None
     }
 }
 
@@ -201,10 +231,17 @@ impl Line {
         &self.lan
     }
 
+    /// Packets from this BMC's address that were for nobody here, since this was last asked.
+    pub(super) fn astray(&self) -> u32 {
+        self.mailbox.astray.swap(0, Ordering::Relaxed)
+    }
+
     /// The handshake is over: its tag is free again and what still waits of it is thrown away.
     pub(super) fn established(&mut self) {
-        if let Some(tag) = self.tag.take() {
-            lock(&self.lan.table.lines).remove(&Key::Tag(self.to, tag));
+        if self.tag.take().is_some()
+            && let Some(entries) = lock(&self.lan.table.lines).get_mut(&self.to)
+        {
+            entries.iter_mut().filter(|entry| entry.session == self.session).for_each(|entry| entry.tag = None);
         }
         *lock(&self.mailbox.queue) = VecDeque::new();
     }
@@ -223,7 +260,7 @@ impl Line {
 
     /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over.
     ///
-    /// A place in the window is held while waiting, so a dead BMC holds one for `patience` and no longer.
+    /// A place in the window is held for a moment, so a dead BMC delays nobody.
     pub(super) async fn ask<T>(
         &self,
         bytes: &[u8],
@@ -231,16 +268,21 @@ impl Line {
         mut judge: impl FnMut(&[u8]) -> Option<T>,
     ) -> io::Result<Option<T>> {
         // The semaphore is never closed; an error would only mean "no limit".
-        let _place = self.lan.window.acquire().await.ok();
+        let place = self.lan.window.acquire().await.ok();
         self.send(bytes).await?;
-        let judged = async {
+        let end = Instant::now() + patience;
+        let mut judged = std::pin::pin!(async {
             loop {
                 if let Some(done) = judge(&self.receive().await) {
                     return done;
                 }
             }
-        };
-        Ok(tokio::time::timeout(patience, judged).await.ok())
+        });
+        if let Ok(done) = tokio::time::timeout(PLACE.min(patience), judged.as_mut()).await {
+            return Ok(Some(done));
+        }
+        drop(place);
+        Ok(tokio::time::timeout_at(end, judged).await.ok())
     }
 
     /// The next packet that comes in. Dropping the wait loses none.
@@ -258,9 +300,11 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let mut lines = lock(&self.lan.table.lines);
-        lines.remove(&Key::Session(self.to, self.session));
-        if let Some(tag) = self.tag {
-            lines.remove(&Key::Tag(self.to, tag));
+        if let Some(entries) = lines.get_mut(&self.to) {
+            entries.retain(|entry| entry.session != self.session);
+            if entries.is_empty() {
+                lines.remove(&self.to);
+            }
         }
     }
 }

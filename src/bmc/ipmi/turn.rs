@@ -64,7 +64,9 @@ impl<'a> Turn<'a> {
         if need == Need::Administrator && !self.connection.as_ref().is_some_and(Connection::is_administrator) {
             // A session cannot be raised beyond the role that it was opened with (§22.18).
             self.roles = ADMINISTRATOR;
-            self.connection = None;
+            if let Some(operator) = self.connection.take() {
+                operator.close().await;
+            }
         }
         let connection = self.connection().await?;
         if need != Need::User {
@@ -89,7 +91,7 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(Fault::NoAnswer(_)) if Instant::now() < deadline => {
+            Err(fault) if fault.is_silence() && Instant::now() < deadline => {
                 self.connection = None;
                 self.ready(need).await?.repeat(message, deadline).await
             }

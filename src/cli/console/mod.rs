@@ -24,10 +24,12 @@ use crate::model::{EvidenceNote, Node, Touch};
 
 /// Shows a node's serial console (IPMI SOL), and records it
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Keys, each at the beginning of a line: `~.` leaves, `~B` makes a break, `~?` tells these, `~~` types one `~`.\n\
+#[command(
+    after_help = "Keys, each at the beginning of a line: `~.` leaves, `~B` makes a break, `~?` tells these, `~~` types one `~`.\n\
     Without a terminal on standard input nothing is typed. Colours and cursor movements of the node reach the terminal;\n\
     what would set its title or clipboard, or make it type, does not. The record keeps every byte.\n\n\
-    Example:\n  bringup console a017-s03\n  bringup console a017-s03 --record boot.log --for 5m < /dev/null")]
+    Example:\n  bringup console a017-s03\n  bringup console a017-s03 --record boot.log --for 5m < /dev/null"
+)]
 pub struct Args {
     /// Node
     #[arg(value_name = "NODE")]

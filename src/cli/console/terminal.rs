@@ -35,8 +35,8 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // What the terminal itself has typed in answer to the node is thrown away, so that no shell runs it. Nothing is left to do if it fails.
-        drop(tcflush(io::stdin().as_fd(), QueueSelector::IFlush));
-        drop(tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.before));
+        let _ = tcflush(io::stdin().as_fd(), QueueSelector::IFlush);
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.before);
     }
 }
 

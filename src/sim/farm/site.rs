@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::{BMC_USER, Farm, FarmError, SimNode, playbook};
 use crate::model::{AcceleratorKind, BmcProtocol};
 use crate::sim::accelerator;
-use crate::sim::fault::Fault;
+use crate::sim::fault::{BmcFault, Fault};
+use crate::sim::rmcp;
 
 /// Where the written files lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct WrittenSite {
     pub ssh_key: PathBuf,
     /// File with the BMC password.
     pub bmc_password: PathBuf,
+    /// File with the key of their own (K_G) that BMCs with the fault `ipmi.kg` have; it is written when there is such a BMC.
+    pub bmc_key: PathBuf,
     /// Folder with a stand-in for `ipxe.efi`, for a boot server on a machine that has none. Simulated ROMs take it; real ones cannot.
     pub loaders: PathBuf,
 }
@@ -53,6 +56,11 @@ pub(super) fn words(kind: AcceleratorKind) -> (&'static str, &'static str, &'sta
     }
 }
 
+/// True for a BMC with a key of its own.
+fn has_key(node: &SimNode) -> bool {
+    node.machine.faults().iter().any(|fault| matches!(fault, Fault::Bmc(placed) if placed.what == BmcFault::IpmiKg))
+}
+
 impl Farm {
     /// Families in the farm, in first-seen order, with the largest number of cards that a node of the family holds.
     pub(super) fn families(&self) -> Vec<(AcceleratorKind, u32)> {
@@ -80,11 +88,16 @@ impl Farm {
             playbook: dir.join("playbooks/sim.yaml"),
             ssh_key: dir.join("secrets/ssh_key"),
             bmc_password: dir.join("secrets/bmc_password"),
+            bmc_key: dir.join("secrets/bmc_key"),
             loaders: dir.join("loaders"),
         };
         let key = self.fleet.to_openssh(russh::keys::ssh_key::LineEnding::LF)?;
         write(&written.ssh_key, key.as_bytes(), 0o600)?;
         write(&written.bmc_password, format!("{}\n", self.password).as_bytes(), 0o600)?;
+        if self.nodes.iter().any(has_key) {
+            let digits: String = rmcp::BMC_KEY.iter().map(|b| format!("{b:02x}")).collect();
+            write(&written.bmc_key, format!("{digits}\n").as_bytes(), 0o600)?;
+        }
         write(&written.inventory.join("site.yaml"), self.site_yaml(&written, boot_server).as_bytes(), 0o644)?;
         write(&written.inventory.join("facts/nodes.csv"), self.facts_csv().as_bytes(), 0o644)?;
         write(&written.loaders.join("ipxe.efi"), LOADER, 0o644)?;
@@ -125,7 +138,7 @@ impl Farm {
             "\nnaming:\n  node: \"{rack}-s{slot:02}\"\n\nfacts: facts/*.csv\n\npolicy:\n  require: [facts.serial]\n  \
              unique: [serial, uuid, bmc_mac, boot_mac]\n",
         );
-        self.overrides_yaml(&mut yaml);
+        self.overrides_yaml(&written.bmc_key, &mut yaml);
         yaml
     }
 
@@ -163,7 +176,7 @@ impl Farm {
     }
 
     /// What differs from the rack's own profile.
-    fn overrides_yaml(&self, yaml: &mut String) {
+    fn overrides_yaml(&self, bmc_key: &Path, yaml: &mut String) {
         let mut lines = Vec::new();
         let heads = self.rack_heads();
         for node in &self.nodes {
@@ -181,7 +194,8 @@ impl Farm {
                 why.push("other accelerators than the rest of its rack");
             }
             if node.protocol == BmcProtocol::Ipmi {
-                parts.push("bmc: {driver: ipmi}\n    boot: {method: pxe}".to_owned());
+                let kg = if has_key(node) { format!(", kg: \"file:{}\"", bmc_key.display()) } else { String::new() };
+                parts.push(format!("bmc: {{driver: ipmi{kg}}}\n    boot: {{method: pxe}}"));
                 why.push("its BMC speaks IPMI only");
             }
             if !parts.is_empty() {

@@ -220,16 +220,28 @@ faults! {
     IpmiCipherLie = "ipmi.cipher_lie"/0,
     /// The BMC has a key of its own, K_G (IP-05).
     IpmiKg = "ipmi.kg"/0,
+    /// RAKP 2 carries a wrong authentication code (IP-06).
+    RakpBadHmac = "rakp.bad_hmac"/0,
+    /// RAKP 1 is answered "inactive session" and the session is lost (IP-06).
+    RakpInactive = "rakp.inactive"/0,
     /// Open Session takes privilege 0 only (IP-07).
     IpmiPriv0 = "ipmi.priv0"/0,
-    /// Set Session Privilege Level is refused (IP-08).
+    /// The BMC does not know the name-only bit: a role that carries it is refused (IP-07).
+    IpmiNameOnly = "ipmi.name_only"/0,
+    /// The BMC's codes cover the privilege of Open Session in the place of RAKP 1's role (IP-07).
+    RakpOpenRole = "rakp.open_role"/0,
+    /// Set Session Privilege Level is refused; the session has its highest from the start (IP-08).
     IpmiSetpriv = "ipmi.setpriv"/0,
+    /// Set Session Privilege Level is never answered; the session has its highest from the start (IP-08).
+    IpmiSetprivSilent = "ipmi.setpriv_silent"/0,
     /// So few session slots, and none is freed but by Close Session (IP-09).
     IpmiSlots = "ipmi.slots"/1,
     /// Session sequence numbers begin just before they wrap (IP-10).
     IpmiSeq = "ipmi.seq"/0,
     /// Answers come so late that the next question is out already (IP-11).
     UdpLate = "udp.late"/0,
+    /// Before each answer of a session comes a forged one: a wrong code, another session, an earlier number. With 1: in its place.
+    UdpForge = "udp.forge"/1,
     /// Packets of the console are lost (IP-12).
     SolDrop = "sol.drop"/0,
     /// The console accepts only a part of what it is sent (IP-12).

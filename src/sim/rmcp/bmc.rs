@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::command::{self, Caller, Effect};
 use super::handshake;
 use super::message;
+use super::odd::{self, Met};
 use super::packet::{self, Packet, Plus, payload};
 use super::slots::{Phase, Slots};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::{MachineHandle, Mood};
 
 /// Completion code "node busy".
@@ -19,6 +21,8 @@ pub(super) struct Bmc {
     slots: Slots,
     guid: [u8; 16],
     state: command::State,
+    /// Answers of handshakes that were lost (IP-03).
+    dropped: u32,
     /// Where the datagram that is being answered came from, and the port that it came to.
     from: Option<SocketAddr>,
     port: u16,
@@ -34,7 +38,7 @@ impl Bmc {
     pub(super) fn new(machine: MachineHandle) -> Self {
         let slots = Slots::new(machine.identity().profile.sessions);
         let guid = command::guid(&machine.identity().uuid);
-        Self { machine, slots, guid, state: command::State::default(), from: None, port: 623 }
+        Self { machine, slots, guid, state: command::State::default(), dropped: 0, from: None, port: 623 }
     }
 
     /// Says on which port it listens, for those who ask where the console is.
@@ -55,10 +59,9 @@ impl Bmc {
 
     /// What the BMC says without being asked, and in how long it may have more to say.
     pub(super) fn unasked(&mut self, now: Duration) -> (Vec<(SocketAddr, Vec<u8>)>, Option<Duration>) {
-        if self.machine.dead() {
+        if self.machine.dead() || self.machine.bends(BmcFault::IpmiDisabled).is_some() {
             return (Vec::new(), None);
         }
-        self.slots.expire(now);
         self.state.sol.session_ended(&self.machine, |id| self.slots.has(id));
         if self.state.sol.resets(&self.machine) {
             self.slots.clear();
@@ -85,9 +88,18 @@ impl Bmc {
         if self.machine.dead() {
             return None;
         }
-        self.slots.expire(now);
+        let off = self.machine.bends(BmcFault::IpmiDisabled).is_some();
+        // With `ipmi.slots(N)` nothing but Close Session gives a slot back.
+        match self.machine.bends(BmcFault::IpmiSlots) {
+            Some(few) => self.slots.limit(usize::try_from(few.arg()).unwrap_or(usize::MAX)),
+            None => self.slots.expire(now),
+        }
         match packet {
-            Packet::Ping { tag } => Some(packet::pong(tag)),
+            Packet::Ping { tag } => Some(packet::pong(tag, !off)),
+            _ if off => {
+                self.machine.packet();
+                None
+            }
             Packet::Plain { message } => packet::plain_answer(&self.outside(message)?),
             Packet::Plus(packet) if packet.session == 0 => self.sessionless(&packet, now),
             Packet::Plus(packet) => self.inside(&packet, now),
@@ -102,7 +114,17 @@ impl Bmc {
             let answer = self.outside(packet.payload)?;
             return packet::plus_head(0, payload::IPMI, 0, 0, &answer);
         }
-        handshake::answer(&self.machine, &mut self.slots, &self.guid, packet.kind, packet.payload, now)
+        self.machine.packet();
+        let answer = handshake::answer(&self.machine, &mut self.slots, &self.guid, packet.kind, packet.payload, now)?;
+        if self.drops() { None } else { Some(answer) }
+    }
+
+    /// IP-03: so many answers of handshakes are lost.
+    fn drops(&mut self) -> bool {
+        let most = self.machine.bends(BmcFault::RakpDrop).map_or(0, |placed| placed.arg());
+        let lost = self.dropped < most;
+        self.dropped += u32::from(lost);
+        lost
     }
 
     /// A message outside any session.
@@ -112,6 +134,7 @@ impl Bmc {
         let caller = Caller { level: 0, limit: 0, active: self.slots.active(), session: 0, from, port };
         let (code, data, _) = match self.machine.request() {
             Mood::Dead => return None,
+            _ if odd::mute(&self.machine, &request) => return None,
             Mood::Busy => (BUSY, Vec::new(), Effect::Nothing),
             Mood::Well => command::run(&self.machine, &mut self.state, &self.guid, caller, &request),
         };
@@ -129,12 +152,20 @@ impl Bmc {
             return session.seal_console(&answer);
         }
         let request = message::parse(&bytes)?;
+        let mood = self.machine.request();
+        if mood == Mood::Dead || odd::mute(&self.machine, &request) {
+            return None;
+        }
+        match session.memory.meet(&request) {
+            Met::New => session.memory.forget(),
+            Met::Duplicate => return session.seal(&message::answer(&request, odd::DUPLICATE, &[])),
+            Met::Answer(answer) => return session.seal(&answer),
+        }
         let (from, port) = (self.from, self.port);
         let caller = Caller { level: session.level, limit: session.limit, active, session: packet.session, from, port };
-        let (mut code, data, effect) = match self.machine.request() {
-            Mood::Dead => return None,
+        let (mut code, data, effect) = match mood {
             Mood::Busy => (BUSY, Vec::new(), Effect::Nothing),
-            Mood::Well => command::run(&self.machine, &mut self.state, &self.guid, caller, &request),
+            _ => command::run(&self.machine, &mut self.state, &self.guid, caller, &request),
         };
         let mut close = None;
         match effect {
@@ -155,6 +186,11 @@ impl Bmc {
             }
             return sealed;
         }
-        session.seal(&message::answer(&request, code, &data))
+        let answer = message::answer(&request, code, &data);
+        if self.machine.strikes(BmcFault::IpmiCf).is_some() {
+            session.memory.keep(&request, answer);
+            return None;
+        }
+        session.seal(&answer)
     }
 }

@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use super::crypto::{self, Suite};
+use super::odd::{self, BMC_KEY};
 use super::packet::{self, payload};
 use super::session::{Session, level};
 use super::slots::{Named, Phase, Slots};
-use crate::sim::fault::Fault;
+use crate::sim::fault::{BmcFault, Fault};
 use crate::sim::handle::MachineHandle;
 
 /// RMCP+ status codes (table 13-15).
 mod status {
     pub(super) const OK: u8 = 0x00;
     pub(super) const NO_RESOURCES: u8 = 0x01;
+    pub(super) const INACTIVE: u8 = 0x08;
     pub(super) const INVALID_ROLE: u8 = 0x09;
     pub(super) const NAME_LENGTH: u8 = 0x0c;
     pub(super) const UNAUTHORIZED_NAME: u8 = 0x0d;
@@ -22,8 +24,9 @@ mod status {
 
 /// A BMC keeps at most 20 bytes of a password (§22.30).
 const PASSWORD: usize = 20;
-/// Bit of the role byte: look the user up by name alone.
+/// The role byte's level, and its bit "look the user up by name alone".
 const ROLE_LEVEL: u8 = 0x0f;
+const NAME_ONLY: u8 = 0x10;
 
 /// Answers one packet of a handshake.
 pub(super) fn answer(
@@ -65,15 +68,19 @@ fn open(machine: &MachineHandle, slots: &mut Slots, body: &[u8], now: Duration) 
         (Some(a), Some(i), Some(c)) => Suite::of(a, i, c),
         _ => None,
     };
-    let Some(suite) = suite.filter(|suite| *suite != Suite::Seventeen || !machine.has(&Fault::NoSuite17)) else {
+    let no_17 = machine.has(&Fault::NoSuite17) || machine.bends(BmcFault::IpmiCipherLie).is_some();
+    let Some(suite) = suite.filter(|suite| *suite != Suite::Seventeen || !no_17) else {
         return refuse(status::NO_SUITE);
     };
+    if privilege & ROLE_LEVEL != 0 && machine.bends(BmcFault::IpmiPriv0).is_some() {
+        return refuse(status::INVALID_ROLE);
+    }
     let granted = match privilege & ROLE_LEVEL {
         0 => level::ADMIN,
         wanted @ level::CALLBACK..=level::ADMIN => wanted,
         _ => return refuse(status::INVALID_ROLE),
     };
-    let Some(id) = slots.open(console, suite, now) else {
+    let Some(id) = slots.open(console, suite, privilege & ROLE_LEVEL, now) else {
         return refuse(status::NO_RESOURCES);
     };
     let mut out = vec![*tag, status::OK, granted, 0];
@@ -99,9 +106,14 @@ fn rakp1(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
         return refuse(status::NAME_LENGTH);
     }
     let user = name.get(..usize::from(*length))?;
-    if !(level::CALLBACK..=level::ADMIN).contains(&(role & ROLE_LEVEL)) {
+    let odd_role = role & NAME_ONLY != 0 && machine.bends(BmcFault::IpmiNameOnly).is_some();
+    if odd_role || !(level::CALLBACK..=level::ADMIN).contains(&(role & ROLE_LEVEL)) {
         slots.close(id);
         return refuse(status::INVALID_ROLE);
+    }
+    if machine.strikes(BmcFault::RakpInactive).is_some() {
+        slots.close(id);
+        return refuse(status::INACTIVE);
     }
     // A doubled RAKP 1 is the same login.
     if !matches!(&slot.phase, Phase::Named(_)) {
@@ -118,9 +130,9 @@ fn rakp1(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
         _ => Named { console_random: *console_random, random: rand::random(), role: *role, user: user.to_vec() },
     };
     let (sidm, sidc) = (console.to_le_bytes(), id.to_le_bytes());
-    let who = [&[named.role, *length][..], user].concat();
+    let who = [&[covered(machine, named.role, slot.opened), *length][..], user].concat();
     let mut code = slot.suite.hmac(&key, &[&sidm, &sidc, &named.console_random, &named.random, guid, &who]);
-    if machine.has(&Fault::RakpBadHmac)
+    if (machine.has(&Fault::RakpBadHmac) || machine.strikes(BmcFault::RakpBadHmac).is_some())
         && let Some(first) = code.first_mut()
     {
         *first = !*first;
@@ -136,25 +148,38 @@ fn rakp3(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
     let id = u32::from_le_bytes([i0, i1, i2, i3]);
     let slot = slots.get(id, now)?;
     let (console, suite) = (slot.console.to_le_bytes(), slot.suite);
-    let Phase::Named(named) = &slot.phase else { return None };
-    let named = (**named).clone();
-    if said != status::OK {
+    if said != status::OK && !matches!(slot.phase, Phase::Active(_)) {
         // The console gave up.
         slots.close(id);
         return None;
     }
+    let Phase::Named(named) = &slot.phase else { return None };
+    let named = (**named).clone();
     let key = key(machine, &named.user)?;
     let length = u8::try_from(named.user.len()).ok()?;
-    let who = [&[named.role, length][..], &named.user].concat();
+    let who = [&[covered(machine, named.role, slot.opened), length][..], &named.user].concat();
     if !crypto::same(&suite.hmac(&key, &[&named.random, &console, &who]), code) {
         slots.close(id);
         return Some([&[tag, status::BAD_CHECK, 0, 0][..], &console].concat());
     }
     // Without a BMC key of its own (K_G), the password's takes its place.
-    let sik = suite.hmac(&key, &[&named.console_random, &named.random, &who]);
+    let own = machine.bends(BmcFault::IpmiKg).is_some();
+    let sik = suite.hmac(if own { &BMC_KEY } else { &key }, &[&named.console_random, &named.random, &who]);
     let check = suite.code(&sik, &[&named.console_random, &id.to_le_bytes(), guid]);
-    slot.phase = Phase::Active(Box::new(Session::new(suite, slot.console, &sik, named.role & ROLE_LEVEL)?));
+    let mut session = Session::new(suite, slot.console, &sik, named.role & ROLE_LEVEL)?;
+    if machine.bends(BmcFault::IpmiSeq).is_some() {
+        session.begin_at_the_end();
+    }
+    if odd::fixed_privilege(machine) {
+        session.level = session.limit;
+    }
+    slot.phase = Phase::Active(Box::new(session));
     Some([&[tag, status::OK, 0, 0][..], &console, &check].concat())
+}
+
+/// The role byte that the codes cover: RAKP 1's, and in some BMCs that of Open Session (IP-07).
+fn covered(machine: &MachineHandle, role: u8, opened: u8) -> u8 {
+    if machine.bends(BmcFault::RakpOpenRole).is_some() { opened } else { role }
 }
 
 /// The user's key; `None` when there is no such user.

@@ -15,6 +15,13 @@ pub(super) struct Request<'a> {
     sequence: u8,
 }
 
+impl Request<'_> {
+    /// The console's number for it.
+    pub(super) fn sequence(&self) -> u8 {
+        self.sequence
+    }
+}
+
 /// Sum of bytes that makes the whole nought.
 fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)).wrapping_neg()

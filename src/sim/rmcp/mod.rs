@@ -7,10 +7,12 @@
 //! ```text
 //! datagram ─► packet ─► bmc ─► handshake (Open Session, RAKP 1 to 4)
 //!                        └───► session (keys, windows) ─► message ─► command/* ─► MachineHandle
+//! odd: what this BMC does otherwise than the standard says      wire: what the network does to its datagrams
 //! ```
 //!
 //! Small by design: one task, one socket and a few hundred bytes a BMC, so that a process serves hundreds. Faults: `dead-bmc`,
-//! `bmc-dead-after(N)`, `http.503(N)` (completion code C0h), `session.full`, `udp.loss(P)`, `udp.dup`, `rakp.bad-hmac`, `ipmi.no-suite-17`.
+//! `bmc-dead-after(N)`, `http.503(N)` (completion code C0h), `session.full`, `udp.loss(P)`, `udp.dup`, `rakp.bad-hmac`, `ipmi.no-suite-17`, and those
+//! of the rows IP-01 to IP-15. Every packet that a BMC answers or could answer is a request, the handshake's among them.
 
 mod bmc;
 mod command;
@@ -18,17 +20,20 @@ mod crypto;
 mod fru;
 mod handshake;
 mod message;
+mod odd;
 mod packet;
 mod session;
 mod slots;
 mod sol;
+mod wire;
 
 use std::time::Instant;
 
 use tokio::net::UdpSocket;
 
 use self::bmc::Bmc;
-use super::fault::Fault;
+pub use self::odd::BMC_KEY;
+use self::wire::Wire;
 use super::handle::MachineHandle;
 
 /// The longest datagram that any command here needs; what is longer is cut and then not understood.
@@ -37,7 +42,7 @@ const DATAGRAM: usize = 512;
 /// Serves a machine's BMC on this socket until the returned future is dropped.
 pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
     let started = Instant::now();
-    let mut line = Line::new(&machine);
+    let mut wire = Wire::new(&machine);
     let mut bmc = Bmc::new(machine);
     let mut buffer = [0u8; DATAGRAM];
     if let Ok(own) = socket.local_addr() {
@@ -46,67 +51,32 @@ pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
     loop {
         // What the console has to say comes between the questions.
         let (said, wake) = bmc.unasked(started.elapsed());
-        for (to, packet) in said {
-            send(&socket, &mut line, &packet, to).await;
+        let mut out: Vec<_> = said.into_iter().flat_map(|(to, packet)| wire.out(packet, to)).collect();
+        let due = [wire.next_due(), wake.map(|wake| Instant::now() + wake)].into_iter().flatten().min();
+        if out.is_empty() {
+            out = tokio::select! {
+                heard = socket.recv_from(&mut buffer) => match heard {
+                    // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
+                    Err(_) => {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    Ok(_) if wire.loses() => continue,
+                    Ok((length, from)) => {
+                        match buffer.get(..length).and_then(|datagram| bmc.answer_to(from, datagram, started.elapsed())) {
+                            Some(answer) => wire.out(answer, from),
+                            None => continue,
+                        }
+                    }
+                },
+                () = bmc.console_rang() => continue,
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => wire.due(),
+            };
         }
-        let idle = tokio::time::sleep(wake.unwrap_or(std::time::Duration::MAX));
-        let (length, from) = tokio::select! {
-            got = socket.recv_from(&mut buffer) => match got {
-                Ok(got) => got,
-                // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
-                Err(_) => {
-                    tokio::task::yield_now().await;
-                    continue;
-                }
-            },
-            () = bmc.console_rang() => continue,
-            () = idle, if wake.is_some() => continue,
-        };
-        if line.loses() {
-            continue;
-        }
-        let answer = buffer.get(..length).and_then(|datagram| bmc.answer_to(from, datagram, started.elapsed()));
-        if let Some(answer) = answer {
-            send(&socket, &mut line, &answer, from).await;
-        }
-    }
-}
-
-async fn send(socket: &UdpSocket, line: &mut Line, packet: &[u8], to: std::net::SocketAddr) {
-    for _ in 0..line.copies() {
-        if !line.loses() {
+        for (datagram, to) in out {
             // UDP promises nothing, and neither does this.
-            drop(socket.send_to(packet, to).await);
+            drop(socket.send_to(&datagram, to).await);
         }
-    }
-}
-
-/// The wire's own faults (IP-01): seeded loss in both directions, and every answer twice.
-struct Line {
-    machine: MachineHandle,
-    loss: u32,
-    twice: bool,
-    thrown: u64,
-}
-
-impl Line {
-    fn new(machine: &MachineHandle) -> Self {
-        let faults = machine.faults();
-        let loss = faults.iter().find_map(|f| if let Fault::UdpLoss(percent) = f { Some(*percent) } else { None });
-        Self { machine: machine.clone(), loss: loss.unwrap_or(0), twice: faults.contains(&Fault::UdpDup), thrown: 0 }
-    }
-
-    fn loses(&mut self) -> bool {
-        if self.loss == 0 {
-            return false;
-        }
-        self.thrown += 1;
-        let identity = self.machine.identity();
-        identity.seed.below(&format!("{}/udp/{}", identity.node, self.thrown), 100) < u64::from(self.loss)
-    }
-
-    fn copies(&self) -> u32 {
-        if self.twice { 2 } else { 1 }
     }
 }
 

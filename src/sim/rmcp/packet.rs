@@ -94,12 +94,13 @@ fn plus(rest: &[u8]) -> Option<Plus<'_>> {
     })
 }
 
-/// The answer to a ping: IPMI is supported, ASF 1.0 (ASF 2.0 §3.2.4.3).
-pub(super) fn pong(tag: u8) -> Vec<u8> {
+/// The answer to a ping: ASF 1.0, and IPMI when it is supported (ASF 2.0 §3.2.4.3).
+pub(super) fn pong(tag: u8, ipmi: bool) -> Vec<u8> {
     let mut out = [RMCP_ASF, ASF].concat();
     out.extend([0x40, tag, 0x00, 0x10]);
     out.extend(ASF);
-    out.extend([0, 0, 0, 0, 0x81, 0x00, 0, 0, 0, 0, 0, 0]);
+    let entities = if ipmi { 0x81 } else { 0x01 };
+    out.extend([0, 0, 0, 0, entities, 0x00, 0, 0, 0, 0, 0, 0]);
     out
 }
 

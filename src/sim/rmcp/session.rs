@@ -1,6 +1,7 @@
 //! An active session: its keys, its sequence numbers, its privilege (§6.12, §13.28). It seals and opens packets; it runs no command.
 
 use super::crypto::{self, Suite};
+use super::odd::Memory;
 use super::packet::{self, Plus, RMCP, payload};
 
 /// How far ahead of, or behind, the highest number a packet may be (§6.12.13).
@@ -31,6 +32,8 @@ pub(super) struct Session {
     pub(super) level: u8,
     /// Highest privilege that it may ask for.
     pub(super) limit: u8,
+    /// What it remembers of the last request (IP-02).
+    pub(super) memory: Memory,
 }
 
 impl Session {
@@ -38,7 +41,23 @@ impl Session {
     pub(super) fn new(suite: Suite, console: u32, sik: &[u8], limit: u8) -> Option<Self> {
         let k1 = suite.hmac(sik, &[&[1; 20]]);
         let k2 = suite.hmac(sik, &[&[2; 20]]).first_chunk().copied()?;
-        Some(Self { suite, console, k1, k2, sent: 0, highest: 0, seen: 1, level: limit.min(level::USER), limit })
+        Some(Self {
+            suite,
+            console,
+            k1,
+            k2,
+            sent: 0,
+            highest: 0,
+            seen: 1,
+            level: limit.min(level::USER),
+            limit,
+            memory: Memory::default(),
+        })
+    }
+
+    /// Answers are numbered from just before the end of the numbers (IP-10).
+    pub(super) fn begin_at_the_end(&mut self) {
+        self.sent = u32::MAX - 2;
     }
 
     /// The message or console payload inside a packet of this session; `None` when it is not authentic, not fresh or not encrypted.

@@ -8,6 +8,9 @@ use super::session::Session;
 /// Inactivity after which a slot is given back: 60 s ± 3 s by the specification.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// A handshake that stands still so long gives its slot to another that needs one.
+const HALF_OPEN: Duration = Duration::from_secs(1);
+
 /// One slot.
 pub(super) struct Slot {
     /// The BMC's id for it; never 0.
@@ -15,6 +18,8 @@ pub(super) struct Slot {
     /// The console's id for it.
     pub(super) console: u32,
     pub(super) suite: Suite,
+    /// Privilege that Open Session asked for.
+    pub(super) opened: u8,
     pub(super) phase: Phase,
     used: Duration,
 }
@@ -59,15 +64,26 @@ impl Slots {
         }
     }
 
+    /// So few slots, and no clock frees them.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.most = most;
+    }
+
     /// A new slot, or the same one for a console that repeats its question; `None` when all are taken.
-    pub(super) fn open(&mut self, console: u32, suite: Suite, now: Duration) -> Option<u32> {
+    pub(super) fn open(&mut self, console: u32, suite: Suite, opened: u8, now: Duration) -> Option<u32> {
         let again = |slot: &&mut Slot| slot.console == console && slot.suite == suite && matches!(slot.phase, Phase::Opened);
         if let Some(slot) = self.slots.iter_mut().find(again) {
             slot.used = now;
             return Some(slot.id);
         }
         if self.slots.len() >= self.most {
-            return None;
+            // Room is made among handshakes that have not ended, the oldest first; a session keeps its slot.
+            let oldest = self.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot.phase, Phase::Active(_)));
+            let (at, slot) = oldest.min_by_key(|(_, slot)| slot.used)?;
+            if now.saturating_sub(slot.used) < HALF_OPEN {
+                return None;
+            }
+            self.slots.remove(at);
         }
         let id = loop {
             let id: u32 = rand::random();
@@ -75,7 +91,7 @@ impl Slots {
                 break id;
             }
         };
-        self.slots.push(Slot { id, console, suite, phase: Phase::Opened, used: now });
+        self.slots.push(Slot { id, console, suite, opened, phase: Phase::Opened, used: now });
         Some(id)
     }
 

@@ -1,7 +1,7 @@
 //! Application commands (§20, §22): who the BMC is, what it can, sessions. It changes nothing but the caller's session.
 
 use super::{Answer, Caller, Effect, code};
-use crate::sim::fault::Fault;
+use crate::sim::fault::{BmcFault, Fault};
 use crate::sim::handle::MachineHandle;
 use crate::sim::rmcp::crypto::Suite;
 use crate::sim::rmcp::session::level;
@@ -38,6 +38,8 @@ pub(super) fn run(
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
         (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted),
         (CIPHER_SUITES, [channel, kind, index]) => cipher_suites(machine, *channel, *kind, *index),
+        // Cisco's refusal (IP-08).
+        (SET_PRIVILEGE, [_]) if machine.bends(BmcFault::IpmiSetpriv).is_some() => Err(code::PRIVILEGE),
         (SET_PRIVILEGE, [wanted]) => privilege(caller, *wanted, effect),
         (CLOSE_SESSION, [a, b, c, d]) => {
             *effect = Effect::Close(u32::from_le_bytes([*a, *b, *c, *d]));
