@@ -45,7 +45,6 @@ pub(super) fn run(
             *effect = Effect::Close(u32::from_le_bytes([*a, *b, *c, *d]));
             Ok(Vec::new())
         }
-        (SESSION_INFO, [0x00, ..]) => session_info(machine, caller),
         (CHANNEL_INFO, [channel]) => channel_info(caller, *channel),
         _ => Err(code::LENGTH),
     }
@@ -111,12 +110,6 @@ fn privilege(caller: Caller, wanted: u8, effect: &mut Effect) -> Answer {
             Ok(vec![wanted])
         }
     }
-}
-
-/// §22.20, of the session that asks.
-fn session_info(machine: &MachineHandle, caller: Caller) -> Answer {
-    // One account, which is user 2 as on most BMCs; 10h in the last byte: an IPMI 2.0 session.
-    Ok(vec![0x01, count(machine.identity().profile.sessions), count(caller.active), 0x02, caller.level, 0x10 | CHANNEL])
 }
 
 /// §22.24: 802.3 LAN, IPMB-1.0 messages, many sessions.

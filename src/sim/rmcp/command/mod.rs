@@ -4,6 +4,7 @@ mod app;
 mod chassis;
 mod payload;
 mod storage;
+pub(super) mod user;
 
 use std::net::SocketAddr;
 
@@ -80,7 +81,8 @@ fn needs(request: &Request<'_>) -> Option<u8> {
         (netfn::APP, app::SET_PRIVILEGE | app::CLOSE_SESSION) => level::CALLBACK,
         (netfn::APP, app::DEVICE_ID | app::SELF_TEST | app::DEVICE_GUID | app::CHANNEL_INFO | app::SESSION_INFO) => level::USER,
         (netfn::APP, payload::STATUS | payload::INSTANCE | payload::ACCESS | payload::SUPPORT | payload::VERSION) => level::USER,
-        (netfn::APP, payload::ACTIVATE | payload::DEACTIVATE) => level::OPERATOR,
+        (netfn::APP, payload::ACTIVATE | payload::DEACTIVATE | user::GET_ACCESS | user::GET_NAME) => level::OPERATOR,
+        (netfn::APP, user::SET_ACCESS | user::SET_NAME | user::SET_PASSWORD) => level::ADMIN,
         (netfn::TRANSPORT, payload::GET_SOL) => level::OPERATOR,
         (netfn::TRANSPORT, payload::SET_SOL) => level::ADMIN,
         (netfn::CHASSIS, chassis::CAPABILITIES | chassis::STATUS | chassis::RESTART_CAUSE) => level::USER,
@@ -109,6 +111,10 @@ pub(super) fn run(
         netfn::APP if (payload::ACTIVATE..=payload::VERSION).contains(&request.command) => {
             payload::run(machine, state, caller, request.command, request.data)
         }
+        netfn::APP if (user::SET_ACCESS..=user::SET_PASSWORD).contains(&request.command) => {
+            user::run(machine, request.command, request.data)
+        }
+        netfn::APP if request.command == app::SESSION_INFO => user::session_info(machine, state, caller, request.data),
         netfn::APP => app::run(machine, guid, caller, request.command, request.data, &mut effect),
         netfn::TRANSPORT => payload::parameters(caller, request.command, request.data),
         netfn::CHASSIS => chassis::run(machine, state, request.command, request.data),
