@@ -1,6 +1,7 @@
 //! Tests of `bmc`.
 
 mod console;
+mod console_peer;
 pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;

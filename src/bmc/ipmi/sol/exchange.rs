@@ -143,16 +143,18 @@ impl Exchange {
     pub fn heard(&mut self, now: Duration, payload: &[u8]) {
         let Some(heard) = packet::decode(payload) else { return };
         self.answered(now, &heard);
-        self.printed(&heard);
-        if heard.overrun {
-            self.events.push_back(Event::Gap(Gap::Overrun));
-        }
-        if heard.broke {
-            self.events.push_back(Event::Break);
-        }
+        let again = self.heard.as_ref().is_some_and(|(number, _)| *number == heard.number);
         if heard.unavailable == self.takes {
             self.takes = !heard.unavailable;
             self.events.push_back(Event::Takes(self.takes));
+        }
+        // A packet that comes again tells nothing new.
+        if heard.overrun && !again {
+            self.events.push_back(Event::Gap(Gap::Overrun));
+        }
+        self.printed(&heard);
+        if heard.broke && !again {
+            self.events.push_back(Event::Break);
         }
         if heard.ended {
             self.events.push_back(Event::Ended);
