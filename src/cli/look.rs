@@ -6,10 +6,10 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::descriptors;
 use super::failure::Result;
 use super::global::Global;
 use super::hands::Hands;
+use super::lanes::lanes;
 use super::site::Site;
 use crate::model::{NodeId, Observed, Plan, Playbook, Reading, Stack};
 use crate::planner::{Ask, Line, line};
@@ -17,7 +17,7 @@ use crate::pool::{Member, Standing};
 use crate::rollout::{Composition, compose};
 use crate::survey::survey;
 
-/// Most nodes that are surveyed at once. A survey holds one TLS and one SSH connection (65 KiB measured, crates.md §3).
+/// Most nodes that are surveyed at once, those that do not answer apart. A survey holds one TLS and one SSH connection (65 KiB measured, crates.md §3).
 const AT_ONCE: usize = 256;
 
 /// What a look at the fleet found.
@@ -57,24 +57,21 @@ pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<N
     hands.prepare_shells(written()).await;
     resolve(site, hands, &nodes)?;
     let bar = bar(global, nodes.len());
-    let found = futures_util::stream::iter(nodes.into_iter().filter_map(|id| site.inventory.nodes.get(&id)))
-        .map(|node| {
-            let bar = bar.clone();
-            async move {
-                let observed = match (hands.bmc(node), hands.shell(node)) {
-                    (Ok(bmc), Ok(shell)) => {
-                        survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await
-                    }
-                    (Err(failure), _) | (_, Err(failure)) => nothing_known(&failure.error.to_string()),
-                };
-                hands.leave(&node.id).await;
-                bar.inc(1);
-                (node.id.clone(), observed)
-            }
-        })
-        .buffer_unordered(descriptors::looks(AT_ONCE))
-        .collect()
-        .await;
+    let written = nodes.into_iter().filter_map(|id| site.inventory.nodes.get(&id));
+    let found = lanes(written, AT_ONCE, |node| {
+        let bar = bar.clone();
+        async move {
+            let observed = match (hands.bmc(node), hands.shell(node)) {
+                (Ok(bmc), Ok(shell)) => survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await,
+                (Err(failure), _) | (_, Err(failure)) => nothing_known(&failure.error.to_string()),
+            };
+            hands.leave(&node.id).await;
+            bar.inc(1);
+            (node.id.clone(), observed)
+        }
+    })
+    .collect()
+    .await;
     bar.finish_and_clear();
     Ok(found)
 }

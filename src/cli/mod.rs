@@ -23,6 +23,7 @@ pub mod global;
 pub mod handbook;
 pub mod hands;
 pub mod init;
+pub mod lanes;
 pub mod look;
 pub mod memory;
 pub mod output;

@@ -55,6 +55,8 @@ pub struct VendorProfile {
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
+    /// Collections can be asked for with `$expand` (RC-26).
+    pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
     /// How it keeps settings, media and itself.
@@ -126,6 +128,7 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: true,
     http_boot: true,
+    expand: true,
     sessions: 8,
     keeps: Keeps {
         settings_id: "Settings",
@@ -160,6 +163,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions_tell: false,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 16,
     keeps: Keeps {
         settings_id: "SD",
@@ -194,6 +198,7 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: false,
     http_boot: true,
+    expand: false,
     sessions: 12,
     keeps: Keeps {
         settings_id: "SD",

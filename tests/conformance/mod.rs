@@ -12,6 +12,7 @@ mod caught;
 mod dead;
 mod rig;
 mod row;
+mod sol;
 mod story;
 mod sweep;
 mod table;
@@ -21,5 +22,5 @@ use row::Group;
 /// All groups. `Group::of(rows)` is driven by a full bring-up; a group whose faults lie elsewhere (updates, media, the console) has its own
 /// drive: `Group::driven(rows, drive)`. One file may give several groups.
 fn groups() -> Vec<Group> {
-    vec![Group::of(dead::rows())]
+    vec![Group::of(dead::rows()), Group::driven(sol::rows(), sol::drive)]
 }

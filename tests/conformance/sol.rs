@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bringup::bmc::Bmc as _;
-use bringup::bmc::BmcTrouble;
+use bringup::bmc::ipmi::IpmiBmc;
 use bringup::bmc::ipmi::sol::{Console, ConsoleOptions, Heard, Mark};
-use bringup::bmc::ipmi::{Account, IpmiBmc, Lan};
-use bringup::bmc::Password;
-use bringup::model::{AcceleratorKind, NodeId, RackId};
-use bringup::sim::{Clock, Durations, Fault, Fitted, Identity, MachineHandle, Seed, profile, rmcp};
+use bringup::bmc::{Bmc as _, BmcTrouble};
+use bringup::model::BmcProtocol;
+use futures_util::future::BoxFuture;
 
+use super::rig::{self, Rig};
 use super::row::{Row, Where};
+use super::story::{Story, whole};
 
 /// Long enough for a loaded machine; nothing waits for it unless something is wrong.
 const SOON: Duration = Duration::from_secs(30);
@@ -26,37 +26,36 @@ pub fn rows() -> Vec<Row> {
     }]
 }
 
-struct Bench {
-    machine: MachineHandle,
-    bmc: Arc<IpmiBmc>,
-    server: tokio::task::JoinHandle<()>,
+/// What is done with the console while its faults are in their places: opened, worked on, closed. Faults that only strike it change nothing else.
+pub fn drive<'a>(rig: &'a Rig, story: &'a mut Story) -> BoxFuture<'a, ()> {
+    Box::pin(async move {
+        let bmc = Arc::new(rig::ipmi(&rig.farm));
+        let console = match bmc.console(quick()).await {
+            Ok(console) => console,
+            Err(error) => {
+                story.heard(whole(&error));
+                story.ends(error.to_string());
+                return bmc.close().await;
+            }
+        };
+        let mut seen = Seen::new(console);
+        let worked = seen.work(3).await;
+        for mark in &seen.marks {
+            story.heard(mark.to_string());
+        }
+        match worked {
+            Ok(()) => {}
+            // What was not seen must be told as a gap, or as not taken.
+            Err(why) if seen.marks.iter().any(|m| m.is_gap() || matches!(m, Mark::NotTaken { .. })) => story.ends(why),
+            Err(why) => story.wrong(why),
+        }
+        seen.console.close().await;
+        bmc.close().await;
+    })
 }
 
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
-
-async fn bench(maker: &str, fault: &str) -> Bench {
-    let faults: Vec<Fault> = vec![fault.parse().unwrap()];
-    let identity = Identity::derive(
-        Seed(12),
-        NodeId::new("a001-s12").unwrap(),
-        RackId::new("a001").unwrap(),
-        12,
-        profile::by_name(maker).unwrap(),
-        Fitted { kind: AcceleratorKind::Nvidia, model: "H100", count: 8 },
-        &faults,
-    );
-    let account = ("admin".to_owned(), "s3cret-12".to_owned());
-    let machine = MachineHandle::new(Clock::start(1000), Arc::new(identity), faults, Durations::default(), true, account);
-    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let server = tokio::spawn(rmcp::serve(machine.clone(), socket));
-    let account = Account::new("admin", Password::new("s3cret-12"), None).unwrap();
-    let bmc = Arc::new(IpmiBmc::new(Lan::new(), address, account));
-    Bench { machine, bmc, server }
+async fn bench(maker: &str, fault: &str) -> Rig {
+    Rig::start(BmcProtocol::Ipmi, maker, &rig::faults(&[fault]), 12).await
 }
 
 fn quick() -> ConsoleOptions {
@@ -112,15 +111,16 @@ impl Seen {
 /// What each fault must come to. Returns what was seen.
 async fn own(maker: &'static str) -> Result<String, String> {
     for fault in ["sol.drop", "sol.partial", "sol.nack", "sol.nack@0x1", "sol.drop@0x1"] {
-        let bench = bench(maker, fault).await;
-        let console = bench.bmc.console(quick()).await.map_err(|e| format!("{fault}: {e}"))?;
+        let rig = bench(maker, fault).await;
+        let bmc = Arc::new(rig::ipmi(&rig.farm));
+        let console = bmc.console(quick()).await.map_err(|e| format!("{fault}: {e}"))?;
         let mut seen = Seen::new(console);
         seen.work(4).await.map_err(|why| format!("{fault}: {why}"))?;
         // Nothing was lost, since a packet that is not acknowledged comes again.
         if seen.marks.iter().any(|m| m.is_gap() || matches!(m, Mark::NotTaken { .. })) {
             return Err(format!("{fault}: {:?}", seen.marks));
         }
-        ended(fault, bench, seen).await?;
+        ended(fault, rig, &bmc, seen).await?;
     }
     let busy = held(maker).await?;
     let gap = lost(maker).await?;
@@ -129,23 +129,25 @@ async fn own(maker: &'static str) -> Result<String, String> {
 
 /// Another client has it: who is told, nothing is taken away unasked, and what is asked for is done.
 async fn held(maker: &'static str) -> Result<String, String> {
-    let bench = bench(maker, "sol.busy").await;
-    let error = bench.bmc.console(quick()).await.map(drop).err().ok_or("the console was taken from another client unasked")?;
+    let rig = bench(maker, "sol.busy").await;
+    let bmc = Arc::new(rig::ipmi(&rig.farm));
+    let error = bmc.console(quick()).await.map(drop).err().ok_or("the console was taken from another client unasked")?;
     let text = error.to_string();
     if error.kind != BmcTrouble::Busy || !text.contains("`admin` from 192.0.2.77:40077") {
         return Err(format!("{:?}: {text}", error.kind));
     }
-    let console = bench.bmc.console(ConsoleOptions { take_over: true, ..quick() }).await.map_err(|e| e.to_string())?;
+    let console = bmc.console(ConsoleOptions { take_over: true, ..quick() }).await.map_err(|e| e.to_string())?;
     let mut seen = Seen::new(console);
     seen.work(1).await?;
-    ended("sol.busy", bench, seen).await?;
+    ended("sol.busy", rig, &bmc, seen).await?;
     Ok(text)
 }
 
 /// The BMC forgets all sessions in the middle: the console comes back by itself, and the gap is marked.
 async fn lost(maker: &'static str) -> Result<String, String> {
-    let bench = bench(maker, "sol.reset").await;
-    let console = bench.bmc.console(quick()).await.map_err(|e| e.to_string())?;
+    let rig = bench(maker, "sol.reset").await;
+    let bmc = Arc::new(rig::ipmi(&rig.farm));
+    let console = bmc.console(quick()).await.map_err(|e| e.to_string())?;
     let mut seen = Seen::new(console);
     // The work takes more than the 256 characters after which the console is lost; what it then waits for may be in the gap.
     let worked = tokio::select! {
@@ -163,19 +165,20 @@ async fn lost(maker: &'static str) -> Result<String, String> {
     seen.say("", "# ").await?;
     seen.say("echo again", "\r\nagain\r\n").await?;
     let mark = seen.marks.iter().find(|m| matches!(m, Mark::Back { .. })).map(ToString::to_string).unwrap_or_default();
-    ended("sol.reset", bench, seen).await?;
+    ended("sol.reset", rig, &bmc, seen).await?;
     Ok(mark)
 }
 
 /// Closed, it leaves no session.
-async fn ended(fault: &str, bench: Bench, seen: Seen) -> Result<(), String> {
+async fn ended(fault: &str, rig: Rig, bmc: &IpmiBmc, seen: Seen) -> Result<(), String> {
     seen.console.close().await;
-    bench.bmc.close().await;
+    bmc.close().await;
+    rig.bmc.close().await;
     for _ in 0..100 {
-        if bench.machine.sessions() == 0 {
+        if rig.machine().sessions() == 0 {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    Err(format!("{fault}: {} sessions are left", bench.machine.sessions()))
+    Err(format!("{fault}: {} sessions are left", rig.machine().sessions()))
 }

@@ -11,8 +11,8 @@ use super::account::Account;
 use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
 use super::handshake::{is_role_refusal, is_suite_refusal, status_text};
-use super::knock::{Door, knock};
 use super::manner::{Ladder, Manner};
+use super::presence::{Presence, presence};
 use super::rtt::Rtt;
 use super::session::Session;
 use super::socket::{Lan, Line};
@@ -25,7 +25,7 @@ pub(super) const ADMINISTRATOR: &[u8] = &[4];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 /// Silent attempts before it is asked whether there is an IPMI service at all.
-const SILENT_BEFORE_KNOCK: u32 = 3;
+const SILENT_BEFORE_PRESENCE: u32 = 3;
 /// Handshakes whose proof does not fit, or whose session the BMC has lost: the second may go well (IP-06), a third tells nothing new.
 const MOST_DOUBTS: u32 = 2;
 /// After "no free slot": a session that ends gives one back at once, one that was left behind after a minute (§6.12.15).
@@ -45,7 +45,7 @@ struct Login {
     heard: bool,
     doubts: u32,
     odd: u32,
-    door: Option<Door>,
+    presence: Option<Presence>,
     tally: Tally,
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn login(
 ) -> Result<(Session, Line, Manner), Fault> {
     let mut ladder = Ladder::new(account.suite, known, roles);
     let mut at =
-        Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, door: None, tally: Tally::default() };
+        Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
     let mut slots: Option<(u8, Duration)> = None;
     while Instant::now() < deadline {
         let turn = if at.heard { 0 } else { at.silent / SILENT_BEFORE_NEXT_SUITE };
@@ -127,14 +127,14 @@ impl Login {
     /// A packet was lost, or nobody is there: asks once whether there is an IPMI service.
     async fn lost(&mut self, to: SocketAddr, deadline: Instant) -> Result<(), Fault> {
         self.silent += 1;
-        if self.heard || self.silent != SILENT_BEFORE_KNOCK {
+        if self.heard || self.silent != SILENT_BEFORE_PRESENCE {
             return Ok(());
         }
-        let seen = knock(to, deadline.saturating_duration_since(Instant::now())).await;
-        self.door = Some(seen);
+        let seen = presence(to, deadline.saturating_duration_since(Instant::now())).await;
+        self.presence = Some(seen);
         match seen {
             // The BMC itself says so: waiting changes nothing.
-            Door::NoIpmi => Err(Fault::Off(to)),
+            Presence::NoIpmi => Err(Fault::Off(to)),
             _ => Ok(()),
         }
     }
@@ -142,11 +142,11 @@ impl Login {
     /// What the silence was.
     fn verdict(&self, to: SocketAddr) -> Fault {
         let took = self.started.elapsed();
-        match self.door {
+        match self.presence {
             _ if self.tally.suspicious() => Fault::NotGenuine(took, self.tally),
             _ if self.heard => Fault::NoAnswer(took),
-            Some(Door::Closed) => Fault::Closed(to, took),
-            Some(Door::Ipmi) => Fault::Deaf(to, took),
+            Some(Presence::Closed) => Fault::Closed(to, took),
+            Some(Presence::Ipmi) => Fault::Deaf(to, took),
             _ => Fault::Silent(to, took),
         }
     }

@@ -6,7 +6,8 @@
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
 //! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
 //! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
-//! presence  who is there at all, without a session      knock  is there an IPMI service behind this one address
+//! sol/      the serial console
+//! presence  is there an IPMI service at all     roll_call  who is there in a whole range
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
 
@@ -19,15 +20,15 @@ mod connection;
 pub mod fault;
 pub mod handshake;
 mod identity;
-pub mod knock;
 mod login;
 mod manner;
 pub mod message;
 pub mod packet;
 mod power;
-mod presence;
+pub mod presence;
 pub mod rakp;
 pub mod rmcp;
+mod roll_call;
 mod rtt;
 pub mod session;
 mod socket;
@@ -38,5 +39,5 @@ mod turn;
 
 pub use account::{Account, AccountError};
 pub use client::IpmiBmc;
-pub use presence::{Presence, sweep};
+pub use roll_call::{Present, roll_call};
 pub use socket::{Dropped, Lan};

@@ -1,137 +1,107 @@
-//! Who speaks IPMI in a range of addresses: ASF presence ping and pong (DMTF DSP0136 §3.2.4; IPMI v2.0 §13.2.3), which need no session. One socket for
-//! all, paced, each address asked at most three times. It sends no credential and opens no session.
+//! Is there an IPMI service at all? The RMCP presence ping (ASF 2.0 §3.2.4.2, §3.2.4.3), which needs no account, from a socket of its own: only a
+//! connected socket is told that the port is closed. It decides nothing and sends at most three packets of twelve bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::Instant;
 
-/// How often an address is asked in all: a lost packet must not hide a BMC.
-const ROUNDS: u32 = 3;
-/// Pings between two pauses: what a receive buffer of 208 KiB (Debian's `rmem_max`) holds of answers many times over.
-const BURST: usize = 64;
-/// IANA enterprise number of the ASF (DSP0136 §3.2.2.1).
-const ASF: [u8; 4] = 4542_u32.to_be_bytes();
-const PING: u8 = 0x80;
-const PONG: u8 = 0x40;
+/// RMCP 1.0, no acknowledgement, class ASF; enterprise 4542; Presence Ping, tag, reserved, no data.
+const PING: [u8; 12] = [0x06, 0x00, 0xff, 0x06, 0x00, 0x00, 0x11, 0xbe, 0x80, 0x5a, 0x00, 0x00];
+/// Presence Pong of this tag, and its sixteen bytes of data.
+const PONG: [u8; 9] = [0x06, 0x00, 0xff, 0x06, 0x00, 0x00, 0x11, 0xbe, 0x40];
+/// "Supported entities" of a pong: after the headers, two enterprise numbers of four bytes.
+const ENTITIES: usize = 20;
+const IPMI_SUPPORTED: u8 = 0x80;
+/// How often, and how long each time at most: BMCs answer a ping in less than 100 ms.
+const PINGS: u32 = 3;
+const EACH: Duration = Duration::from_millis(300);
 
-/// What a presence pong says.
+/// What answers at a BMC's IPMI port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Presence {
-    /// It says that it speaks IPMI (bit 7 of the supported entities).
-    pub ipmi: bool,
-    /// IANA enterprise number of whoever made it; 4542 says nothing.
-    pub enterprise: u32,
+pub enum Presence {
+    /// RMCP, and it says that it speaks IPMI.
+    Ipmi,
+    /// RMCP, and it says that it does not speak IPMI.
+    NoIpmi,
+    /// The machine says that the port is closed.
+    Closed,
+    /// Nothing.
+    Silent,
 }
 
-/// Asks every address and gives those that answered within `wait` of the last ping. `rate` is pings a second.
-///
-/// # Errors
-/// No socket can be had.
-pub async fn sweep(addresses: &BTreeSet<SocketAddr>, rate: u32, wait: Duration) -> io::Result<BTreeMap<SocketAddr, Presence>> {
-    let mut found = BTreeMap::new();
-    for v4 in [true, false] {
-        let asked: BTreeSet<SocketAddr> = addresses.iter().filter(|a| a.is_ipv4() == v4).copied().collect();
-        if !asked.is_empty() {
-            found.extend(family(&asked, rate, wait).await?);
-        }
+/// Asks, within `patience` and 900 ms at most. Every failure to ask is silence.
+pub async fn presence(to: SocketAddr, patience: Duration) -> Presence {
+    let end = Instant::now() + patience;
+    let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let Ok(socket) = UdpSocket::bind(any).await else { return Presence::Silent };
+    if socket.connect(to).await.is_err() {
+        return Presence::Silent;
     }
-    Ok(found)
-}
-
-async fn family(asked: &BTreeSet<SocketAddr>, rate: u32, wait: Duration) -> io::Result<BTreeMap<SocketAddr, Presence>> {
-    let v4 = asked.iter().next().is_none_or(SocketAddr::is_ipv4);
-    let any: IpAddr = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-    let mut found = BTreeMap::new();
-    // A tag of 255 would forbid an answer (DSP0136 §3.2.2.3).
-    let tag = rand::random_range(0..0xff_u8);
-    let pause = Duration::from_secs_f64(BURST as f64 / f64::from(rate.max(1)));
-    for round in 0..ROUNDS {
-        let left: Vec<SocketAddr> = asked.iter().filter(|a| !found.contains_key(*a)).copied().collect();
-        for burst in left.chunks(BURST) {
-            for to in burst {
-                // Nobody there, or no route: silence tells that as well as an error.
-                drop(socket.send_to(&ping(tag), to).await);
-            }
-            let next = Instant::now() + pause;
-            collect(&socket, asked, tag, next, &mut found).await;
-            sleep_until(next).await;
-        }
-        let patience = if round + 1 == ROUNDS { wait } else { wait / 4 };
-        collect(&socket, asked, tag, Instant::now() + patience, &mut found).await;
-        if found.len() == asked.len() {
+    for _ in 0..PINGS {
+        let left = end.saturating_duration_since(Instant::now()).min(EACH);
+        if left.is_zero() {
             break;
         }
+        if let Ok(Some(seen)) = tokio::time::timeout(left, ask(&socket)).await {
+            return seen;
+        }
     }
-    Ok(found)
+    Presence::Silent
 }
 
-/// Takes what comes until `until`, or until all have answered.
-async fn collect(
-    socket: &UdpSocket,
-    asked: &BTreeSet<SocketAddr>,
-    tag: u8,
-    until: Instant,
-    found: &mut BTreeMap<SocketAddr, Presence>,
-) {
-    let mut buffer = [0_u8; 64];
-    while found.len() < asked.len() {
-        match timeout_at(until, socket.recv_from(&mut buffer)).await {
-            Err(_) => return,
-            // An ICMP answer to an earlier ping; the socket lives on.
-            Ok(Err(_)) => tokio::task::yield_now().await,
-            Ok(Ok((length, from))) => {
-                if let Some(presence) = buffer.get(..length).and_then(|bytes| pong(bytes, tag)).filter(|_| asked.contains(&from))
-                {
-                    found.insert(from, presence);
+async fn ask(socket: &UdpSocket) -> Option<Presence> {
+    if let Err(error) = socket.send(&PING).await {
+        return closed(&error);
+    }
+    let mut buffer = [0u8; 64];
+    loop {
+        match socket.recv(&mut buffer).await {
+            Ok(len) => {
+                if let Some(seen) = read(buffer.get(..len).unwrap_or_default()) {
+                    return Some(seen);
                 }
             }
+            Err(error) => return closed(&error),
         }
     }
 }
 
-/// RMCP header of class 6 (ASF) and the presence ping.
-pub(super) fn ping(tag: u8) -> [u8; 12] {
-    let [a, b, c, d] = ASF;
-    [0x06, 0x00, 0xff, 0x06, a, b, c, d, PING, tag, 0x00, 0x00]
+fn closed(error: &std::io::Error) -> Option<Presence> {
+    (error.kind() == ErrorKind::ConnectionRefused).then_some(Presence::Closed)
 }
 
-/// The pong to our ping; `None` for anything else.
-pub(super) fn pong(bytes: &[u8], tag: u8) -> Option<Presence> {
-    let [0x06, _, _, 0x06, a, b, c, d, PONG, t, _, length, data @ ..] = bytes else { return None };
-    if [*a, *b, *c, *d] != ASF || *t != tag || data.len() < usize::from(*length) {
-        return None;
-    }
-    let [e, f, g, h, _, _, _, _, entities, ..] = data else { return None };
-    Some(Presence { ipmi: entities & 0x80 != 0, enterprise: u32::from_be_bytes([*e, *f, *g, *h]) })
+/// Reads a Presence Pong; `None` for anything else.
+#[must_use]
+pub fn read(packet: &[u8]) -> Option<Presence> {
+    packet.strip_prefix(&PONG)?;
+    let entities = packet.get(ENTITIES)?;
+    Some(if entities & IPMI_SUPPORTED != 0 { Presence::Ipmi } else { Presence::NoIpmi })
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use super::{Presence, read};
 
-    use super::*;
-
-    /// As `ipmi_sim` answers (OpenIPMI 2.0.33): IANA 4542, no OEM words, IPMI and ASF 1.0, no interactions.
-    const REAL: [u8; 28] =
-        [6, 0, 0xff, 6, 0, 0, 0x11, 0xbe, 0x40, 7, 0, 16, 0, 0, 0x11, 0xbe, 0, 0, 0, 0, 0x81, 0, 0, 0, 0, 0, 0, 0];
-
+    /// The pong of OpenIPMI's `ipmi_sim` 2.0.33 as captured, and the same without the IPMI bit.
     #[test]
-    fn a_pong_is_read_and_a_strangers_is_not() {
-        assert_eq!(pong(&REAL, 7), Some(Presence { ipmi: true, enterprise: 4542 }));
-        assert_eq!(pong(&REAL, 8), None, "another tag");
-        assert_eq!(pong(&REAL[..20], 7), None, "cut short");
-        assert_eq!(ping(7), [6, 0, 0xff, 6, 0, 0, 0x11, 0xbe, 0x80, 7, 0, 0]);
+    fn a_pong_says_whether_there_is_ipmi() {
+        let mut pong =
+            [6, 0, 0xff, 6, 0, 0, 0x11, 0xbe, 0x40, 7, 0, 0x10, 0, 0, 0x11, 0xbe, 0, 0, 0, 0, 0x81, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(read(&pong), Some(Presence::Ipmi));
+        pong[20] = 0x01;
+        assert_eq!(read(&pong), Some(Presence::NoIpmi));
+        assert_eq!(read(&pong[..20]), None);
+        pong[8] = 0x41;
+        assert_eq!(read(&pong), None);
     }
 
-    proptest! {
+    proptest::proptest! {
         #[test]
-        fn any_bytes_are_a_pong_or_not(bytes in proptest::collection::vec(any::<u8>(), 0..40), tag in any::<u8>()) {
-            let _ = pong(&bytes, tag);
+        fn any_bytes_give_an_answer_or_none(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64)) {
+            drop(read(&bytes).map(|p| format!("{p:?}")));
         }
     }
 }

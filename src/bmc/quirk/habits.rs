@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::word::{AcCycle, BootPlace, Expand, MediaForm, MediaPlace, Part, Push, TagStep, TaskAsk};
+use super::word::{AcCycle, BootPlace, Expand, MediaForm, MediaPlace, Part, Push, TagStep, TaskAsk, UploadTargets};
 
 macro_rules! habits {
     ($($(#[$doc:meta])* $name:ident : $kind:ty = $default:expr,)+) => {
@@ -117,6 +117,8 @@ habits! {
     upload_parameters: BTreeMap<String, Value> = BTreeMap::new(),
     /// Further parts (RC-52).
     upload_parts: Vec<Part> = Vec::new(),
+    /// What `Targets` names (RC-52).
+    upload_targets: UploadTargets = UploadTargets::Empty,
     /// The push carries `If-Match: *`.
     upload_star: bool = false,
     /// `HttpPushUriTargetsBusy` is claimed first (Lenovo).

@@ -25,4 +25,6 @@ pub use habits::{Habits, SetHabits};
 pub use memory::{Forgetful, Learned, Make, Memory};
 pub use profile::{Because, Profile, Seen};
 pub use reader::{Entry, Fits, QuirkError, QuirkFile, Quirks, Source};
-pub use word::{AcAction, AcCycle, BootPlace, Expand, MediaForm, MediaPlace, Part, Push, ResourceKind, TagStep, TaskAsk};
+pub use word::{
+    AcAction, AcCycle, BootPlace, Expand, MediaForm, MediaPlace, Part, Push, ResourceKind, TagStep, TaskAsk, UploadTargets,
+};

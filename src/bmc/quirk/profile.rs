@@ -59,6 +59,8 @@ pub struct Profile {
     pub because: BTreeMap<&'static str, Because>,
     /// What could not be judged, for people.
     pub remarks: Vec<String>,
+    /// Rows of firmware.md §5 that the BMC has shown in this process, each with the latest example.
+    pub showed: BTreeMap<&'static str, String>,
 }
 
 impl Profile {

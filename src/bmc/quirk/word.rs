@@ -125,6 +125,20 @@ pub enum Push {
     NotRedfish,
 }
 
+/// What the `Targets` of a push name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UploadTargets {
+    /// There is no such property: the image says what it is for.
+    LeftOut,
+    /// An empty list, with the same meaning.
+    Empty,
+    /// The component's entry in the firmware inventory.
+    Item,
+    /// What that entry belongs to (`RelatedItem`), such as the manager.
+    Related,
+}
+
 /// A further part of a multipart upload, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! Who is at the other end: what the BMC has shown of itself, the habits that follow from the quirks, and what was learned of its make. It grows
 //! with what is read anyway; only [`Client::acquaint`] asks, once, before the first write.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::error::safe;
 use super::json;
 use super::system::soft;
 use crate::bmc::BmcError;
-use crate::bmc::quirk::{Habits, Learned, Memory, Profile, Quirks, Seen};
+use crate::bmc::quirk::{Expand, Habits, Learned, Memory, Profile, Quirks, Seen};
 
 /// Most names under `Oem` of the root that count as vendors.
 const VENDORS: usize = 8;
@@ -29,7 +30,16 @@ struct State {
     learned: Learned,
     /// The manager has been asked for, with or without an answer.
     asked: bool,
+    /// How collections are expanded, when the root says that they can be.
+    expand: Option<&'static str>,
+    /// Rows of firmware.md §5 that it has shown, each with the latest example.
+    showed: BTreeMap<&'static str, String>,
+    /// How far its clock is from this machine's, in seconds; ahead is positive.
+    skew: Option<i64>,
 }
+
+/// A clock further off than this is told (RC-34; infra-controller preingestion `lib.rs:1756`).
+const SKEW: i64 = 300;
 
 impl Acquaintance {
     pub(super) fn new(quirks: Arc<Quirks>, memory: Arc<dyn Memory>) -> Self {
@@ -40,9 +50,28 @@ impl Acquaintance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The profile as far as it is known.
-    pub(super) fn profile(&self) -> Arc<Profile> {
-        Arc::clone(&self.state().profile)
+    /// The profile with what the BMC has shown so far.
+    pub(super) fn told(&self) -> Profile {
+        let state = self.state();
+        Profile { showed: state.showed.clone(), ..state.profile.as_ref().clone() }
+    }
+
+    /// Notes that the BMC does what a row of firmware.md §5 says, with an example. Nothing depends on it: it is told, for people.
+    pub(super) fn showed(&self, row: &'static str, example: String) {
+        self.state().showed.insert(row, example);
+    }
+
+    /// The query that expands a collection by one level; `None` when the service says that it cannot, or was seen not to (RC-26).
+    pub(super) fn expand(&self) -> Option<&'static str> {
+        let state = self.state();
+        let may = state.profile.habits.expand == Expand::AsTold && state.learned.expand != Some(false);
+        state.expand.filter(|_| may)
+    }
+
+    /// How far the BMC's clock was from this machine's when it was last seen, in seconds; ahead is positive.
+    #[expect(dead_code, reason = "for the judges of tasks and jobs")]
+    pub(super) fn skew(&self) -> Option<i64> {
+        self.state().skew
     }
 
     /// One habit, or several.
@@ -79,6 +108,17 @@ impl Acquaintance {
             }
             seen.product = told(root, "Product").or(seen.product.take());
         });
+        let offered = |key: &str| {
+            let features = root.get("ProtocolFeaturesSupported").and_then(|features| features.get("ExpandQuery"));
+            features.and_then(|expand| expand.get(key)).and_then(Value::as_bool) == Some(true)
+        };
+        self.state().expand = match (offered("NoLinks"), offered("ExpandAll"), offered("Levels")) {
+            (true, _, true) => Some("$expand=.($levels=1)"),
+            (true, _, false) => Some("$expand=."),
+            (false, true, true) => Some("$expand=*($levels=1)"),
+            (false, true, false) => Some("$expand=*"),
+            (false, false, _) => None,
+        };
     }
 
     /// Takes a look at the node's system.
@@ -95,7 +135,15 @@ impl Acquaintance {
             seen.bmc = told(manager, "Model").or(seen.bmc.take());
             seen.firmware = told(manager, "FirmwareVersion").or(seen.firmware.take());
         });
-        self.state().asked = true;
+        let clock = json::word(manager, "DateTime").and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        let skew = clock.map(|clock| clock.duration_since(jiff::Timestamp::now()).as_secs());
+        if let Some(skew) = skew.filter(|skew| skew.abs() > SKEW) {
+            let way = if skew > 0 { "ahead" } else { "behind" };
+            self.showed("RC-34", format!("the BMC's clock is {} s {way} of this machine's", skew.abs()));
+        }
+        let mut state = self.state();
+        state.asked = true;
+        state.skew = skew.or(state.skew);
     }
 
     /// Takes a look at its chassis.

@@ -20,8 +20,12 @@ use super::limits::{Limits, REDIRECTS, TRIES};
 use super::session::{Auth, Login, Root};
 use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
+use super::update::Turn;
 use super::{json, path};
 use crate::bmc::{BmcError, BmcTrouble};
+
+/// Reads at once per BMC.
+const READS: u32 = 2;
 
 /// A resource as it was read.
 pub(super) struct Resource {
@@ -47,6 +51,8 @@ pub(super) struct Client {
     reads: Semaphore,
     pub(super) writes: Semaphore,
     pub(super) logins: Semaphore,
+    /// Whose turn it is to update this BMC.
+    pub(super) turn: Turn,
     /// Set when the BMC answered 406 to `Accept-Encoding: identity` (HPE Gen10+, RC-10).
     no_identity: AtomicBool,
 }
@@ -80,9 +86,10 @@ impl Client {
             kin,
             host,
             // The recommended default of firmware.md §1.2: 2 reads and 1 write at once per BMC.
-            reads: Semaphore::new(2),
+            reads: Semaphore::new(READS as usize),
             writes: Semaphore::new(1),
             logins: Semaphore::new(1),
+            turn: Turn::default(),
             no_identity: AtomicBool::new(false),
         }
     }
@@ -103,6 +110,14 @@ impl Client {
         let _permit = permit(&self.reads, deadline, &doing).await?;
         let (path, answer) = self.read(at, deadline, true, &doing).await?;
         resource(path, &answer, &doing)
+    }
+
+    /// The whole answer to a read, for what is not always a resource.
+    pub(super) async fn answer(&self, at: &str, deadline: Instant) -> Result<Answer, BmcError> {
+        let doing = reading(at);
+        let deadline = deadline.min(Instant::now() + self.limits.request);
+        let _permit = permit(&self.reads, deadline, &doing).await?;
+        Ok(self.read(at, deadline, true, &doing).await?.1)
     }
 
     /// Reads a resource without credentials and without a permit: the read that waits for this one holds it. Boxed, since that read's login
@@ -192,7 +207,7 @@ impl Client {
     }
 
     /// How long a busy BMC asks to wait, clamped; a date is taken against this machine's clock, nonsense as 5 s.
-    fn retry_after(&self, headers: &HeaderMap) -> Duration {
+    pub(super) fn retry_after(&self, headers: &HeaderMap) -> Duration {
         let asked = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::trim);
         let asked = asked.and_then(|text| match text.parse::<u32>() {
             Ok(seconds) => Some(Duration::from_secs(seconds.into())),
@@ -205,18 +220,29 @@ impl Client {
         asked.unwrap_or(Duration::from_secs(5)).clamp(least, most)
     }
 
+    /// The headers that every request carries.
+    pub(super) fn dress(&self, headers: &mut HeaderMap) {
+        headers.insert(header::HOST, self.host.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("bringup/", env!("CARGO_PKG_VERSION"))));
+        headers.insert("odata-version", HeaderValue::from_static("4.0"));
+        if !self.no_identity.load(Ordering::Relaxed) {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+    }
+
+    /// Every permit at once: nothing else is asked of this BMC while they are held (RC-50).
+    pub(super) async fn quiet(&self, deadline: Instant, doing: &str) -> Result<[SemaphorePermit<'_>; 2], BmcError> {
+        let writes = permit(&self.writes, deadline, doing).await?;
+        Ok([writes, permits(&self.reads, READS, deadline, doing).await?])
+    }
+
     /// Sends one request once.
     pub(super) async fn once(&self, ask: Ask<'_>) -> Result<Answer, Broken> {
         let write = ask.method != Method::GET;
         let mut request = Request::builder().method(ask.method).uri(ask.path);
         if let Some(headers) = request.headers_mut() {
-            headers.insert(header::HOST, self.host.clone());
-            headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-            headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("bringup/", env!("CARGO_PKG_VERSION"))));
-            headers.insert("odata-version", HeaderValue::from_static("4.0"));
-            if !self.no_identity.load(Ordering::Relaxed) {
-                headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            }
+            self.dress(headers);
             if ask.body.is_some() {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             }
@@ -227,12 +253,7 @@ impl Client {
                 headers.insert(header::IF_MATCH, tag);
             }
         }
-        let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(|e| Broken {
-            how: Broke::Malformed,
-            sent: false,
-            seen: "the link cannot be asked for".to_owned(),
-            source: Some(e.into()),
-        })?;
+        let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(Broken::unaskable)?;
         let reuse_within = if write { self.limits.reuse } else { Duration::MAX };
         self.transport.exchange(request, &Terms { deadline: ask.deadline, reuse_within }).await
     }
@@ -262,7 +283,11 @@ fn resource(path: String, answer: &Answer, doing: &str) -> Result<Resource, BmcE
 
 /// A permit before the deadline.
 pub(super) async fn permit<'a>(from: &'a Semaphore, deadline: Instant, doing: &str) -> Result<SemaphorePermit<'a>, BmcError> {
-    match timeout_at(deadline, from.acquire()).await {
+    permits(from, 1, deadline, doing).await
+}
+
+async fn permits<'a>(from: &'a Semaphore, count: u32, deadline: Instant, doing: &str) -> Result<SemaphorePermit<'a>, BmcError> {
+    match timeout_at(deadline, from.acquire_many(count)).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(BmcError {
             doing: doing.to_owned(),

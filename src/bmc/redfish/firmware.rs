@@ -34,7 +34,7 @@ impl Client {
             Err(e) => return Err(e),
         };
         let Some(at) = json::link(&service.value, "FirmwareInventory") else { return Ok(Reading::Absent) };
-        let (members, unusable) = match self.members(&at, deadline).await {
+        let (members, unusable) = match self.members_whole(&at, deadline).await {
             Ok(found) => found,
             Err(e) if soft(&e) => return Ok(Reading::unknown(e.to_string())),
             Err(e) => return Err(e),
@@ -86,13 +86,23 @@ impl Client {
                 }
             },
         };
+        if value.get("Version").is_some() && json::text(&value, "Version").is_none() {
+            self.kin.showed(
+                "RC-28",
+                format!(
+                    "{} says Version {}",
+                    safe(&member.path, 128),
+                    value.get("Version").map_or_else(String::new, |v| safe(&v.to_string(), 32))
+                ),
+            );
+        }
         Ok((judge(id, &value), true))
     }
 }
 
 type Entry = (Component, Reading<Version>);
 
-fn judge(link_id: &str, value: &Value) -> Option<Entry> {
+pub(super) fn judge(link_id: &str, value: &Value) -> Option<Entry> {
     let id = json::text(value, "Id").unwrap_or_else(|| link_id.to_owned());
     let name = name(&id, json::text(value, "Name").as_deref())?;
     let component = Component::new(safe(&name, 128)).ok()?;
@@ -108,7 +118,7 @@ fn judge(link_id: &str, value: &Value) -> Option<Entry> {
 ///
 /// The Id where it says something. Evidence from captures: iDRAC's Ids are `Current-<software>-<version>__<FQDD>` and the FQDD alone is stable,
 /// its `Previous-` and `Available-` entries are what could run; iLO's are bare numbers and Supermicro GB300's partly UUIDs, with the Name telling.
-fn name(id: &str, name: Option<&str>) -> Option<String> {
+pub(super) fn name(id: &str, name: Option<&str>) -> Option<String> {
     if id.starts_with("Previous-") || id.starts_with("Available-") {
         return None;
     }

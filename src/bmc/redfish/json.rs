@@ -99,6 +99,15 @@ pub(super) fn percent(value: &Value, key: &str) -> Option<u8> {
     (0.0..=100.0).contains(&number).then_some(number as u8)
 }
 
+/// A count, given as number or text.
+pub(super) fn count(value: &Value, key: &str) -> Option<usize> {
+    match value.get(key)? {
+        Value::Number(number) => number.as_u64().and_then(|n| usize::try_from(n).ok()),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
 /// The elements of a list; a single object counts as a list of one (RC-24, RC-29), anything else as none.
 pub(super) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     match value.get(key) {

@@ -23,6 +23,38 @@ pub struct Limits {
     pub body: usize,
     /// An idle connection older than this is not used for a write; HPE resets reused ones (RC-04).
     pub reuse: Duration,
+    /// Bounds of a firmware update.
+    pub update: UpdateLimits,
+}
+
+/// Bounds of a firmware update. Where the BMC's habits name a time too, the shorter one counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpdateLimits {
+    /// A new task may be missing for so long, and what says that it waits for a reset is given so long to do it by itself.
+    pub grace: Duration,
+    /// A task without progress for so long is a stall.
+    pub stall: Duration,
+    /// The new version may show so long after the task has ended.
+    pub lag: Duration,
+    /// Longest stand-still of an upload.
+    pub silent: Duration,
+    /// Longest wait for the answer to an upload: ASRock's BMC takes a minute, iDRAC verifies first.
+    pub answer: Duration,
+    /// Between two uploads to one BMC (30 s by nvfwupd 2.0.9: the memory of the first must be free, RC-50).
+    pub gap: Duration,
+}
+
+impl Default for UpdateLimits {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(300),
+            stall: Duration::from_secs(3_600),
+            lag: Duration::from_secs(3_600),
+            silent: Duration::from_secs(60),
+            answer: Duration::from_secs(600),
+            gap: Duration::from_secs(300),
+        }
+    }
 }
 
 impl Default for Limits {
@@ -37,6 +69,7 @@ impl Default for Limits {
             poll: (Duration::from_millis(500), Duration::from_secs(5)),
             body: 8 << 20,
             reuse: Duration::from_secs(5),
+            update: UpdateLimits::default(),
         }
     }
 }

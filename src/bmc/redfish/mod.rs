@@ -7,8 +7,10 @@
 //! | `client` | reads, with every bounded way of asking again |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
+//! | `ladder` | which entity tag a write goes with |
 //! | `session` | logging in once, and out |
 //! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 
@@ -20,6 +22,7 @@ mod error;
 mod firmware;
 mod greet;
 mod json;
+mod ladder;
 mod limits;
 mod options;
 mod path;
@@ -29,6 +32,7 @@ mod system;
 mod task;
 mod transport;
 mod trust;
+mod update;
 mod write;
 
 use std::collections::BTreeMap;
@@ -40,7 +44,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
-pub use self::limits::Limits;
+pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 use self::system::Expected;
 pub use self::trust::FirstContact;
@@ -145,7 +149,7 @@ impl Bmc for Redfish {
     }
 
     fn profile(&self) -> Option<Profile> {
-        Some(self.client.kin.profile().as_ref().clone())
+        Some(self.client.kin.told())
     }
 
     async fn close(&self) {
@@ -156,4 +160,3 @@ impl Bmc for Redfish {
 impl super::sensing::Sensing for Redfish {}
 impl super::settings::Settings for Redfish {}
 impl super::keeping::Keeping for Redfish {}
-impl super::updating::Updating for Redfish {}

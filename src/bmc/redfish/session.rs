@@ -55,6 +55,7 @@ pub(super) struct Root {
     pub(super) systems: String,
     pub(super) update: Option<String>,
     pub(super) tasks: Option<String>,
+    pub(super) managers: Option<String>,
     sessions: Option<String>,
 }
 
@@ -66,6 +67,7 @@ impl Root {
             systems: json::link(root, "Systems").unwrap_or_else(|| SYSTEMS.to_owned()),
             update: json::link(root, "UpdateService"),
             tasks: json::link(root, "Tasks"),
+            managers: json::link(root, "Managers"),
             sessions: sessions.or(service),
         }
     }

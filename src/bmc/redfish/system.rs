@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::client::{Client, Resource};
 use super::error::{malformed, safe, unsupported};
 use super::{json, path};
+use crate::bmc::quirk::Glob;
 use crate::bmc::{BmcError, BmcTrouble};
 use crate::model::{BmcFacts, Reading, Version};
 
@@ -135,7 +136,12 @@ impl Client {
             return only(same)
                 .ok_or_else(|| refuse(&doing, format!("not exactly one has {}; there are: {names}", expected.words())));
         }
-        only(systems.into_iter().filter(can_reset)).ok_or_else(|| {
+        // A role that the make's profile names, and then the one that can be reset at all.
+        let named = self.kin.habit(|habits| habits.system_id.clone());
+        let able: Vec<Resource> = systems.into_iter().filter(can_reset).collect();
+        let (by_role, others): (Vec<_>, Vec<_>) = able.into_iter().partition(|system| is_called(&named, &system.path));
+        let candidates = if by_role.is_empty() { others } else { by_role };
+        only(candidates.into_iter()).ok_or_else(|| {
             refuse(
                 &doing,
                 format!("several systems, and nothing to tell the node by; name one in the inventory (`system`): {names}"),
@@ -198,13 +204,35 @@ impl Client {
         })
     }
 
-    /// The manager that drives this system, when the system names one.
+    /// The manager that drives this system. Of several that the system names, the one that the make's profile names, else the one that says
+    /// that it manages this system; where the system names none, the same among all managers (RC-27, RC-33).
     pub(super) async fn manager(&self, system: &Resource) -> Result<Option<Resource>, BmcError> {
-        let at = system.value.get("Links").and_then(|links| json::list(links, "ManagedBy").iter().find_map(json::href));
-        match at {
-            Some(at) => self.get(&at).await.map(Some),
-            None => Ok(None),
+        let links = system.value.get("Links").and_then(|links| links.get("ManagedBy").map(|_| json::list(links, "ManagedBy")));
+        let mut named: Vec<String> = links.unwrap_or_default().iter().filter_map(json::href).take(MOST).collect();
+        if named.is_empty() {
+            let Some(at) = self.root().await?.managers else { return Ok(None) };
+            let deadline = Instant::now() + self.limits.request;
+            named = self.members(&at, deadline).await?.0.into_iter().map(|member| member.path).take(MOST).collect();
+            self.kin.showed("RC-33", format!("{} names no manager", safe(&system.path, 128)));
         }
+        let called = self.kin.habit(|habits| habits.manager_id.clone());
+        let chosen = match named.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|at| is_called(&called, at)),
+        };
+        if let Some(at) = chosen {
+            return self.get(at).await.map(Some);
+        }
+        let mut driving = Vec::new();
+        for at in &named {
+            match self.get(at).await {
+                Ok(manager) if drives(&manager.value, &system.path) => driving.push(manager),
+                Ok(_) => {}
+                Err(e) if soft(&e) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(only(driving.into_iter()))
     }
 
     /// Firmware version of the manager that drives this system.
@@ -234,6 +262,17 @@ fn placeholder(text: &str) -> bool {
 /// True for trouble with one resource, as against trouble with the BMC.
 pub(super) fn soft(e: &BmcError) -> bool {
     matches!(e.kind, BmcTrouble::Unsupported | BmcTrouble::Refused | BmcTrouble::Malformed)
+}
+
+/// True when the last segment of a path fits a pattern of the profile. No pattern fits nothing.
+pub(super) fn is_called(pattern: &str, at: &str) -> bool {
+    !pattern.is_empty() && Glob::new(pattern).is_ok_and(|glob| glob.fits(path::last(at)))
+}
+
+/// True when a manager says that it manages the system.
+fn drives(manager: &Value, system: &str) -> bool {
+    let links = manager.get("Links").map(|links| json::list(links, "ManagerForServers"));
+    links.unwrap_or_default().iter().filter_map(json::href).any(|at| path::same(&at, system))
 }
 
 fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {

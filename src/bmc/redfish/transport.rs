@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -27,6 +28,13 @@ use super::trust::Trust;
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 type Pipe = Box<dyn Stream>;
+
+/// A body that a request may have.
+pub(super) trait Streamed:
+    Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static
+{
+}
+impl<T: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static> Streamed for T {}
 
 /// A whole answer.
 pub(super) struct Answer {
@@ -71,6 +79,11 @@ pub(super) struct Broken {
 impl Broken {
     fn new(how: Broke, sent: bool, seen: impl Into<String>) -> Self {
         Self { how, sent, seen: seen.into(), source: None }
+    }
+
+    /// A request that cannot be written down.
+    pub(super) fn unaskable(source: http::Error) -> Self {
+        Self::new(Broke::Malformed, false, "the link cannot be asked for").because(source)
     }
 
     fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -121,8 +134,8 @@ impl Transport {
         f(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One request, one answer. The request is sent at most once.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>, terms: &Terms) -> Result<Answer, Broken> {
+    /// One request, one answer. The request is sent at most once; its body may be streamed.
+    pub(super) async fn exchange<B: Streamed>(&self, request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
         let pipe = match self.take_kept(terms.reuse_within).await {
             Some(pipe) => pipe,
             None => self.connect(terms.deadline).await?,
@@ -213,10 +226,10 @@ async fn silent(pipe: &mut Pipe) -> bool {
 }
 
 /// Speaks HTTP/1.1 over the pipe for one exchange and gives the pipe back when it can carry another.
-async fn speak(pipe: Pipe, request: Request<Full<Bytes>>, limits: &Limits) -> (Result<Answer, Broken>, Option<Pipe>) {
+async fn speak<B: Streamed>(pipe: Pipe, request: Request<B>, limits: &Limits) -> (Result<Answer, Broken>, Option<Pipe>) {
     let mut http = http1::Builder::new();
     http.max_buf_size(64 << 10);
-    let (mut sender, mut connection) = match http.handshake::<_, Full<Bytes>>(TokioIo::new(pipe)).await {
+    let (mut sender, mut connection) = match http.handshake::<_, B>(TokioIo::new(pipe)).await {
         Ok(pair) => pair,
         Err(e) => return (Err(Broken::new(Broke::Lost, false, "the connection was not ready").because(e)), None),
     };
@@ -256,11 +269,7 @@ async fn speak(pipe: Pipe, request: Request<Full<Bytes>>, limits: &Limits) -> (R
     (answer, parts.read_buf.is_empty().then(|| parts.io.into_inner()))
 }
 
-async fn ask(
-    sender: &mut http1::SendRequest<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-    limits: &Limits,
-) -> Result<Answer, Broken> {
+async fn ask<B: Streamed>(sender: &mut http1::SendRequest<B>, request: Request<B>, limits: &Limits) -> Result<Answer, Broken> {
     let response = sender.try_send_request(request).await.map_err(|mut e| {
         let unsent = e.take_message().is_some();
         let error = e.into_error();

@@ -5,11 +5,13 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::client::{Ask, Client, certain_no, permit};
 use super::error::{broken, hear, refused, safe};
+use super::ladder::{steps, steps_of_action, value};
 use crate::bmc::BmcError;
+use crate::bmc::quirk::{Learned, TagStep};
 
 /// What came of a request that changes something.
 pub(super) enum Sent {
@@ -26,53 +28,82 @@ pub(super) enum Sent {
     Unclear(BmcError),
 }
 
-/// The steps of the entity-tag ladder (RC-35 to RC-37).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Rung {
-    Read,
-    Reread,
-    Star,
-    Bare,
-}
+/// How often a change that the BMC refuses for the time being is asked for again, with a pause that doubles (ironic bug 2136275; RC-64).
+const PATIENCE: u32 = 6;
 
 impl Client {
-    /// POST to an action's target. Without `If-Match` first: iDRAC10 refuses one on actions, AMI asks for `*` (RC-36).
+    /// POST to an action's target, by the ladder for actions.
     pub(super) async fn post(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
+        let first = self.kin.learned().action_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.action_tag));
         let bytes = Bytes::from(body.to_string());
-        let first = self.write(Method::POST, at, bytes.clone(), None, deadline).await;
-        if wants_tag(&first) {
-            return self.write(Method::POST, at, bytes, Some(HeaderValue::from_static("*")), deadline).await;
-        }
-        first
-    }
-
-    /// PATCH with the entity tag just read; on 412 or 428 with the one read again, then `*`, then none.
-    pub(super) async fn patch(&self, at: &str, body: &Value, tag: Option<HeaderValue>, deadline: Instant) -> Sent {
-        let bytes = Bytes::from(body.to_string());
-        let ladder: &[Rung] = if tag.is_some() {
-            &[Rung::Read, Rung::Reread, Rung::Star, Rung::Bare]
-        } else {
-            &[Rung::Bare, Rung::Reread, Rung::Star]
-        };
         let mut last = None;
-        for rung in ladder {
-            let tag = match rung {
-                Rung::Read => tag.clone(),
-                Rung::Reread => match self.get_by(at, deadline).await {
-                    Ok(resource) if resource.etag.is_some() => resource.etag,
-                    Ok(_) => continue,
-                    Err(error) => return Sent::No { status: None, error },
-                },
-                Rung::Star => Some(HeaderValue::from_static("*")),
-                Rung::Bare => None,
+        for (place, step) in steps_of_action(first).into_iter().enumerate() {
+            // An action has no tag of its own; what it acts on has.
+            let owner = at.split_once("/Actions/").map(|(owner, _)| owner);
+            let tag = match (step, owner) {
+                (TagStep::Given | TagStep::Strong, Some(owner)) => {
+                    self.get_by(owner, deadline).await.ok().and_then(|resource| resource.etag)
+                }
+                _ => None,
             };
-            let sent = self.write(Method::PATCH, at, bytes.clone(), tag, deadline).await;
+            let Ok(if_match) = value(step, tag.as_ref()) else { continue };
+            let sent = self.write(Method::POST, at, bytes.clone(), if_match, deadline).await;
             if !wants_tag(&sent) {
+                if place > 0 && matches!(sent, Sent::Taken(_)) {
+                    self.kin.learn(Learned { action_tag: Some(step), ..Learned::default() });
+                }
                 return sent;
             }
             last = Some(sent);
         }
-        last.unwrap_or_else(|| Sent::No { status: None, error: super::error::malformed("PATCH", "no way to send it was found") })
+        last.unwrap_or_else(no_step)
+    }
+
+    /// PATCH by the ladder, `tag` being the one just read. A BMC that refuses changes for the time being is asked again before the deadline.
+    pub(super) async fn patch(&self, at: &str, body: &Value, tag: Option<HeaderValue>, deadline: Instant) -> Sent {
+        let mut pause = self.limits.poll.1;
+        let mut tag = tag;
+        for _ in 0..PATIENCE {
+            let sent = self.climb(at, body, tag.take(), deadline).await;
+            let until = Instant::now() + pause;
+            match &sent {
+                Sent::No { status, error } if passing(*status, error) && until < deadline => sleep_until(until).await,
+                _ => return sent,
+            }
+            pause *= 2;
+        }
+        self.climb(at, body, None, deadline).await
+    }
+
+    async fn climb(&self, at: &str, body: &Value, mut tag: Option<HeaderValue>, deadline: Instant) -> Sent {
+        let first = self.kin.learned().patch_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.patch_tag));
+        let bytes = Bytes::from(body.to_string());
+        let mut last = None;
+        for step in steps(first) {
+            if tag.is_none() && matches!(step, TagStep::Given | TagStep::Strong) {
+                tag = match self.get_by(at, deadline).await {
+                    Ok(resource) => resource.etag,
+                    Err(error) => return Sent::No { status: None, error },
+                };
+            }
+            // A tag is used once: the next step reads it anew, for it may have changed meanwhile.
+            let Ok(if_match) = value(step, tag.take().as_ref()) else { continue };
+            let sent = self.write(Method::PATCH, at, bytes.clone(), if_match, deadline).await;
+            if !wants_tag(&sent) {
+                if last.is_some() && matches!(sent, Sent::Taken(_)) {
+                    self.kin.learn(Learned { patch_tag: Some(step), ..Learned::default() });
+                }
+                return sent;
+            }
+            last = Some(sent);
+        }
+        last.unwrap_or_else(no_step)
+    }
+
+    /// PATCH once with `If-Match: *`: for a change that was taken and then shown not to be there, as AMI drops one without a tag (RC-35).
+    pub(super) async fn patch_any(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
+        let star = Some(HeaderValue::from_static("*"));
+        self.write(Method::PATCH, at, Bytes::from(body.to_string()), star, deadline).await
     }
 
     async fn write(&self, method: Method, at: &str, body: Bytes, if_match: Option<HeaderValue>, deadline: Instant) -> Sent {
@@ -112,6 +143,18 @@ impl Client {
             }
         }
     }
+}
+
+/// True for a refusal that passes by itself: the host is in POST (HPE, RC-64), the BMC is not ready yet (Dell's SYS518), or busy.
+pub(super) fn passing(status: Option<StatusCode>, error: &BmcError) -> bool {
+    const PASSING: [&str; 4] =
+        ["UnableToModifyDuringSystemPOST", "InvalidOperationForSystemState", "SYS518", "ServiceTemporarilyUnavailable"];
+    let Some(status) = status else { return false };
+    matches!(status.as_u16(), 423 | 429 | 503) || PASSING.iter().any(|word| error.seen.contains(word))
+}
+
+fn no_step() -> Sent {
+    Sent::No { status: None, error: super::error::malformed("PATCH", "no way to send it was found") }
 }
 
 fn wants_tag(sent: &Sent) -> bool {

@@ -12,11 +12,12 @@ use crate::cli::failure::Result;
 use crate::cli::folded::{Told, exit, rows};
 use crate::cli::global::Global;
 use crate::cli::hands::{Hands, Trust};
+use crate::cli::lanes::lanes;
 use crate::cli::output::Format;
 use crate::cli::{record, site};
 use crate::model::{BmcFacts, BmcTrust, BootOverride, Component, Digest, Node, NodeId, PowerState, Reading, Version};
 
-/// Most BMCs that are asked at once; each takes a TLS connection (65 KiB).
+/// Most BMCs that are asked at once, those that do not answer apart; each takes a TLS connection (65 KiB).
 const AT_ONCE: usize = 256;
 
 /// Shows what each BMC says of itself and its node
@@ -71,15 +72,13 @@ pub async fn run(args: Args, global: &Global) -> Result {
         nodes.push((node, hands.bmc(node)?));
     }
     let asked: Vec<&Node> = nodes.iter().map(|(node, _)| *node).collect();
-    let answers: BTreeMap<NodeId, std::result::Result<Info, Told>> = futures_util::stream::iter(nodes)
-        .map(|(node, bmc)| async move {
-            let info = ask(bmc.as_ref()).await;
-            bmc.close().await;
-            (node.id.clone(), info.map_err(|error| Told::error(&error)))
-        })
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+    let answers: BTreeMap<NodeId, std::result::Result<Info, Told>> = lanes(nodes, AT_ONCE, |(node, bmc)| async move {
+        let info = ask(bmc.as_ref()).await;
+        bmc.close().await;
+        (node.id.clone(), info.map_err(|error| Told::error(&error)))
+    })
+    .collect()
+    .await;
     show(global, &asked, &answers);
     if args.trust.accept_new {
         let certificate = |node: &Node| answers.get(&node.id)?.as_ref().ok()?.certificate.clone();

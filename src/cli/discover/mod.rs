@@ -136,7 +136,8 @@ async fn search(
         .filter_map(std::future::ready)
         .collect::<Vec<Stranger>>();
     let pinged: BTreeSet<SocketAddr> = others.iter().map(|ip| SocketAddr::new(*ip, args.ipmi_port)).collect();
-    let (mut met, mut strangers, present) = tokio::join!(met, strangers, ipmi::sweep(&pinged, args.rate, args.wait.min(PONG)));
+    let (mut met, mut strangers, present) =
+        tokio::join!(met, strangers, ipmi::roll_call(&pinged, args.rate, args.wait.min(PONG)));
     let present = present.map_err(|e| Failure::new(Exit::ERROR, e))?;
     // A BMC that speaks both is one BMC.
     let redfish: BTreeSet<IpAddr> = strangers.iter().map(|s| s.address.ip()).collect();

@@ -6,6 +6,7 @@ mod nvidia;
 mod pci;
 mod rebellions;
 
+use super::farm::MAX_SLOTS;
 use super::fault::Fault;
 use super::identity::Identity;
 use crate::model::AcceleratorKind;
@@ -51,7 +52,7 @@ pub fn cards(id: &Identity, faults: &[Fault]) -> Vec<Card> {
     (0..id.fitted.count.min(MAX_CARDS))
         .map(|slot| {
             let label = |what: &str| format!("{}/accelerator/{slot}/{what}", id.node);
-            let recorded_serial = serial(id, &label("serial"));
+            let recorded_serial = serial(id, &label("serial"), slot);
             let mut card = Card {
                 slot,
                 serial: recorded_serial.clone(),
@@ -73,7 +74,9 @@ pub fn cards(id: &Identity, faults: &[Fault]) -> Vec<Card> {
                     Fault::GpuRemapPending(i) if i == slot => card.remap_pending = true,
                     Fault::GpuRemapFailure(i) if i == slot => card.remap_failure = true,
                     Fault::GpuEcc(i) if i == slot => card.uncorrectable = 3,
-                    Fault::SwappedAccelerator(i) if i == slot => card.serial = serial(id, &label("other-serial")),
+                    Fault::SwappedAccelerator(i) if i == slot => {
+                        card.serial = serial(id, &label("other-serial"), slot + MAX_CARDS)
+                    }
                     _ => {}
                 }
             }
@@ -82,11 +85,14 @@ pub fn cards(id: &Identity, faults: &[Fault]) -> Vec<Card> {
         .collect()
 }
 
-fn serial(id: &Identity, label: &str) -> String {
+/// No two cards of a farm share a serial number: drawn by chance alone, some of 100,000 would.
+fn serial(id: &Identity, label: &str, card: u32) -> String {
+    let rack = id.rack.as_str().trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0);
+    let place = (rack * MAX_SLOTS + id.slot) * 2 * MAX_CARDS + card;
     match id.fitted.kind {
-        AcceleratorKind::Nvidia => format!("165{}", id.seed.digits(label, 10)),
-        AcceleratorKind::Furiosa => format!("RNG26{}Q", id.seed.digits(label, 8)),
-        AcceleratorKind::Rebellions => format!("00000000{}", id.seed.hex(label, 8)),
+        AcceleratorKind::Nvidia => format!("165{}{place:07}", id.seed.digits(label, 3)),
+        AcceleratorKind::Furiosa => format!("RNG26{}{place:07}Q", id.seed.digits(label, 2)),
+        AcceleratorKind::Rebellions => format!("00000000{}{place:06x}", id.seed.hex(label, 2)),
         AcceleratorKind::Pci => id.seed.hex(label, 16),
     }
 }

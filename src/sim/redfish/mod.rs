@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod bend;
 pub mod bios;
 pub mod certificate;
 pub mod kept;
@@ -13,6 +14,7 @@ pub mod restart;
 pub mod route;
 pub mod session;
 pub mod system;
+pub mod tags;
 pub mod task;
 pub mod tree;
 pub mod wire;
@@ -143,6 +145,7 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
                 service.answer(&Asked {
                     method: head.method.as_str(),
                     path: &path,
+                    query: head.uri.query(),
                     authorization: header("authorization"),
                     token: header("x-auth-token"),
                     if_match: header("if-match"),

@@ -4,15 +4,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{kept, system, tree};
+use super::{bend, kept, system, tags, tree};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
-use crate::sim::profile::EtagRule;
 use crate::sim::tls::Shown;
 
 /// What of a request matters here.
@@ -22,6 +20,8 @@ pub struct Asked<'a> {
     pub method: &'a str,
     /// Path without query.
     pub path: &'a str,
+    /// Query.
+    pub query: Option<&'a str>,
     /// `Authorization`.
     pub authorization: Option<&'a str>,
     /// `X-Auth-Token`.
@@ -73,13 +73,16 @@ impl Service {
 
     /// Answers one request.
     pub fn answer(&self, asked: &Asked<'_>) -> Answer {
-        let answer = self.decide(asked);
+        let answer = bend::bends(&self.machine, asked, self.decide(asked));
         self.machine.holds_sessions(self.lock().0.open());
         answer
     }
 
     fn decide(&self, asked: &Asked<'_>) -> Answer {
-        let path = asked.path.trim_end_matches('/');
+        let Some(path) = bend::real_path(&self.machine, asked.path.trim_end_matches('/')) else {
+            return Answer::error(404, &Message::missing(asked_path(asked.path)));
+        };
+        let path = path.as_str();
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
         }
@@ -91,8 +94,11 @@ impl Service {
                 Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
             return Answer::error(403, &message);
         }
+        if let Some(met) = bend::meets(&self.machine, asked, path) {
+            return met;
+        }
         match asked.method {
-            "GET" | "HEAD" => self.get(path),
+            "GET" | "HEAD" => self.get(asked, path),
             "PATCH" => self.patch(asked, path),
             "POST" => self.post(asked, path),
             "DELETE" => self.delete(path),
@@ -160,14 +166,27 @@ impl Service {
         }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    fn get(&self, asked: &Asked<'_>, path: &str) -> Answer {
         match self.resource(path) {
-            Some(resource) => {
-                let tag = etag(&resource);
+            Some(mut resource) => {
+                let tag = tags::shown(&self.machine, &resource);
+                if asked.query.is_some_and(|query| query.starts_with("$expand=")) && bend::offers_expand(&self.machine) {
+                    self.expand(&mut resource);
+                }
                 Answer::ok(resource).with("ETag", tag)
             }
             None if path == system::reset_path(&self.machine) => Answer::status(405).with("Allow", "POST"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
+        }
+    }
+
+    /// Puts the members of a collection in the place of their links, one level deep (DSP0266 §7.3.2).
+    fn expand(&self, collection: &mut Value) {
+        for member in collection.get_mut("Members").and_then(Value::as_array_mut).into_iter().flatten() {
+            let whole = member.get("@odata.id").and_then(Value::as_str).and_then(|at| self.resource(at));
+            if let Some(whole) = whole {
+                *member = whole;
+            }
         }
     }
 
@@ -178,22 +197,8 @@ impl Service {
         if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
-        match (asked.if_match, self.machine.identity().profile.etag) {
-            (None, EtagRule::Required) => {
-                let message = Message::new(
-                    "PreconditionRequired",
-                    "the request needs an If-Match header",
-                    &[],
-                    "send the ETag of the resource",
-                );
-                return Answer::error(428, &message);
-            }
-            (Some(tag), _) if tag != "*" && !tag.split(',').any(|t| t.trim() == etag(&resource)) => {
-                let message =
-                    Message::new("PreconditionFailed", "the ETag is not that of the resource", &[], "read the resource again");
-                return Answer::error(412, &message);
-            }
-            _ => {}
+        if let Some(refused) = tags::refuses_patch(&self.machine, asked, &resource) {
+            return refused;
         }
         match body(asked) {
             Ok(body) => {
@@ -202,7 +207,7 @@ impl Service {
                 if let (200, Some(resource)) = (answer.status, &answer.body)
                     && resource.get("@odata.id").is_some()
                 {
-                    let tag = etag(resource);
+                    let tag = tags::shown(&self.machine, resource);
                     answer = answer.with("ETag", tag);
                 }
                 answer
@@ -212,6 +217,11 @@ impl Service {
     }
 
     fn post(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if path.contains("/Actions/")
+            && let Some(refused) = tags::refuses_action(&self.machine, asked)
+        {
+            return refused;
+        }
         if path != system::reset_path(&self.machine) {
             let kept = match body(asked) {
                 Ok(body) => kept::post(&self.machine, self.shown(), path, &body),
@@ -268,11 +278,4 @@ fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
 
 fn asked_path(path: &str) -> &str {
     path.get(..200).unwrap_or(path)
-}
-
-/// A strong tag over the content.
-fn etag(resource: &Value) -> String {
-    let hash: [u8; 32] = Sha256::digest(resource.to_string()).into();
-    let hex: String = hash.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    format!("\"{hex}\"")
 }

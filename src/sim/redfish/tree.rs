@@ -129,6 +129,11 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
 
 fn root(machine: &MachineHandle) -> Value {
     let id = machine.identity();
+    let expand = if super::bend::offers_expand(machine) {
+        json!({ "ExpandAll": false, "Levels": true, "Links": false, "NoLinks": true, "MaxLevels": 1 })
+    } else {
+        json!({ "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false })
+    };
     let mut root = json!({
         "@odata.type": "#ServiceRoot.v1_15_0.ServiceRoot",
         "@odata.id": "/redfish/v1/",
@@ -143,7 +148,7 @@ fn root(machine: &MachineHandle) -> Value {
             "FilterQuery": false,
             "OnlyMemberQuery": false,
             "SelectQuery": false,
-            "ExpandQuery": { "ExpandAll": false, "Levels": false, "Links": false, "NoLinks": false },
+            "ExpandQuery": expand,
         },
         "Systems": link("/redfish/v1/Systems"),
         "Managers": link("/redfish/v1/Managers"),
