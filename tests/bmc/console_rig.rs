@@ -58,7 +58,7 @@ impl Rig {
 
 /// Options for a test: doubts come early.
 pub fn quick() -> ConsoleOptions {
-    ConsoleOptions { keepalive: Duration::from_millis(300), ..ConsoleOptions::default() }
+    ConsoleOptions { keepalive: Duration::from_millis(300), ask_again: Duration::from_millis(200), ..ConsoleOptions::default() }
 }
 
 /// A console and all that came from it.

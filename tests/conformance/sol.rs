@@ -59,7 +59,7 @@ async fn bench(maker: &str, fault: &str) -> Rig {
 }
 
 fn quick() -> ConsoleOptions {
-    ConsoleOptions { keepalive: Duration::from_millis(300), ..ConsoleOptions::default() }
+    ConsoleOptions { keepalive: Duration::from_millis(300), ask_again: Duration::from_millis(200), ..ConsoleOptions::default() }
 }
 
 struct Seen {
@@ -152,7 +152,7 @@ async fn lost(maker: &'static str) -> Result<String, String> {
     // The work takes more than the 256 characters after which the console is lost; what it then waits for may be in the gap.
     let worked = tokio::select! {
         worked = seen.work(40) => worked.map(|()| true),
-        () = tokio::time::sleep(Duration::from_secs(5)) => Ok(false),
+        () = tokio::time::sleep(Duration::from_secs(2)) => Ok(false),
     };
     worked?;
     seen.until(|seen| seen.marks.iter().any(|m| matches!(m, Mark::Back { .. }))).await?;

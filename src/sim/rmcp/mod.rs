@@ -7,6 +7,7 @@
 //! ```text
 //! datagram ─► packet ─► bmc ─► handshake (Open Session, RAKP 1 to 4)
 //!                        └───► session (keys, windows) ─► message ─► command/* ─► MachineHandle
+//! sol: the console, which speaks without being asked
 //! odd: what this BMC does otherwise than the standard says      wire: what the network does to its datagrams
 //! ```
 //!

@@ -30,6 +30,8 @@ pub struct ConsoleOptions {
     pub take_over: bool,
     /// When nothing was heard for so long, the BMC is asked whether it is there.
     pub keepalive: Duration,
+    /// Without an answer it is asked again after so long, four times in all; then the console counts as lost.
+    pub ask_again: Duration,
     /// How long it is tried to activate the console again. A BMC takes one to five minutes to restart.
     pub patience: Duration,
     /// How long one activation may take, login included.
@@ -41,6 +43,7 @@ impl Default for ConsoleOptions {
         Self {
             take_over: false,
             keepalive: Duration::from_secs(15),
+            ask_again: Duration::from_secs(2),
             patience: Duration::from_secs(600),
             activation: Duration::from_secs(15),
         }
@@ -78,7 +81,7 @@ impl IpmiBmc {
     /// Kind `Busy` when another client has it, with its name; `Unsupported` or `Refused` when the BMC has none or forbids it; as any login.
     pub async fn console(self: &Arc<Self>, options: ConsoleOptions) -> Result<Console, BmcError> {
         let deadline = Instant::now() + options.activation;
-        let link = Link::open(self, options.take_over, None, deadline).await.map_err(Refusal::into_error)?;
+        let link = Link::open(self, options.take_over, None, options.ask_again, deadline).await.map_err(Refusal::into_error)?;
         let (to_us, events) = mpsc::channel(EVENTS);
         let (orders, from_us) = mpsc::channel(EVENTS);
         let keeper = Keeper { home: Arc::clone(self), options, events: to_us, orders: from_us, epoch: Instant::now() };
@@ -241,7 +244,7 @@ const TYPED_AHEAD: usize = 4096;
 async fn again(home: &IpmiBmc, options: ConsoleOptions, own: Option<u32>, lost: Instant) -> Result<Link, BmcError> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let refusal = match Link::open(home, false, own, Instant::now() + options.activation).await {
+        let refusal = match Link::open(home, false, own, options.ask_again, Instant::now() + options.activation).await {
             Ok(link) => return Ok(link),
             Err(refusal) => refusal,
         };

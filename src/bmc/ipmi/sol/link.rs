@@ -20,9 +20,10 @@ use ipmi_rs_core::connection::IpmiCommand as _;
 const DOING: &str = "activate the console (SOL)";
 /// The account's privilege does not suffice (table 5-2).
 const PRIVILEGE: u8 = 0xd4;
-/// Between two askings whether the BMC is there, and how many before it is taken for gone.
-const ASK_EVERY: Duration = Duration::from_secs(2);
+/// Askings whether the BMC is there before it is taken for gone.
 const ASKINGS: u32 = 4;
+/// How long the answer to "deactivate" is waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a console was not activated.
 #[derive(Debug)]
@@ -62,6 +63,14 @@ fn wrong(fault: Fault) -> Refusal {
     Refusal::Error(BmcError { doing: DOING.to_owned(), seen: what.to_owned(), kind, source: None })
 }
 
+/// What an opening is to do.
+#[derive(Clone, Copy)]
+struct Wants {
+    take_over: bool,
+    previous: Option<u32>,
+    ask_again: Duration,
+}
+
 /// A session with the console activated on it.
 pub(super) struct Link {
     connection: Connection,
@@ -69,6 +78,8 @@ pub(super) struct Link {
     /// Our session as the BMC names the console's holder; `None` when what it says does not fit, and so is not believed.
     own: Option<u32>,
     heard: Instant,
+    /// Between two askings whether the BMC is there.
+    ask_again: Duration,
     /// The question that is out, and how often it was asked.
     asked: Option<(u8, u32, Instant)>,
     given_back: bool,
@@ -76,25 +87,27 @@ pub(super) struct Link {
 
 impl Link {
     /// Logs in and activates the console. `previous` is the session on which we had it before: that one may be ended.
-    pub(super) async fn open(home: &IpmiBmc, take_over: bool, previous: Option<u32>, deadline: Instant) -> Result<Self, Refusal> {
-        let fault = match Self::open_as(home, OPERATOR_OR_LESS, take_over, previous, deadline).await {
+    pub(super) async fn open(
+        home: &IpmiBmc,
+        take_over: bool,
+        previous: Option<u32>,
+        ask_again: Duration,
+        deadline: Instant,
+    ) -> Result<Self, Refusal> {
+        let wants = Wants { take_over, previous, ask_again };
+        let fault = match Self::open_as(home, OPERATOR_OR_LESS, wants, deadline).await {
             Err(Refusal::Error(error)) if error.seen == Fault::Code(PRIVILEGE).to_string() => error,
             other => return other,
         };
-        match Self::open_as(home, ADMINISTRATOR, take_over, previous, deadline).await {
+        match Self::open_as(home, ADMINISTRATOR, wants, deadline).await {
             // The account is no administrator: what was said first is the matter.
             Err(Refusal::Error(error)) if error.kind == BmcTrouble::Refused => Err(Refusal::Error(fault)),
             other => other,
         }
     }
 
-    async fn open_as(
-        home: &IpmiBmc,
-        roles: &[u8],
-        take_over: bool,
-        previous: Option<u32>,
-        deadline: Instant,
-    ) -> Result<Self, Refusal> {
+    async fn open_as(home: &IpmiBmc, roles: &[u8], wants: Wants, deadline: Instant) -> Result<Self, Refusal> {
+        let Wants { take_over, previous, ask_again } = wants;
         let opening = |fault: Fault| Refusal::Error(fault.into_error(format!("open an IPMI session to {DOING}")));
         let mut connection = home.connect(roles, deadline).await.map_err(opening)?;
         connection.raise(deadline).await.map_err(opening)?;
@@ -125,7 +138,7 @@ impl Link {
             Ok(Some(session)) if ours(session, &connection) => Some(session),
             _ => None,
         };
-        Ok(Self { connection, activated, own, heard: Instant::now(), asked: None, given_back: false })
+        Ok(Self { connection, activated, own, heard: Instant::now(), ask_again, asked: None, given_back: false })
     }
 
     /// Our session as the BMC names the console's holder.
@@ -155,7 +168,7 @@ impl Link {
 
     /// Asks at the next opportunity, whatever was heard.
     pub(super) fn doubt(&mut self) {
-        self.asked.get_or_insert((u8::MAX, 0, Instant::now() - ASK_EVERY));
+        self.asked.get_or_insert((u8::MAX, 0, Instant::now() - self.ask_again));
     }
 
     fn question(&self) -> Message {
@@ -165,7 +178,7 @@ impl Link {
     /// Asks whether the BMC and the console are there, when that is due; says why they are not when it has not answered.
     pub(super) async fn keep_alive(&mut self, every: Duration) -> Result<Option<String>, Fault> {
         let (times, due) = match self.asked {
-            Some((_, times, at)) => (times, at + ASK_EVERY),
+            Some((_, times, at)) => (times, at + self.ask_again),
             None => (0, self.heard + every),
         };
         if Instant::now() < due {
@@ -197,14 +210,14 @@ impl Link {
     /// When [`Self::keep_alive`] is next to be called.
     pub(super) fn wake(&self, every: Duration) -> Instant {
         match self.asked {
-            Some((_, _, at)) => at + ASK_EVERY,
+            Some((_, _, at)) => at + self.ask_again,
             None => self.heard + every,
         }
     }
 
     /// Deactivates the console and waits for the answer, so that the next client finds it free.
     pub(super) async fn give_back(mut self) {
-        let deadline = Instant::now() + ASK_EVERY;
+        let deadline = Instant::now() + FAREWELL;
         // A BMC that does not answer frees it when the session ends.
         drop(self.connection.repeat(&payload::deactivate(), deadline).await);
         self.given_back = true;
