@@ -59,6 +59,10 @@ pub struct VendorProfile {
     pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
+    /// Most bytes of a sensor data record in one IPMI answer.
+    pub ipmi_part: usize,
+    /// A cleared event log begins with an entry that says so.
+    pub notes_clearing: bool,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
 }
@@ -130,6 +134,8 @@ pub const DELL: VendorProfile = VendorProfile {
     http_boot: true,
     expand: true,
     sessions: 8,
+    ipmi_part: 255,
+    notes_clearing: true,
     keeps: Keeps {
         settings_id: "Settings",
         pending: PendingForm::Difference,
@@ -165,6 +171,8 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 16,
+    ipmi_part: 64,
+    notes_clearing: false,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::DifferenceOrNothing,
@@ -200,6 +208,8 @@ pub const AMI: VendorProfile = VendorProfile {
     http_boot: true,
     expand: false,
     sessions: 12,
+    ipmi_part: 32,
+    notes_clearing: false,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::Whole,

@@ -14,6 +14,8 @@ use crate::sim::handle::{MachineHandle, Mood};
 
 /// Completion code "node busy".
 const BUSY: u8 = 0xc0;
+/// Virtual seconds of a restart: real BMCs take one to five minutes.
+const RESTART: u32 = 90;
 
 /// A BMC.
 pub(super) struct Bmc {
@@ -26,6 +28,8 @@ pub(super) struct Bmc {
     /// Where the datagram that is being answered came from, and the port that it came to.
     from: Option<SocketAddr>,
     port: u16,
+    /// Restarts that it has lived through: each takes its sessions, its console and its event log's reservation with it.
+    restarts: u32,
 }
 
 impl std::fmt::Debug for Bmc {
@@ -38,7 +42,18 @@ impl Bmc {
     pub(super) fn new(machine: MachineHandle) -> Self {
         let slots = Slots::new(machine.identity().profile.sessions);
         let guid = command::guid(&machine.identity().uuid);
-        Self { machine, slots, guid, state: command::State::default(), dropped: 0, from: None, port: 623 }
+        Self { machine, slots, guid, state: command::State::default(), dropped: 0, from: None, port: 623, restarts: 0 }
+    }
+
+    /// False while it is dead or restarts. After a restart it knows no session.
+    fn lives(&mut self) -> bool {
+        let restarts = self.machine.bmc_restarts();
+        if restarts != self.restarts {
+            self.restarts = restarts;
+            self.slots.clear();
+            self.state.sol.session_ended(&self.machine, |_| false);
+        }
+        !self.machine.dead() && !self.machine.bmc_away()
     }
 
     /// Says on which port it listens, for those who ask where the console is.
@@ -59,7 +74,7 @@ impl Bmc {
 
     /// What the BMC says without being asked, and in how long it may have more to say.
     pub(super) fn unasked(&mut self, now: Duration) -> (Vec<(SocketAddr, Vec<u8>)>, Option<Duration>) {
-        if self.machine.dead() || self.machine.bends(BmcFault::IpmiDisabled).is_some() {
+        if !self.lives() || self.machine.bends(BmcFault::IpmiDisabled).is_some() {
             return (Vec::new(), None);
         }
         self.state.sol.session_ended(&self.machine, |id| self.slots.has(id));
@@ -85,7 +100,7 @@ impl Bmc {
 
     fn decide(&mut self, datagram: &[u8], now: Duration) -> Option<Vec<u8>> {
         let packet = packet::parse(datagram)?;
-        if self.machine.dead() {
+        if !self.lives() {
             return None;
         }
         let off = self.machine.bends(BmcFault::IpmiDisabled).is_some();
@@ -172,6 +187,11 @@ impl Bmc {
             Effect::Nothing => {}
             Effect::Level(level) => session.level = level,
             Effect::Close(id) => close = Some(id),
+            Effect::Restart => {
+                let sealed = session.seal(&message::answer(&request, code, &data));
+                self.machine.restart_bmc(RESTART);
+                return sealed;
+            }
         }
         if let Some(id) = close {
             let own = id == packet.session;

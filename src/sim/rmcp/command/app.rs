@@ -7,6 +7,7 @@ use crate::sim::rmcp::crypto::Suite;
 use crate::sim::rmcp::session::level;
 
 pub(super) const DEVICE_ID: u8 = 0x01;
+pub(super) const COLD_RESET: u8 = 0x02;
 pub(super) const SELF_TEST: u8 = 0x04;
 pub(super) const DEVICE_GUID: u8 = 0x08;
 pub(super) const SYSTEM_GUID: u8 = 0x37;
@@ -34,6 +35,10 @@ pub(super) fn run(
 ) -> Answer {
     match (command, data) {
         (DEVICE_ID, []) => Ok(device_id(machine)),
+        (COLD_RESET, []) => {
+            *effect = Effect::Restart;
+            Ok(Vec::new())
+        }
         (SELF_TEST, []) => Ok(vec![0x55, 0x00]),
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
         (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted),

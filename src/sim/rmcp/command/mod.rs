@@ -3,12 +3,14 @@
 mod app;
 mod chassis;
 mod payload;
+mod sensor;
 mod storage;
 pub(super) mod user;
 
 use std::net::SocketAddr;
 
 use super::message::Request;
+use super::sel::Sel;
 use super::session::level;
 use super::sol::Sol;
 use crate::sim::handle::MachineHandle;
@@ -16,9 +18,11 @@ use crate::sim::handle::MachineHandle;
 /// Network functions (table 5-1).
 mod netfn {
     pub(super) const CHASSIS: u8 = 0x00;
+    pub(super) const SENSOR: u8 = 0x04;
     pub(super) const APP: u8 = 0x06;
     pub(super) const STORAGE: u8 = 0x0a;
     pub(super) const TRANSPORT: u8 = 0x0c;
+    pub(super) const GROUP: u8 = 0x2c;
 }
 
 /// Completion codes (table 5-2, and those of single commands).
@@ -27,10 +31,14 @@ mod code {
     pub(super) const PARAMETER: u8 = 0x80;
     pub(super) const ABOVE_LIMIT: u8 = 0x81;
     pub(super) const INVALID_COMMAND: u8 = 0xc1;
+    pub(super) const SPACE: u8 = 0xc4;
+    pub(super) const RESERVATION: u8 = 0xc5;
     pub(super) const LENGTH: u8 = 0xc7;
     pub(super) const RANGE: u8 = 0xc9;
+    pub(super) const TOO_MANY: u8 = 0xca;
     pub(super) const NOT_PRESENT: u8 = 0xcb;
     pub(super) const FIELD: u8 = 0xcc;
+    pub(super) const ILLEGAL: u8 = 0xcd;
     pub(super) const PRIVILEGE: u8 = 0xd4;
     pub(super) const STATE: u8 = 0xd5;
 }
@@ -57,6 +65,8 @@ pub(super) enum Effect {
     Nothing,
     Level(u8),
     Close(u32),
+    /// The BMC restarts, once the answer is out.
+    Restart,
 }
 
 /// What the BMC remembers beside the machine.
@@ -68,7 +78,9 @@ pub(super) struct State {
     boot: [[u8; 2]; 5],
     /// Identify is on: 0 off, 1 for a time, 2 until it is switched off.
     identify: u8,
-    reservation: u16,
+    sdr_reservation: u16,
+    sel_reservation: u16,
+    sel: Sel,
 }
 
 /// A command's answer: completion code and data.
@@ -88,6 +100,10 @@ fn needs(request: &Request<'_>) -> Option<u8> {
         (netfn::CHASSIS, chassis::CAPABILITIES | chassis::STATUS | chassis::RESTART_CAUSE) => level::USER,
         (netfn::CHASSIS, chassis::CONTROL | chassis::IDENTIFY | chassis::SET_BOOT | chassis::GET_BOOT) => level::OPERATOR,
         (netfn::STORAGE, command) if storage::knows(command) => level::USER,
+        (netfn::STORAGE, command) if storage::changes(command) => level::OPERATOR,
+        (netfn::SENSOR, sensor::READING | sensor::THRESHOLDS | sensor::FACTORS) => level::USER,
+        (netfn::GROUP, sensor::CAPABILITIES | sensor::POWER) => level::USER,
+        (netfn::APP, app::COLD_RESET) => level::ADMIN,
         _ => return None,
     })
 }
@@ -116,6 +132,8 @@ pub(super) fn run(
         }
         netfn::APP if request.command == app::SESSION_INFO => user::session_info(machine, state, caller, request.data),
         netfn::APP => app::run(machine, guid, caller, request.command, request.data, &mut effect),
+        netfn::SENSOR => sensor::run(machine, request.command, request.data),
+        netfn::GROUP => sensor::dcmi(machine, request.command, request.data),
         netfn::TRANSPORT => payload::parameters(caller, request.command, request.data),
         netfn::CHASSIS => chassis::run(machine, state, request.command, request.data),
         _ => storage::run(machine, state, request.command, request.data),
