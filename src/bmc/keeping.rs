@@ -22,6 +22,40 @@ pub struct BmcAccount {
     pub locked: Reading<bool>,
 }
 
+/// The certificate that a BMC says it has, in its own words. What it really shows is [`Bmc::certificate`].
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BmcCertificate {
+    /// Where it is on the BMC.
+    pub at: String,
+    /// SHA-256 of its DER, where the BMC gives the certificate itself.
+    pub sha256: Reading<crate::model::Digest>,
+    /// Whom it is for.
+    pub subject: Reading<String>,
+    /// Who vouches for it.
+    pub issuer: Reading<String>,
+    /// Until when it is valid.
+    pub until: Reading<String>,
+}
+
+/// Whom a certificate is to be for. BMCs want every part (DSP0268, `GenerateCSR`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Common name.
+    pub common_name: String,
+    /// Organization.
+    pub organization: String,
+    /// Unit of the organization.
+    pub unit: String,
+    /// City or locality.
+    pub city: String,
+    /// State or province.
+    pub state: String,
+    /// Two letters.
+    pub country: String,
+    /// Further names and addresses.
+    pub names: Vec<String>,
+}
+
 /// The keeping half of a BMC.
 #[async_trait]
 pub trait Keeping: Bmc {
@@ -29,21 +63,26 @@ pub trait Keeping: Bmc {
     async fn accounts(&self) -> Result<Reading<Vec<BmcAccount>>, BmcError> {
         Err(lacks("read accounts"))
     }
-    /// Sets the password of `user` and proves it by one login with the new one. The caller journals before and after: the old password may be
-    /// the only way in until this is `Applied`.
+    /// Sets the password of `user` and proves it by one login with the new one, and by one with the old where the new one is refused; never by
+    /// more. The caller journals before and after: the old password may be the only way in until this is `Applied`.
     async fn set_password(&self, _user: &str, _new: &Password) -> Written {
         Written::NotApplied(lacks("set a password"))
     }
-    /// Proves, by one login, which password the account has.
+    /// Proves, by one login of its own, whether the account has this password.
     async fn proves(&self, _user: &str, _password: &Password) -> Result<bool, BmcError> {
         Err(lacks("prove a password"))
     }
-    /// Replaces the BMC's certificate with this chain and key (PEM), and proves it by a new connection that shows it.
-    async fn replace_certificate(&self, _chain_pem: &str, _key_pem: Option<&Password>) -> Written {
+    /// The certificate that the BMC says it has.
+    async fn own_certificate(&self) -> Result<Reading<BmcCertificate>, BmcError> {
+        Err(lacks("read the certificate"))
+    }
+    /// Replaces the BMC's certificate with this chain (PEM, its own first), with its key or with that of the last signing request, and proves it
+    /// by new connections until `deadline` (from now): one that shows it. From then on this hand trusts the new one.
+    async fn replace_certificate(&self, _chain_pem: &str, _key_pem: Option<&Password>, _deadline: Duration) -> Written {
         Written::NotApplied(lacks("replace the certificate"))
     }
-    /// Asks the BMC for a certificate signing request (PEM) for this name.
-    async fn signing_request(&self, _common_name: &str) -> Result<String, BmcError> {
+    /// Asks the BMC for a certificate signing request (PEM).
+    async fn signing_request(&self, _subject: &Subject) -> Result<String, BmcError> {
         Err(lacks("make a signing request"))
     }
     /// Restarts the BMC and proves it: away or a new start time, then three stable reads.

@@ -18,6 +18,8 @@ pub struct Greeting {
     pub protocol: Reading<String>,
     /// SHA-256 of the certificate that was shown; `None` without TLS.
     pub certificate: Option<Digest>,
+    /// SHA-256 of that certificate's key (SubjectPublicKeyInfo).
+    pub certificate_key: Option<Digest>,
 }
 
 /// Hardware addresses.

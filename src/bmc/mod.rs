@@ -53,6 +53,8 @@ pub enum BmcTrouble {
     Unreachable,
     /// The account or password was refused. Never tried again by itself: BMCs lock accounts.
     Credentials,
+    /// The account is right, and may do nothing before its password is changed.
+    PasswordChange,
     /// The certificate is not the recorded one, or none is recorded and first contact was not allowed. No credential was sent.
     Certificate {
         /// SHA-256 of the certificate that was shown, as hex.
@@ -76,7 +78,9 @@ impl BmcError {
     pub fn class(&self) -> Class {
         match self.kind {
             BmcTrouble::Unreachable | BmcTrouble::Busy | BmcTrouble::TimedOut | BmcTrouble::Malformed => Class::Transient,
-            BmcTrouble::Credentials | BmcTrouble::Certificate { .. } | BmcTrouble::Refused => Class::Refused,
+            BmcTrouble::Credentials | BmcTrouble::PasswordChange | BmcTrouble::Certificate { .. } | BmcTrouble::Refused => {
+                Class::Refused
+            }
             BmcTrouble::Unsupported => Class::Unsupported,
         }
     }
@@ -114,6 +118,10 @@ pub trait Bmc: Send + Sync {
     async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError>;
     /// SHA-256 of the certificate that was accepted, when TLS was used and a connection has been made.
     fn certificate(&self) -> Option<crate::model::Digest>;
+    /// SHA-256 of that certificate's key (SubjectPublicKeyInfo): what stays when it is renewed over the same key.
+    fn certificate_key(&self) -> Option<crate::model::Digest> {
+        None
+    }
     /// How this BMC differs from the specification, as far as it has shown itself; whole after [`Bmc::identity`] or a write. `None`: the protocol
     /// has no quirks here.
     fn profile(&self) -> Option<quirk::Profile> {

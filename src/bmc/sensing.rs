@@ -204,9 +204,9 @@ pub struct SeenAccelerator {
     pub serial: Reading<String>,
     /// UUID, lower case.
     pub uuid: Reading<String>,
-    /// How the BMC judges it.
+    /// How the BMC judges it. `Absent`: the BMC knows the place and says that nothing is in it.
     pub health: Reading<Health>,
-    /// Uncorrectable memory errors over its life, where the BMC counts them.
+    /// Uncorrectable memory errors over its life. `Absent`: the BMC does not count them.
     pub uncorrectable: Reading<u64>,
 }
 

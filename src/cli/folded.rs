@@ -52,6 +52,7 @@ impl Told {
         let answer = match error.kind {
             BmcTrouble::Unreachable => "unreachable",
             BmcTrouble::Credentials => "wrong credentials",
+            BmcTrouble::PasswordChange => "password must be changed",
             BmcTrouble::Certificate { .. } => "certificate not trusted",
             BmcTrouble::Busy => "busy",
             BmcTrouble::Refused => "refused",

@@ -99,6 +99,15 @@ pub fn words(touch: &Touch) -> String {
             format!("console{writes}{}", if *take_over { ", taken over" } else { "" })
         }
         Touch::Raw { netfn, command, data } => format!("raw {netfn:#04x} {command:#04x} {data}").trim_end().to_owned(),
+        Touch::SetBios { attributes } => {
+            let all: Vec<String> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            format!("bmc bios {}", all.join(" "))
+        }
+        Touch::InsertMedia { url, .. } => format!("bmc media insert {url}"),
+        Touch::EjectMedia { .. } => "bmc media eject".to_owned(),
+        Touch::SetPassword { user, to } => format!("bmc accounts {user} to {to}"),
+        Touch::ReplaceCertificate { sha256 } => format!("bmc cert replace by {}", sha256.short()),
+        Touch::ResetBmc => "bmc reset".to_owned(),
         Touch::Unknown => "a touch of a newer version".to_owned(),
     }
 }

@@ -98,6 +98,11 @@ impl Hands {
         self.resolve(nodes.map(|n| &n.ssh.key)).await;
     }
 
+    /// Resolves these secrets, each once.
+    pub async fn prepare(&self, wanted: impl Iterator<Item = &SecretRef>) {
+        self.resolve(wanted).await;
+    }
+
     async fn resolve(&self, wanted: impl Iterator<Item = &SecretRef>) {
         let wanted: BTreeSet<SecretRef> = wanted.filter(|r| self.secrets().get(*r).is_none()).cloned().collect();
         let each = futures_util::stream::iter(wanted).map(|reference| {
@@ -118,7 +123,10 @@ impl Hands {
     }
 
     /// The secret, from the store or by asking now. No lock is held while a helper runs.
-    fn secret(&self, node: &Node, reference: &SecretRef) -> Result<Arc<Zeroizing<String>>> {
+    ///
+    /// # Errors
+    /// It cannot be had; `node` is for whom it was needed.
+    pub fn secret(&self, node: &Node, reference: &SecretRef) -> Result<Arc<Zeroizing<String>>> {
         let known = self.secrets().get(reference).cloned();
         let found = known.unwrap_or_else(|| {
             let found = secret::text(reference, &self.base).map(Arc::new);

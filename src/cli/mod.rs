@@ -6,6 +6,7 @@ pub mod bench;
 pub mod bmc;
 pub mod bootserver;
 pub mod console;
+mod deed;
 pub mod demo;
 mod descriptors;
 pub mod diff;

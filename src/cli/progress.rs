@@ -174,7 +174,8 @@ fn doing(event: &Event) -> Option<String> {
             Touch::Push { to, .. } => format!("push {to}"),
             Touch::Run { argv } => format!("run {}", argv.join(" ")),
             Touch::Admit => "into the pool".to_owned(),
-            Touch::Drain { .. } | Touch::Console { .. } | Touch::Raw { .. } | Touch::Unknown => return None,
+            Touch::Drain { .. } | Touch::Unknown => return None,
+            other => super::handbook::words(other),
         },
         Event::AttemptEnded { seen, .. } => match seen {
             EvidenceNote::Applied(text) => format!("seen: {text}"),

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 pub use chain::{ChainFault, GENESIS, link};
 pub use lock::RunLock;
-pub use store::{HandSummary, Journal, RunSummary};
+pub use store::{HandSummary, Journal, RunSummary, Touched};
 
 /// Why the journal could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -66,6 +66,19 @@ pub struct HandSummary {
     pub applied: BTreeSet<NodeId>,
 }
 
+/// One touch of a hand, and what was seen after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// When it was announced, in ms since 1970.
+    pub at_ms: i64,
+    /// Under which name its lines stand.
+    pub run: RunId,
+    /// What was announced.
+    pub touch: Touch,
+    /// What was read back; `None`: nobody lived to write it down.
+    pub seen: Option<EvidenceNote>,
+}
+
 impl Journal {
     /// Opens the journal for writing and starts its writer.
     ///
@@ -212,6 +225,32 @@ impl Journal {
             Ok(())
         })?;
         Ok(hands)
+    }
+
+    /// What hands touched outside runs, by node and in order, as far as `wanted` says: with what was seen after it, if that was written. The last of a
+    /// node without it was announced by a process that ended before it looked.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn touched(path: &Path, wanted: impl Fn(&Touch) -> bool) -> Result<BTreeMap<NodeId, Vec<Touched>>, JournalError> {
+        let db = sqlite::open_read_only(path)?;
+        let mut nodes: BTreeMap<NodeId, Vec<Touched>> = BTreeMap::new();
+        sqlite::walk(&db, None, |line, _| {
+            match line.event {
+                Event::HandTouched { node, touch, .. } if wanted(&touch) => {
+                    nodes.entry(node).or_default().push(Touched { at_ms: line.at_ms, run: line.run, touch, seen: None });
+                }
+                Event::HandSeen { node, touch, seen } if wanted(&touch) => {
+                    let same = |t: &&mut Touched| t.run == line.run && t.touch == touch && t.seen.is_none();
+                    if let Some(touched) = nodes.get_mut(&node).and_then(|all| all.iter_mut().rev().find(same)) {
+                        touched.seen = Some(seen);
+                    }
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(nodes)
     }
 
     /// Checks the whole chain and the plan of every run; returns the number of lines and the hash of the last.

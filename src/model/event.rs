@@ -1,5 +1,7 @@
 //! What happened, as it is written to the journal before anybody is told.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{BootOverride, Digest, Judgement, NodeId, PlanId, RunId, StepId, Verdict};
@@ -299,6 +301,39 @@ pub enum Touch {
         /// Its data, as hex.
         data: String,
     },
+    /// Set BIOS attributes, which the next boot takes.
+    SetBios {
+        /// Attributes as they were asked for.
+        attributes: BTreeMap<String, String>,
+    },
+    /// Put an image into a virtual drive.
+    InsertMedia {
+        /// Drive; none: the first that takes a CD.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
+        /// Address of the image; it holds no credentials.
+        url: String,
+    },
+    /// Take out what is in a virtual drive.
+    EjectMedia {
+        /// Drive; none: all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<String>,
+    },
+    /// Change the password of a BMC account.
+    SetPassword {
+        /// Account.
+        user: String,
+        /// Where the new password is found; never the password.
+        to: super::SecretRef,
+    },
+    /// Replace the BMC's certificate.
+    ReplaceCertificate {
+        /// SHA-256 of the new one.
+        sha256: Digest,
+    },
+    /// Restart the BMC.
+    ResetBmc,
     /// A kind of touch that a newer version knows.
     Unknown,
 }

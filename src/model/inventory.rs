@@ -156,6 +156,15 @@ pub enum BmcProtocol {
 pub enum BmcTrust {
     /// TLS with exactly this certificate (SHA-256 of its DER).
     Pinned(Digest),
+    /// TLS with any certificate over exactly this key (SHA-256 of its SubjectPublicKeyInfo): one that is renewed over it still passes.
+    PinnedKey(Digest),
+    /// TLS with a certificate that a certificate authority of the site has signed.
+    Authority {
+        /// File of the authority's certificates (PEM), as the inventory names it.
+        file: String,
+        /// What the certificate must be made out to; `None`: the name is not looked at.
+        name: Option<String>,
+    },
     /// TLS, no fingerprint recorded yet: refused unless first contact is allowed on the command line, and then recorded.
     FirstContact,
     /// No TLS at all: only for a BMC that offers none, and only when the inventory says `tls: none` with a reason.

@@ -19,6 +19,8 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
+use super::firmware::Firmware;
+use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::media::Media;
@@ -36,6 +38,9 @@ pub enum Mood {
     Dead,
 }
 
+/// How long a BMC is away when it restarts for new firmware, in virtual seconds: 3 to 5 minutes on real ones (firmware.md §1.2).
+const RESTART: u32 = 200;
+
 /// A shared machine.
 #[derive(Clone)]
 pub struct MachineHandle {
@@ -52,6 +57,8 @@ struct Inner {
     /// Rung when something went over the serial line.
     serial: Notify,
     system: watch::Sender<Option<Arc<System>>>,
+    /// Number of the newest entry of the history.
+    history: watch::Sender<u64>,
 }
 
 struct State {
@@ -140,6 +147,7 @@ impl MachineHandle {
                 bell: Notify::new(),
                 serial: Notify::new(),
                 system: watch::Sender::new(None),
+                history: watch::Sender::new(0),
             }),
         };
         let mut state = handle.lock();
@@ -176,7 +184,7 @@ impl MachineHandle {
     /// Counts one request to the BMC and says how it is met.
     #[must_use]
     pub fn request(&self) -> Mood {
-        let mut state = self.lock();
+        let mut state = self.step(Input::Tick);
         if self.still_away(&mut state) {
             return Mood::Dead;
         }
@@ -232,13 +240,22 @@ impl MachineHandle {
     }
 
     fn restart(&self, state: &mut State, seconds: u32) {
-        let now = self.inner.clock.now();
+        self.restart_at(state, self.inner.clock.now(), seconds);
+    }
+
+    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
         let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
         state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(now.after_s(seconds));
+        state.bmc.away_until = Some(at.after_s(seconds));
         state.bmc.restarts = state.bmc.restarts.saturating_add(1);
         state.sessions = 0;
         state.media = Media { insertions: state.media.insertions, ..Media::default() };
+        state.machine.firmware().bmc_restarted(at);
+    }
+
+    /// Looks at or changes the firmware, as it is now.
+    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
+        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
     }
 
     fn still_away(&self, state: &mut State) -> bool {
@@ -251,13 +268,13 @@ impl MachineHandle {
     /// True while the BMC restarts and answers nothing.
     #[must_use]
     pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.lock())
+        self.still_away(&mut self.step(Input::Tick))
     }
 
     /// How often the BMC has restarted.
     #[must_use]
     pub fn bmc_restarts(&self) -> u32 {
-        self.lock().bmc.restarts
+        self.step(Input::Tick).bmc.restarts
     }
 
     /// When the BMC started, as it tells it.
@@ -404,6 +421,31 @@ impl MachineHandle {
         self.step(Input::Tick).machine.log().cloned().collect()
     }
 
+    /// What the BMC remembers of the machine, oldest first.
+    #[must_use]
+    pub fn history(&self) -> Vec<Happening> {
+        self.step(Input::Tick).machine.history().kept().cloned().collect()
+    }
+
+    /// Clears what the BMC remembers.
+    pub fn clear_history(&self) {
+        let now = self.inner.clock.now();
+        let mut state = self.step(Input::Tick);
+        state.machine.clear_history(now);
+        self.tell_history(&state);
+    }
+
+    /// Follows the number of the newest entry.
+    #[must_use]
+    pub fn watch_history(&self) -> watch::Receiver<u64> {
+        self.inner.history.subscribe()
+    }
+
+    fn tell_history(&self, state: &State) {
+        let made = state.machine.history().made();
+        self.inner.history.send_if_modified(|newest| std::mem::replace(newest, made) != made);
+    }
+
     /// The boot ROM's fetch ended.
     pub fn fetched(&self, attempt: u64, result: Result<Box<Loaded>, String>) {
         drop(self.step(Input::Fetched { attempt, result }));
@@ -473,6 +515,7 @@ impl MachineHandle {
         let rings = rings || !effects.is_empty();
         self.carry_out(&mut state, effects);
         self.print(&mut state);
+        self.tell_history(&state);
         if rings {
             self.inner.bell.notify_one();
         }
@@ -489,6 +532,7 @@ impl MachineHandle {
                 }
                 Effect::SystemUp(system) => drop(self.inner.system.send_replace(Some(system))),
                 Effect::SystemDown => drop(self.inner.system.send_replace(None)),
+                Effect::BmcRestart(at) => self.restart_at(state, at, RESTART),
             }
         }
     }

@@ -15,12 +15,16 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::accelerator::{self, Card};
 use super::bios::Bios;
 use super::clock::SimTime;
 use super::console::Screen;
 use super::deeds::Deeds;
 use super::fault::Fault;
+use super::firmware::{Activation, Firmware, Item, Pace};
+use super::history::{History, What};
 use super::identity::Identity;
+use super::pushing;
 use super::system::{Loaded, Origin, System};
 use crate::model::{BootOverride, BootTarget, PowerState, PowerVerb};
 
@@ -41,11 +45,15 @@ pub struct Durations {
     pub userspace: u32,
     /// Shutdown by the operating system.
     pub shutdown: u32,
+    /// The BMC looks at a firmware image.
+    pub verify: u32,
+    /// The BMC writes it.
+    pub flash: u32,
 }
 
 impl Default for Durations {
     fn default() -> Self {
-        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20 }
+        Self { power: 4, cycle_gap: 10, post: 180, disk: 10, kernel: 30, userspace: 20, shutdown: 20, verify: 20, flash: 240 }
     }
 }
 
@@ -90,6 +98,8 @@ pub enum Effect {
     SystemUp(Arc<System>),
     /// The system is gone; SSH must not listen, its connections are dead.
     SystemDown,
+    /// The BMC restarts by itself at this moment: it has new firmware.
+    BmcRestart(SimTime),
 }
 
 /// Where the machine stands in its boot.
@@ -130,12 +140,14 @@ pub struct Machine {
     stage_ends: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
+    firmware: Firmware,
     attempts: u64,
     boots: u64,
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
     screens: Vec<Screen>,
+    history: History,
 }
 
 /// Lines of history that a machine keeps.
@@ -146,6 +158,10 @@ impl Machine {
     #[must_use]
     pub fn new(identity: Arc<Identity>, faults: Vec<Fault>, durations: Durations, running: bool) -> (Self, Vec<Effect>) {
         let bios = Bios::new(identity.profile.model);
+        let mut items = pushing::items(identity.profile);
+        let (word, version) = accelerator::firmware(identity.fitted.kind);
+        items.extend((1..=identity.fitted.count).map(|n| Item::new(format!("{word}_{n}"), version, Activation::Node)));
+        let firmware = Firmware::new(items, Pace { verify: durations.verify, write: durations.flash });
         let mut machine = Self {
             identity,
             faults,
@@ -156,12 +172,14 @@ impl Machine {
             stage_ends: None,
             boot: BootOverride::none(),
             bios,
+            firmware,
             attempts: 0,
             boots: 0,
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
             screens: Vec::new(),
+            history: History::default(),
         };
         let mut effects = Vec::new();
         if running {
@@ -227,6 +245,11 @@ impl Machine {
         &mut self.bios
     }
 
+    /// Firmware of the machine and updates on their way.
+    pub fn firmware(&mut self) -> &mut Firmware {
+        &mut self.firmware
+    }
+
     /// The system that is up, if one is.
     #[must_use]
     pub fn system(&self) -> Option<&Arc<System>> {
@@ -259,6 +282,21 @@ impl Machine {
         if self.screens.len() < LOG_LINES {
             self.screens.push(screen);
         }
+    }
+
+    /// What its BMC remembers of it.
+    #[must_use]
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Clears what its BMC remembers.
+    pub fn clear_history(&mut self, now: SimTime) {
+        self.history.clear(now);
+    }
+
+    fn cards(&self) -> Vec<Card> {
+        accelerator::cards(&self.identity, &self.faults)
     }
 
     fn note(&mut self, at: SimTime, line: impl Into<String>) {
@@ -336,6 +374,7 @@ impl Machine {
         {
             effects.push(Effect::SystemDown);
         }
+        effects.extend(self.firmware.live(now).map(Effect::BmcRestart));
     }
 
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
@@ -344,12 +383,14 @@ impl Machine {
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
+        self.history.push(at, if state == PowerState::On { What::PowerOn } else { What::PowerOff });
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
                 self.stage = Stage::Post;
                 self.show(Screen::Post);
                 self.stage_ends = Some(at.after_s(self.durations.post));
+                self.firmware.node_started(at);
             }
         } else {
             self.stage = Stage::Off;
@@ -385,6 +426,8 @@ impl Machine {
         if self.boot.once {
             self.boot = BootOverride::none();
         }
+        let cards = self.cards();
+        self.history.self_test(at, &cards);
         let source = match (chosen.target, chosen.http_uri) {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
@@ -413,7 +456,10 @@ impl Machine {
         }
         match result {
             Ok(loaded) => self.load(now, Origin::Network, Some(*loaded)),
-            Err(why) => self.fall_to_disk(now, &why),
+            Err(why) => {
+                self.history.push(now, What::NetworkBootFailed(why.clone()));
+                self.fall_to_disk(now, &why);
+            }
         }
     }
 
@@ -424,6 +470,7 @@ impl Machine {
         let system = Arc::new(System::new(boot_id, origin, loaded));
         self.show(Screen::Kernel(Arc::clone(&system)));
         self.system = Some(system);
+        self.history.push(at, What::Boot(origin));
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }
@@ -433,6 +480,9 @@ impl Machine {
         self.stage_ends = None;
         self.note(at, "system up");
         self.show(Screen::Up);
+        self.history.push(at, What::Up);
+        let cards = self.cards();
+        self.history.at_work(at, &cards);
         if let Some(system) = &self.system {
             effects.push(Effect::SystemUp(Arc::clone(system)));
         }

@@ -1,5 +1,7 @@
 //! How BMCs of different makers differ, as data. The servers read these fields; none of them asks for a vendor by name.
 
+use super::pushing::{self, Pushing};
+
 /// When a PATCH must carry `If-Match` (DSP0266 §6.5; RC-35, RC-36 of `reference/firmware.md`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtagRule {
@@ -37,6 +39,8 @@ pub struct VendorProfile {
     pub manager_id: &'static str,
     /// Id of the one chassis.
     pub chassis_id: &'static str,
+    /// `Model` of the chassis: the board's, where the maker shows that.
+    pub board: &'static str,
     /// Firmware version of the BMC.
     pub bmc_version: &'static str,
     /// Version of the system ROM.
@@ -65,6 +69,8 @@ pub struct VendorProfile {
     pub notes_clearing: bool,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
+    /// How it takes firmware.
+    pub pushing: Pushing,
 }
 
 /// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
@@ -114,6 +120,7 @@ pub const DELL: VendorProfile = VendorProfile {
     system_id: "System.Embedded.1",
     manager_id: "iDRAC.Embedded.1",
     chassis_id: "System.Embedded.1",
+    board: "PowerEdge XE9680",
     bmc_version: "7.10.50.00",
     bios_version: "2.3.5",
     etag: EtagRule::Optional,
@@ -136,6 +143,7 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions: 8,
     ipmi_part: 255,
     notes_clearing: true,
+    pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
         pending: PendingForm::Difference,
@@ -160,6 +168,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     system_id: "1",
     manager_id: "1",
     chassis_id: "1",
+    board: "X13DEG-OAD",
     bmc_version: "01.04.05",
     bios_version: "2.1",
     etag: EtagRule::Optional,
@@ -173,6 +182,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions: 16,
     ipmi_part: 64,
     notes_clearing: false,
+    pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::DifferenceOrNothing,
@@ -197,6 +207,7 @@ pub const AMI: VendorProfile = VendorProfile {
     system_id: "DGX",
     manager_id: "BMC",
     chassis_id: "DGX",
+    board: "DGXH100",
     bmc_version: "24.09.17",
     bios_version: "1.06.07",
     etag: EtagRule::Required,
@@ -210,6 +221,7 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions: 12,
     ipmi_part: 32,
     notes_clearing: false,
+    pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",
         pending: PendingForm::Whole,

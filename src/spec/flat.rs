@@ -21,6 +21,10 @@ pub fn node(node: &Node) -> Values {
     fields.retain(|name, _| !name.starts_with("bmc.trust"));
     let trust = match &node.bmc.trust {
         BmcTrust::Pinned(digest) => format!("pinned:{digest}"),
+        BmcTrust::PinnedKey(digest) => format!("pinned:spki:{digest}"),
+        BmcTrust::Authority { file, name } => {
+            format!("authority:{file}{}", name.as_ref().map(|name| format!(" as {name}")).unwrap_or_default())
+        }
         BmcTrust::FirstContact => "first-contact".to_owned(),
         BmcTrust::Plaintext => "plaintext".to_owned(),
     };

@@ -11,6 +11,7 @@ mod ipmi_sim;
 mod ipmi_wire;
 mod redfish_model;
 mod redfish_reads;
+mod redfish_sensing;
 mod redfish_server;
 mod redfish_sushy;
 mod redfish_trees;

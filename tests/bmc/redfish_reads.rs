@@ -34,7 +34,12 @@ async fn endless_deep_and_foreign_bodies_are_refused_in_time() {
         (Reply::Say(200, vec![], "\u{1b}[31m<html>".into()), BmcTrouble::Malformed, "not JSON"),
         (Reply::Say(200, vec![], String::new()), BmcTrouble::Malformed, "not JSON"),
         (Reply::Say(200, vec![], "[]".into()), BmcTrouble::Malformed, "not a JSON object"),
-        (Reply::Say(200, vec![("content-encoding".into(), "gzip".into())], "{}".into()), BmcTrouble::Malformed, "encoded"),
+        (
+            Reply::Say(200, vec![("content-encoding".into(), "gzip".into())], "{}".into()),
+            BmcTrouble::Malformed,
+            "compressed and is not",
+        ),
+        (Reply::Say(200, vec![("content-encoding".into(), "br".into())], "{}".into()), BmcTrouble::Malformed, "encoded as br"),
         (Reply::Say(200, vec![], "{\"error\": {\"message\": \"in truth not\"}}".into()), BmcTrouble::Refused, "in truth not"),
         (Reply::Raw(b"SSH-2.0-dropbear\r\n".to_vec()), BmcTrouble::Malformed, "not HTTP"),
         (Reply::Stall(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{".to_vec()), BmcTrouble::TimedOut, "stood still"),

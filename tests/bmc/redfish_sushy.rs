@@ -187,7 +187,10 @@ async fn sushy_sees_one_wrong_password_and_no_request_under_a_wrong_pin() {
         assert_eq!(bmc.power().await.unwrap_err().kind, BmcTrouble::Credentials);
     }
     let log = sushy.log();
-    assert_eq!((log.matches("\" 401 ").count(), log.matches("\" 200 ").count()), (1, 1), "one login after the open root: {log}");
+    // Its root says nothing of sessions: they are looked for by a POST without any credentials, then the password goes out once.
+    let (posts, gets): (Vec<&str>, Vec<&str>) =
+        log.lines().filter(|line| line.contains("\" 401 ")).partition(|line| line.contains("POST /"));
+    assert_eq!((posts.len(), gets.len(), log.matches("\" 200 ").count()), (1, 1, 1), "one login after the open root: {log}");
 
     let mut options = sushy.options("password", 0);
     (options.trust, options.first_contact) = (BmcTrust::FirstContact, FirstContact::Accept);

@@ -152,7 +152,7 @@ async fn rc18_and_rc22_login_troubles_have_their_kind() {
         ),
         (
             Reply::json(403, &json!({"error": {"@Message.ExtendedInfo": [{"MessageId": "Base.1.5.PasswordChangeRequired"}]}})),
-            BmcTrouble::Credentials,
+            BmcTrouble::PasswordChange,
         ),
         (Reply::Say(403, vec![], "<html>no</html>".into()), BmcTrouble::Credentials),
         (Reply::status(201), BmcTrouble::Malformed),
@@ -162,6 +162,8 @@ async fn rc18_and_rc22_login_troubles_have_their_kind() {
         let (server, _) = bmc(move |s, _| s.is("POST", SESSIONS).then(|| given.clone())).await;
         let error = server.client().power().await.unwrap_err();
         assert_eq!(error.kind, kind, "{reply:?}: {error}");
-        assert_eq!(server.count("POST", "Sessions"), 1);
+        // A connection that carried the root before and gives no answer may have been given up by the BMC: once more on a new one (RC-04).
+        let sent = if matches!(reply, Reply::Drop) { 2 } else { 1 };
+        assert_eq!(server.count("POST", "Sessions"), sent, "{reply:?}");
     }
 }

@@ -10,17 +10,25 @@
 mod bring_up;
 mod caught;
 mod dead;
+mod flash;
 mod rig;
 mod row;
 mod sol;
 mod story;
 mod sweep;
 mod table;
+mod task;
+mod update;
 
 use row::Group;
 
 /// All groups. `Group::of(rows)` is driven by a full bring-up; a group whose faults lie elsewhere (updates, media, the console) has its own
 /// drive: `Group::driven(rows, drive)`. One file may give several groups.
 fn groups() -> Vec<Group> {
-    vec![Group::of(dead::rows()), Group::driven(sol::rows(), sol::drive)]
+    vec![
+        Group::of(dead::rows()),
+        Group::driven(task::rows(), flash::drive),
+        Group::driven(update::rows(), flash::drive),
+        Group::driven(sol::rows(), sol::drive),
+    ]
 }

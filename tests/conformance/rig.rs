@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bringup::bmc::ipmi::{Account, IpmiBmc, Lan};
-use bringup::bmc::redfish::{Limits, Redfish, RedfishOptions};
+use bringup::bmc::redfish::{Limits, Redfish, RedfishOptions, UpdateLimits};
 use bringup::bmc::{Password, WholeBmc};
 use bringup::model::{BmcProtocol, BmcTrust, PowerState};
 use bringup::sim::farm::{BMC_USER, SimNode};
@@ -31,6 +31,14 @@ pub fn limits() -> Limits {
         pause: Duration::from_millis(2),
         retry_after: (Duration::from_millis(2), Duration::from_millis(50)),
         poll: (Duration::from_millis(2), Duration::from_millis(20)),
+        update: UpdateLimits {
+            grace: Duration::from_millis(300),
+            stall: Duration::from_millis(600),
+            lag: Duration::from_millis(600),
+            silent: Duration::from_millis(500),
+            answer: Duration::from_secs(1),
+            gap: Duration::from_millis(20),
+        },
         ..Limits::default()
     }
 }

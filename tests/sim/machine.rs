@@ -46,7 +46,7 @@ fn boot(
                     effects.extend(machine.step(now, Input::Fetched { attempt, result: net(&source) }));
                 }
                 Effect::SystemUp(system) => return (now, system.boot_id.clone(), system.cmdline.clone()),
-                Effect::SystemDown => {}
+                Effect::SystemDown | Effect::BmcRestart(_) => {}
             }
         }
         now = machine.next_wake().expect("something is due").max(now);
@@ -197,7 +197,7 @@ proptest! {
                 match effect {
                     Effect::Fetch { attempt: n, .. } => { prop_assert_eq!(n, attempt + 1); attempt = n; }
                     Effect::SystemUp(system) => { ups += 1; prop_assert!(ids.insert(system.boot_id.clone()), "a boot id came twice"); }
-                    Effect::SystemDown => {}
+                    Effect::SystemDown | Effect::BmcRestart(_) => {}
                 }
             }
             prop_assert!(machine.next_wake().is_none_or(|at| at > now), "nothing that is due is left undone");

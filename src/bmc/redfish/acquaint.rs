@@ -46,6 +46,11 @@ impl Acquaintance {
         Self { quirks, memory, state: Mutex::default() }
     }
 
+    /// The same, for another client of the same BMC.
+    pub(super) fn twin(&self) -> Self {
+        Self::new(Arc::clone(&self.quirks), Arc::clone(&self.memory))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

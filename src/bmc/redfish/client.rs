@@ -1,8 +1,8 @@
 //! Requests to one BMC with its rules: bounded time, at most two reads and one write at once, reads retried, writes sent once. It never
 //! follows a link to another host and never decides what a resource means.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,17 +15,18 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::acquaint::Acquaintance;
+use super::decode::plain;
 use super::error::{broken, malformed, refused};
 use super::limits::{Limits, REDIRECTS, TRIES};
+use super::manners::{Encoding, Manners, strip_port};
+use super::pace::{Pace, Quiet};
 use super::session::{Auth, Login, Root};
+use super::slots::Attempts;
 use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
 use super::update::Turn;
 use super::{json, path};
 use crate::bmc::{BmcError, BmcTrouble};
-
-/// Reads at once per BMC.
-const READS: u32 = 2;
 
 /// A resource as it was read.
 pub(super) struct Resource {
@@ -42,19 +43,22 @@ pub(super) struct Client {
     pub(super) transport: Transport,
     pub(super) trust: Trust,
     pub(super) limits: Limits,
-    pub(super) login: Login,
+    pub(super) login: RwLock<Login>,
     pub(super) auth: Mutex<Auth>,
     pub(super) root: OnceLock<Root>,
     /// Who this BMC is, and its habits.
     pub(super) kin: Acquaintance,
-    host: HeaderValue,
-    reads: Semaphore,
+    pub(super) manners: Manners,
+    pub(super) pace: Pace,
     pub(super) writes: Semaphore,
     pub(super) logins: Semaphore,
     /// Whose turn it is to update this BMC.
     pub(super) turn: Turn,
-    /// Set when the BMC answered 406 to `Accept-Encoding: identity` (HPE Gen10+, RC-10).
-    no_identity: AtomicBool,
+    pub(super) attempts: Attempts,
+    /// Sessions of killed runs that were ended here.
+    pub(super) ended: AtomicU32,
+    /// The session table was counted for an error.
+    pub(super) counted: AtomicBool,
 }
 
 /// What a request carries.
@@ -73,25 +77,38 @@ impl Client {
         trust: Trust,
         limits: Limits,
         login: Login,
-        host: HeaderValue,
+        manners: Manners,
+        pace: Pace,
         kin: Acquaintance,
     ) -> Self {
         Self {
             transport,
             trust,
             limits,
-            login,
+            login: RwLock::new(login),
             auth: Mutex::new(Auth::None),
             root: OnceLock::new(),
             kin,
-            host,
-            // The recommended default of firmware.md §1.2: 2 reads and 1 write at once per BMC.
-            reads: Semaphore::new(READS as usize),
+            manners,
+            pace,
+            // One write at once per BMC, beside the reads that its pace allows.
             writes: Semaphore::new(1),
             logins: Semaphore::new(1),
             turn: Turn::default(),
-            no_identity: AtomicBool::new(false),
+            attempts: Attempts::default(),
+            ended: AtomicU32::new(0),
+            counted: AtomicBool::new(false),
         }
+    }
+
+    /// Another client of the same BMC, for another account or password: it shares the trust, and no session.
+    pub(super) fn twin(&self, login: Login) -> Result<Self, BmcError> {
+        let transport = self
+            .transport
+            .twin()
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+        let (manners, pace) = (self.manners.twin(), self.pace.twin());
+        Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
     }
 
     /// Reads a resource within the usual time.
@@ -107,7 +124,7 @@ impl Client {
     /// Reads a resource before `deadline`.
     pub(super) async fn get_by(&self, at: &str, deadline: Instant) -> Result<Resource, BmcError> {
         let doing = reading(at);
-        let _permit = permit(&self.reads, deadline, &doing).await?;
+        let _place = self.pace.enter(deadline).await.ok_or_else(|| crowded(&doing))?;
         let (path, answer) = self.read(at, deadline, true, &doing).await?;
         resource(path, &answer, &doing)
     }
@@ -116,7 +133,7 @@ impl Client {
     pub(super) async fn answer(&self, at: &str, deadline: Instant) -> Result<Answer, BmcError> {
         let doing = reading(at);
         let deadline = deadline.min(Instant::now() + self.limits.request);
-        let _permit = permit(&self.reads, deadline, &doing).await?;
+        let _place = self.pace.enter(deadline).await.ok_or_else(|| crowded(&doing))?;
         Ok(self.read(at, deadline, true, &doing).await?.1)
     }
 
@@ -133,16 +150,29 @@ impl Client {
     /// The loop of a read: every way in which the same question may be asked again, each of them bounded.
     async fn read(&self, at: &str, deadline: Instant, with_auth: bool, doing: &str) -> Result<(String, Answer), BmcError> {
         let mut at = at.to_owned();
-        let (mut tries, mut redirects, mut relogged) = (0, 0, false);
+        let (mut tries, mut redirects, mut relogged, mut breaks) = (0, 0, false, 0);
+        let mut turned = None;
         loop {
             let auth = if with_auth { Some(self.authorise(deadline).await?) } else { None };
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
             let ask = Ask { method: Method::GET, path: &at, body: None, auth: auth.clone(), if_match: None, deadline };
-            let answer = match self.once(ask).await {
+            let answer = match self.once_as(ask, encoding, breaks > 0).await {
                 Ok(answer) => answer,
                 Err(gone) => {
+                    if gone.reused && matches!(gone.how, Broke::Lost | Broke::Stalled) && breaks < BREAKS {
+                        // The BMC had given that connection up; the question goes out anew on one of its own.
+                        breaks += 1;
+                        continue;
+                    }
                     tries += 1;
                     let again = Instant::now() + self.limits.pause * 2_u32.pow(tries.min(8) - 1);
-                    if matches!(gone.how, Broke::Lost) && tries < TRIES && again < deadline {
+                    // One that was reached before is likely to be back in a moment; one that never was is likely to be dead.
+                    let passing = match gone.how {
+                        Broke::Lost | Broke::Stalled => true,
+                        Broke::Connect => self.root.get().is_some(),
+                        _ => false,
+                    };
+                    if passing && tries < TRIES && again < deadline {
                         sleep_until(again).await;
                         continue;
                     }
@@ -150,13 +180,18 @@ impl Client {
                 }
             };
             match answer.status.as_u16() {
-                200..=299 => return Ok((at, answer)),
+                200..=299 => {
+                    if !with_auth {
+                        self.manners.settled();
+                    }
+                    return Ok((at, answer));
+                }
                 301 | 302 | 303 | 307 | 308 => {
                     redirects += 1;
                     if redirects > REDIRECTS {
                         return Err(malformed(doing, format!("more than {REDIRECTS} redirects")));
                     }
-                    at = self.redirect(&answer, doing)?;
+                    at = self.redirect(&at, &answer, doing)?;
                 }
                 401 => match auth {
                     Some((name, token)) if name != header::AUTHORIZATION && !relogged => {
@@ -166,7 +201,7 @@ impl Client {
                     auth => {
                         let mut error = refused(doing, answer.status, &answer.body);
                         match auth {
-                            Some((name, _)) if name == header::AUTHORIZATION => self.refuse(&error.seen),
+                            Some((name, _)) if name == header::AUTHORIZATION => self.refused_by(&error),
                             // The password was taken a moment ago: this is about rights or a broken session table.
                             Some(_) => error.kind = BmcTrouble::Refused,
                             None => {}
@@ -174,7 +209,8 @@ impl Client {
                         return Err(error);
                     }
                 },
-                406 if !self.no_identity.swap(true, Ordering::Relaxed) => {}
+                406 if encoding != Encoding::Gzip => turned = Some(self.manners.next(encoding, &at)),
+                400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {}
                 429 | 503 => {
                     tries += 1;
                     let again = Instant::now() + self.retry_after(&answer.headers);
@@ -189,12 +225,12 @@ impl Client {
     }
 
     /// Where a redirect leads, if that is this BMC.
-    fn redirect(&self, answer: &Answer, doing: &str) -> Result<String, BmcError> {
+    fn redirect(&self, from: &str, answer: &Answer, doing: &str) -> Result<String, BmcError> {
         let to = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
         let to = to.ok_or_else(|| malformed(doing, format!("{} without a Location", answer.status)))?;
-        let (authority, path) = path::split(to).map_err(|why| malformed(doing, format!("redirected badly: {why}")))?;
+        let (authority, path) = path::resolve(from, to).map_err(|why| malformed(doing, format!("redirected badly: {why}")))?;
         let host = |authority: &str| authority.rsplit_once('@').map_or(authority, |(_, h)| h).to_ascii_lowercase();
-        let own = self.host.to_str().unwrap_or_default();
+        let own = self.manners.host();
         match authority.map(host) {
             Some(other) if strip_port(&other) != strip_port(&own.to_ascii_lowercase()) => Err(BmcError {
                 doing: doing.to_owned(),
@@ -222,27 +258,29 @@ impl Client {
 
     /// The headers that every request carries.
     pub(super) fn dress(&self, headers: &mut HeaderMap) {
-        headers.insert(header::HOST, self.host.clone());
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("bringup/", env!("CARGO_PKG_VERSION"))));
-        headers.insert("odata-version", HeaderValue::from_static("4.0"));
-        if !self.no_identity.load(Ordering::Relaxed) {
-            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        }
+        self.manners.put(headers, self.manners.encoding());
     }
 
-    /// Every permit at once: nothing else is asked of this BMC while they are held (RC-50).
-    pub(super) async fn quiet(&self, deadline: Instant, doing: &str) -> Result<[SemaphorePermit<'_>; 2], BmcError> {
+    /// Nothing else is asked of this BMC while this is held (RC-50).
+    pub(super) async fn quiet(&self, deadline: Instant, doing: &str) -> Result<(SemaphorePermit<'_>, Quiet<'_>), BmcError> {
         let writes = permit(&self.writes, deadline, doing).await?;
-        Ok([writes, permits(&self.reads, READS, deadline, doing).await?])
+        Ok((writes, self.pace.quiet(deadline).await.ok_or_else(|| crowded(doing))?))
     }
 
-    /// Sends one request once.
+    /// Sends one request once. What acts on the machine has a connection of its own: a request that is lost to a connection which the BMC had
+    /// given up already would leave its effect unknown for nothing (RC-04).
     pub(super) async fn once(&self, ask: Ask<'_>) -> Result<Answer, Broken> {
-        let write = ask.method != Method::GET;
+        let acts = ask.method != Method::GET && ask.auth.is_some();
+        self.once_as(ask, self.manners.encoding(), acts).await
+    }
+
+    /// Sends one request once, on a new connection when `fresh`.
+    pub(super) async fn once_as(&self, ask: Ask<'_>, encoding: Encoding, fresh: bool) -> Result<Answer, Broken> {
+        // Logging in and out may take its time; a read that stands still is asked again.
+        let stall = if ask.method == Method::GET { self.limits.stall } else { self.limits.stall * 2 };
         let mut request = Request::builder().method(ask.method).uri(ask.path);
         if let Some(headers) = request.headers_mut() {
-            self.dress(headers);
+            self.manners.put(headers, encoding);
             if ask.body.is_some() {
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             }
@@ -254,10 +292,24 @@ impl Client {
             }
         }
         let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(Broken::unaskable)?;
-        let reuse_within = if write { self.limits.reuse } else { Duration::MAX };
-        self.transport.exchange(request, &Terms { deadline: ask.deadline, reuse_within }).await
+        let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, stall: Some(stall) }).await;
+        match &answer {
+            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.pace.trouble(),
+            Ok(_) => self.pace.well(),
+            Err(gone) if matches!(gone.how, Broke::Lost | Broke::Stalled | Broke::TimedOut) => self.pace.trouble(),
+            Err(_) => {}
+        }
+        let mut answer = answer?;
+        match plain(&answer.headers, std::mem::take(&mut answer.body), self.limits.body) {
+            Ok(body) => answer.body = body,
+            Err(why) => return Err(Broken::new(Broke::Malformed, true, why).after(answer.status, answer.headers)),
+        }
+        Ok(answer)
     }
 }
+
+/// How often a read is asked anew because a reused connection failed: as many as may wait.
+const BREAKS: u32 = 2;
 
 fn reading(at: &str) -> String {
     format!("GET {}", super::error::safe(at, 256))
@@ -265,9 +317,6 @@ fn reading(at: &str) -> String {
 
 /// Judges a whole answer by its content: 200 is not yet a resource.
 fn resource(path: String, answer: &Answer, doing: &str) -> Result<Resource, BmcError> {
-    if let Some(encoding) = answer.headers.get(header::CONTENT_ENCODING).filter(|e| e.as_bytes() != b"identity") {
-        return Err(malformed(doing, format!("the body is encoded as {encoding:?}, which was not asked for")));
-    }
     let value = json::parse(&answer.body).map_err(|seen| malformed(doing, format!("{}: {seen}", answer.status)))?;
     if !value.is_object() {
         return Err(malformed(doing, "the body is not a JSON object"));
@@ -283,26 +332,18 @@ fn resource(path: String, answer: &Answer, doing: &str) -> Result<Resource, BmcE
 
 /// A permit before the deadline.
 pub(super) async fn permit<'a>(from: &'a Semaphore, deadline: Instant, doing: &str) -> Result<SemaphorePermit<'a>, BmcError> {
-    permits(from, 1, deadline, doing).await
-}
-
-async fn permits<'a>(from: &'a Semaphore, count: u32, deadline: Instant, doing: &str) -> Result<SemaphorePermit<'a>, BmcError> {
-    match timeout_at(deadline, from.acquire_many(count)).await {
+    match timeout_at(deadline, from.acquire()).await {
         Ok(Ok(permit)) => Ok(permit),
-        _ => Err(BmcError {
-            doing: doing.to_owned(),
-            seen: "earlier requests to this BMC did not end before the deadline".to_owned(),
-            kind: BmcTrouble::TimedOut,
-            source: None,
-        }),
+        _ => Err(crowded(doing)),
     }
 }
 
-/// A host without its port.
-fn strip_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']')) => host,
-        _ => authority,
+fn crowded(doing: &str) -> BmcError {
+    BmcError {
+        doing: doing.to_owned(),
+        seen: "earlier requests to this BMC did not end before the deadline".to_owned(),
+        kind: BmcTrouble::TimedOut,
+        source: None,
     }
 }
 

@@ -114,7 +114,7 @@ fn hear_message(info: &Value, said: &mut Said) {
 /// What sort of trouble a status and its messages are.
 pub(super) fn trouble(status: StatusCode, said: &Said) -> BmcTrouble {
     if said.has("PasswordChangeRequired") {
-        return BmcTrouble::Credentials;
+        return BmcTrouble::PasswordChange;
     }
     if said.has("CreateLimitReachedForResource") || said.has("SessionLimitExceeded") {
         return BmcTrouble::Busy;
@@ -150,7 +150,7 @@ pub(super) fn unsupported(doing: &str, seen: impl Into<String>) -> BmcError {
 /// An exchange that broke.
 pub(super) fn broken(doing: &str, broken: Broken, seen_certificate: Option<String>) -> BmcError {
     let kind = match broken.how {
-        Broke::Connect | Broke::Lost => BmcTrouble::Unreachable,
+        Broke::Connect | Broke::Lost | Broke::Stalled => BmcTrouble::Unreachable,
         Broke::Tls => BmcTrouble::Unsupported,
         Broke::Certificate => BmcTrouble::Certificate { seen: seen_certificate.unwrap_or_default() },
         Broke::TimedOut => BmcTrouble::TimedOut,

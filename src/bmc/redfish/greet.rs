@@ -24,11 +24,11 @@ impl Redfish {
     pub async fn greet(&self) -> Result<Greeting, BmcError> {
         let deadline = Instant::now() + self.client.limits.request;
         let root = self.client.get_open(ROOT, deadline).await?.value;
-        Ok(greeting(&root, self.certificate()))
+        Ok(Greeting { certificate: self.certificate(), certificate_key: self.certificate_key(), ..greeting(&root) })
     }
 }
 
-fn greeting(root: &Value, certificate: Option<crate::model::Digest>) -> Greeting {
+fn greeting(root: &Value) -> Greeting {
     let told = |key: &str| match json::text(root, key) {
         Some(text) => Reading::Known(safe(&text, 128)),
         None => Reading::unknown(format!("the service root says no {key}")),
@@ -38,7 +38,8 @@ fn greeting(root: &Value, certificate: Option<crate::model::Digest>) -> Greeting
         product: told("Product"),
         uuid: told("UUID"),
         protocol: told("RedfishVersion").map(|version| format!("Redfish {version}")),
-        certificate,
+        certificate: None,
+        certificate_key: None,
     }
 }
 
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_root_is_read_and_what_it_does_not_say_is_unknown() {
-        let met = greeting(&json!({"Vendor": "Dell\u{1b}[2J", "Product": null, "RedfishVersion": "1.18.0"}), None);
+        let met = greeting(&json!({"Vendor": "Dell\u{1b}[2J", "Product": null, "RedfishVersion": "1.18.0"}));
         assert_eq!(met.vendor, Reading::Known("Dell\\u{1b}[2J".to_owned()));
         assert_eq!(met.protocol, Reading::Known("Redfish 1.18.0".to_owned()));
         assert!(met.product.why_unknown().is_some() && met.uuid.why_unknown().is_some());
@@ -129,7 +130,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_resource_is_read(value in super::super::json::any_json()) {
-            drop(greeting(&value, None));
+            drop(greeting(&value));
             let _ = mac(&value);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bounds of one BMC's exchanges. [`Limits::default`] is for real BMCs; tests shorten them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest wait for TCP and TLS together. BMCs need 1–5 s for an RSA handshake; RC-06 allows up to 30 s.
+    /// Longest wait for TCP and TLS together. BMCs need 1–5 s for an RSA handshake, and some accept slowly (RC-06).
     pub connect: Duration,
     /// Longest time for one read with all its retries.
     pub request: Duration,
@@ -21,8 +21,11 @@ pub struct Limits {
     pub poll: (Duration, Duration),
     /// Longest body, in bytes.
     pub body: usize,
-    /// An idle connection older than this is not used for a write; HPE resets reused ones (RC-04).
+    /// How long a connection waits for the next request before it is closed (RC-05).
     pub reuse: Duration,
+    /// Longest wait for an answer on a connection that was used before: some BMCs never give one (RC-05). The question is then asked anew on a
+    /// connection of its own, where only the deadline counts. Twice as long for logging in and out.
+    pub stall: Duration,
     /// Bounds of a firmware update.
     pub update: UpdateLimits,
 }
@@ -60,20 +63,24 @@ impl Default for UpdateLimits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(20),
+            connect: Duration::from_secs(30),
             request: Duration::from_secs(60),
             inventory: Duration::from_secs(180),
             idle: Duration::from_secs(15),
             pause: Duration::from_millis(250),
             retry_after: (Duration::from_secs(1), Duration::from_secs(120)),
-            poll: (Duration::from_millis(500), Duration::from_secs(5)),
+            // Just under `reuse`, so that a watch keeps its connection.
+            poll: (Duration::from_millis(500), Duration::from_secs(4)),
             body: 8 << 20,
             reuse: Duration::from_secs(5),
+            stall: Duration::from_secs(10),
             update: UpdateLimits::default(),
         }
     }
 }
 
+/// Most sockets to one BMC (RC-06): two reads and a write.
+pub(super) const SOCKETS: usize = 3;
 /// How often a read is tried in all.
 pub(super) const TRIES: u32 = 3;
 /// How many redirects are followed.

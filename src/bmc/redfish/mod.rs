@@ -2,37 +2,77 @@
 //!
 //! | file | one idea |
 //! |---|---|
-//! | `trust` | which certificate is accepted |
-//! | `transport` | one exchange, sent at most once |
-//! | `client` | reads, with every bounded way of asking again |
+//! | `trust` `certificate` `authority` | which certificate is accepted |
+//! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
+//! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
+//! | `client` `manners` `pace` | reads, with every bounded way of asking again; headers; how many at once |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
 //! | `ladder` | which entity tag a write goes with |
-//! | `session` | logging in once, and out |
-//! | `path` `json` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
+//! | `session` `slots` `book` `seal` | logging in once, and out; few slots; sessions written down |
+//! | `path` `json` `decode` `error` `limits` | hostile links, bodies and messages made safe, and the bounds |
 //! | `update` | firmware: pushed once, followed, proved by the version that runs |
 //! | `greet` | what the root tells everybody; hardware addresses |
+//! | `signpost` | where the root says that a service is |
+//! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
+//! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
+//! | `account` | accounts, and a password's change with its proof |
+//! | `restart` | the BMC's own restart, proved |
+//! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
+//! | `walk` | many resources in one question, bounded |
+//! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
 
+mod accelerator;
+mod account;
 mod acquaint;
+mod authority;
+mod bios;
+mod bios_job;
+mod book;
 mod boot;
+mod certificate;
 mod client;
 mod collection;
+mod decode;
+mod dial;
 mod error;
+mod exchange;
 mod firmware;
+mod fru;
 mod greet;
 mod json;
+mod keeping;
 mod ladder;
 mod limits;
+mod log;
+mod log_clear;
+mod log_entry;
+mod log_window;
+mod manners;
+mod media;
+mod media_write;
+mod oldtls;
 mod options;
+mod pace;
 mod path;
 mod power;
+mod registry;
+mod restart;
+mod seal;
+mod sensing;
+mod sensor;
+mod sensor_view;
 mod session;
+mod settings;
+mod signpost;
+mod slots;
 mod system;
 mod task;
 mod transport;
 mod trust;
 mod update;
+mod walk;
 mod write;
 
 use std::collections::BTreeMap;
@@ -42,10 +82,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::authority::{Authority, AuthorityError};
+pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
+pub use self::pace::Paces;
+pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::quirk::Profile;
@@ -59,6 +103,8 @@ pub struct Redfish {
     expected: Expected,
     /// Path of the node's system, once it is known.
     system: OnceLock<String>,
+    /// Logs that were found, by what they were asked for.
+    logs: log::Found,
 }
 
 impl Redfish {
@@ -148,6 +194,10 @@ impl Bmc for Redfish {
         self.client.trust.certificate()
     }
 
+    fn certificate_key(&self) -> Option<Digest> {
+        self.client.trust.key()
+    }
+
     fn profile(&self) -> Option<Profile> {
         Some(self.client.kin.told())
     }
@@ -156,7 +206,3 @@ impl Bmc for Redfish {
         self.client.close().await;
     }
 }
-
-impl super::sensing::Sensing for Redfish {}
-impl super::settings::Settings for Redfish {}
-impl super::keeping::Keeping for Redfish {}

@@ -3,14 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use http::HeaderValue;
-
 use super::Redfish;
 use super::acquaint::Acquaintance;
+use super::authority::Authority;
+use super::book::SessionBook;
 use super::client::Client;
 use super::error::malformed;
 use super::limits::Limits;
-use super::session::Login;
+use super::manners::Manners;
+use super::pace::{Pace, Paces};
+use super::session::{Basic, Login};
 use super::system::Expected;
 use super::transport::Transport;
 use super::trust::{FirstContact, Trust};
@@ -38,6 +40,14 @@ pub struct RedfishOptions {
     pub expect_serial: Option<String>,
     /// UUID of the node from the facts, in either byte order.
     pub expect_uuid: Option<String>,
+    /// The site's certificate authority, for [`BmcTrust::Authority`]; without it nothing is accepted then.
+    pub authority: Option<Authority>,
+    /// When the password may go with each request.
+    pub basic: Basic,
+    /// Where sessions are written down while they are open; `None`: a killed process leaves them to the BMC's own timeout.
+    pub book: Option<Arc<SessionBook>>,
+    /// What is known of the pace of classes of BMCs; shared by the clients of a process.
+    pub paces: Arc<Paces>,
     /// Times and sizes.
     pub limits: Limits,
     /// How BMCs differ; `None`: as the program ships.
@@ -60,6 +70,10 @@ impl RedfishOptions {
             system: None,
             expect_serial: None,
             expect_uuid: None,
+            authority: None,
+            basic: Basic::default(),
+            book: None,
+            paces: Arc::default(),
             limits: Limits::default(),
             quirks: None,
             memory: Arc::new(Forgetful::default()),
@@ -74,9 +88,9 @@ impl Redfish {
     /// When the `Host` header cannot be sent, TLS cannot be set up, or the quirks that ship cannot be read.
     pub fn new(options: RedfishOptions) -> Result<Self, BmcError> {
         let doing = format!("prepare Redfish for {}", options.address);
-        let trust = Trust::new(&options.trust, options.first_contact);
+        let trust = Trust::new(&options.trust, options.first_contact, options.authority);
         let host = options.host_header.unwrap_or_else(|| host(options.address, trust.tls()));
-        let host = HeaderValue::from_str(&host)
+        let manners = Manners::new(&host, trust.tls())
             .map_err(|_| malformed(&doing, "the Host header holds characters that cannot be sent"))?;
         let transport = Transport::new(options.address, trust.clone(), options.limits.clone())
             .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "TLS cannot be set up") })?;
@@ -85,11 +99,20 @@ impl Redfish {
             None => Quirks::built_in()
                 .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "the quirks cannot be read") })?,
         };
-        let login = Login { user: options.user, password: options.password };
+        let login = Login {
+            bmc: options.address,
+            user: options.user,
+            password: options.password,
+            basic: options.basic,
+            book: options.book,
+            wary: true,
+        };
+        let (pace, kin) = (Pace::new(options.paces), Acquaintance::new(quirks, options.memory));
         Ok(Self {
-            client: Client::new(transport, trust, options.limits, login, host, Acquaintance::new(quirks, options.memory)),
+            client: Client::new(transport, trust, options.limits, login, manners, pace, kin),
             expected: Expected { system: options.system, serial: options.expect_serial, uuid: options.expect_uuid },
             system: OnceLock::new(),
+            logs: super::log::Found::default(),
         })
     }
 }

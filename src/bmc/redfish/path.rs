@@ -22,6 +22,9 @@ pub(super) fn split(link: &str) -> Result<(Option<&str>, String), &'static str> 
         }
         _ => ("", link),
     };
+    // A first slash forgotten: seen in `Location` headers (RC-15).
+    let slashed = rest.starts_with("redfish/").then(|| format!("/{rest}"));
+    let rest = slashed.as_deref().unwrap_or(rest);
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     if !rest.starts_with('/') {
         return Err("the link is not an absolute path");
@@ -44,6 +47,17 @@ pub(super) fn split(link: &str) -> Result<(Option<&str>, String), &'static str> 
         out.push_str(query);
     }
     Ok((Some(authority).filter(|a| !a.is_empty()), out))
+}
+
+/// Takes a link apart that may be written from where the client stands (RFC 3986 §5.2): `Sessions/3` in the answer to a POST to
+/// `/redfish/v1/SessionService/Sessions`. `.` and `..` are not followed.
+pub(super) fn resolve<'a>(from: &str, link: &'a str) -> Result<(Option<&'a str>, String), &'static str> {
+    if link.is_empty() || link.starts_with('/') || link.starts_with("redfish/") || link.contains("://") {
+        return split(link);
+    }
+    let folder = from.split_once('?').map_or(from, |(path, _)| path);
+    let folder = folder.rfind('/').map_or("/", |at| folder.get(..=at).unwrap_or("/"));
+    split(&format!("{folder}{link}")).map(|(_, path)| (None, path))
 }
 
 /// The path and query of a link that a resource holds; the host in it, if any, is dropped.
@@ -82,9 +96,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn links_may_be_written_from_where_the_client_stands() {
+        let from = "/redfish/v1/SessionService/Sessions";
+        for (given, want) in [
+            ("Sessions/3", "/redfish/v1/SessionService/Sessions/3"),
+            ("3?x=1", "/redfish/v1/SessionService/3?x=1"),
+            ("redfish/v1/TaskService/Tasks/0", "/redfish/v1/TaskService/Tasks/0"),
+            ("/redfish/v1/x", "/redfish/v1/x"),
+            ("http://192.0.2.1:8123/redfish/v1/x/", "/redfish/v1/x/"),
+            ("https://[fe80::1%25eth0]:443/redfish/v1/x", "/redfish/v1/x"),
+        ] {
+            assert_eq!(resolve(from, given).map(|(_, path)| path), Ok(want.to_owned()), "{given}");
+        }
+        assert!(resolve(from, "../x").is_err() && resolve(from, "").is_err() && resolve(from, "a b").is_err());
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_is_a_safe_path_or_an_error(link in ".{0,80}") {
+            if let Ok((_, path)) = resolve("/redfish/v1/x", &link) {
+                proptest::prop_assert!(path.starts_with('/') && !path.starts_with("//"));
+            }
             if let Ok(path) = local(&link) {
                 proptest::prop_assert!(path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()));
                 proptest::prop_assert!(!path.starts_with("//"));

@@ -1,33 +1,26 @@
-//! Bytes to and from one BMC: TCP, TLS, HTTP/1.1, one exchange at a time per connection. It knows nothing of Redfish, never retries, never
-//! follows a redirect, and says of every failure whether the request may have reached the BMC.
+//! Connections to one BMC, one exchange at a time on each: how many may be open, which is used again and which is not. It knows nothing of
+//! Redfish, never sends a request twice, never follows a redirect, and says of every failure whether the request may have reached the BMC.
 //!
 //! Between exchanges only the TLS stream is kept, not HTTP's buffers (2 × 8 KiB in hyper): 12,500 waiting BMCs must fit in memory.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 
-use super::limits::Limits;
+use super::dial::{Dialer, Stream};
+use super::exchange::speak;
+use super::limits::{Limits, SOCKETS};
 use super::trust::Trust;
-
-/// Anything that HTTP can be spoken over.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-type Pipe = Box<dyn Stream>;
 
 /// A body that a request may have.
 pub(super) trait Streamed:
@@ -47,7 +40,7 @@ pub(super) struct Answer {
 }
 
 /// What broke an exchange.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broke {
     /// No connection.
     Connect,
@@ -57,6 +50,8 @@ pub(super) enum Broke {
     Certificate,
     /// The connection ended before the answer did.
     Lost,
+    /// A reused connection stood still.
+    Stalled,
     /// A deadline passed.
     TimedOut,
     /// The answer is not HTTP, or over a limit.
@@ -70,6 +65,10 @@ pub(super) struct Broken {
     pub(super) how: Broke,
     /// True when the BMC may have acted on the request.
     pub(super) sent: bool,
+    /// True when the connection had carried an exchange before and nothing of an answer came on it.
+    pub(super) reused: bool,
+    /// Status and headers, when they came whole and the body did not.
+    pub(super) head: Option<Box<(StatusCode, HeaderMap)>>,
     /// What was seen.
     pub(super) seen: String,
     /// The error beneath.
@@ -77,8 +76,8 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    fn new(how: Broke, sent: bool, seen: impl Into<String>) -> Self {
-        Self { how, sent, seen: seen.into(), source: None }
+    pub(super) fn new(how: Broke, sent: bool, seen: impl Into<String>) -> Self {
+        Self { how, sent, reused: false, head: None, seen: seen.into(), source: None }
     }
 
     /// A request that cannot be written down.
@@ -86,8 +85,13 @@ impl Broken {
         Self::new(Broke::Malformed, false, "the link cannot be asked for").because(source)
     }
 
-    fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub(super) fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    pub(super) fn after(mut self, status: StatusCode, headers: HeaderMap) -> Self {
+        self.head = Some(Box::new((status, headers)));
         self
     }
 }
@@ -96,12 +100,24 @@ impl Broken {
 pub(super) struct Terms {
     /// When it must be over.
     pub(super) deadline: Instant,
-    /// Use a kept connection only when it answered this recently.
-    pub(super) reuse_within: Duration,
+    /// Only on a connection of its own: what must not be lost to a connection that the BMC had given up already (RC-04).
+    pub(super) fresh: bool,
+    /// Longest wait for an answer on a reused connection (RC-05); then the caller may ask anew.
+    pub(super) stall: Option<Duration>,
 }
 
 /// Most connections that wait. One waits as a rule; a second while two reads go on at once.
 const KEPT: usize = 2;
+/// How often in a row a reused connection may fail before none is used again.
+const PATIENCE: u32 = 2;
+/// Whole answers after which one socket more is tried.
+const HEALS: usize = 64;
+
+/// An open connection; its socket counts until it is dropped.
+struct Pipe {
+    stream: Box<dyn Stream>,
+    socket: OwnedSemaphorePermit,
+}
 
 struct Kept {
     pipe: Pipe,
@@ -110,19 +126,42 @@ struct Kept {
 
 /// The way to one BMC.
 pub(super) struct Transport {
-    address: SocketAddr,
-    trust: Trust,
-    tls: Option<tokio_rustls::TlsConnector>,
+    dialer: Dialer,
     limits: Limits,
-    /// Connections that wait for the next request; the client's permits bound those in use.
-    kept: Mutex<Vec<Kept>>,
+    /// Connections that wait for the next request.
+    kept: Arc<Mutex<Vec<Kept>>>,
+    /// Something looks after those that wait too long.
+    tended: Arc<AtomicBool>,
+    /// Sockets that may still be opened (RC-06).
+    sockets: Arc<Semaphore>,
+    /// Sockets that the BMC turned out to have no room for.
+    lowered: AtomicUsize,
+    /// Whole answers since the last change of that.
+    good: AtomicUsize,
+    /// Reused connections that failed in a row; [`PATIENCE`] of them end all reuse (RC-04, RC-05).
+    failed: AtomicU32,
 }
 
 impl Transport {
     /// A transport that has not connected yet.
     pub(super) fn new(address: SocketAddr, trust: Trust, limits: Limits) -> Result<Self, rustls::Error> {
-        let tls = if trust.tls() { Some(Arc::new(trust.client_config()?).into()) } else { None };
-        Ok(Self { address, trust, tls, limits, kept: Mutex::default() })
+        Ok(Self {
+            dialer: Dialer::new(address, trust)?,
+            limits,
+            kept: Arc::default(),
+            tended: Arc::default(),
+            sockets: Arc::new(Semaphore::new(SOCKETS)),
+            lowered: AtomicUsize::new(0),
+            good: AtomicUsize::new(0),
+            failed: AtomicU32::new(0),
+        })
+    }
+
+    /// Another way to the same BMC, with connections of its own and what was learned of reuse.
+    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
+        let twin = Self::new(self.dialer.address(), self.dialer.trust().clone(), self.limits.clone())?;
+        twin.failed.store(self.failed.load(Ordering::Relaxed), Ordering::Relaxed);
+        Ok(twin)
     }
 
     /// Keeps at most `most` waiting connections and closes the others.
@@ -130,87 +169,135 @@ impl Transport {
         self.waiting(|kept| kept.truncate(most));
     }
 
+    /// From now on every exchange has a connection of its own: a habit of the BMC, told by whoever knows it.
+    pub(super) fn never_reuse(&self) {
+        self.failed.store(PATIENCE, Ordering::Relaxed);
+        self.trim(0);
+    }
+
+    /// Whether connections are used again.
+    pub(super) fn reuses(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) < PATIENCE
+    }
+
     fn waiting<T>(&self, f: impl FnOnce(&mut Vec<Kept>) -> T) -> T {
         f(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// One request, one answer. The request is sent at most once; its body may be streamed.
-    pub(super) async fn exchange<B: Streamed>(&self, request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
-        let pipe = match self.take_kept(terms.reuse_within).await {
+    pub(super) async fn exchange<B: Streamed>(&self, mut request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
+        let kept = if terms.fresh { None } else { self.take_kept().await };
+        let reused = kept.is_some();
+        let pipe = match kept {
             Some(pipe) => pipe,
             None => self.connect(terms.deadline).await?,
         };
-        let (answer, pipe) = timeout_at(terms.deadline, speak(pipe, request, &self.limits))
-            .await
-            .map_err(|_| Broken::new(Broke::TimedOut, true, "no whole answer before the deadline"))?;
+        if !self.reuses() {
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let Pipe { stream, socket } = pipe;
+        let spoken = timeout_at(terms.deadline, speak(stream, request, &self.limits, terms.stall.filter(|_| reused))).await;
+        let (answer, stream) = spoken.map_err(|_| Broken::new(Broke::TimedOut, true, "no whole answer before the deadline"))?;
+        if answer.is_ok() {
+            self.heal();
+        }
+        match &answer {
+            Ok(_) if reused => self.failed.store(0, Ordering::Relaxed),
+            Err(gone) if reused && gone.head.is_none() => match gone.how {
+                Broke::Lost => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+                // A stall costs too much to be waited out twice.
+                Broke::Stalled => self.never_reuse(),
+                _ => {}
+            },
+            _ => {}
+        }
+        if let Some(stream) = stream {
+            self.keep(Pipe { stream, socket }).await;
+        }
+        answer.map_err(|gone| Broken { reused: reused && gone.head.is_none(), ..gone })
+    }
+
+    async fn keep(&self, mut pipe: Pipe) {
         // The look also lets rustls shrink its buffer from a record's size (up to 18 KiB) to 4 KiB.
-        if let Some(mut pipe) = pipe
-            && silent(&mut pipe).await
-        {
+        if self.reuses() && silent(&mut pipe).await {
             self.waiting(|kept| {
                 kept.push(Kept { pipe, since: Instant::now() });
                 // The newest are the likeliest to be alive.
                 let surplus = kept.len().saturating_sub(KEPT);
                 kept.drain(..surplus);
             });
+            self.tend();
         }
-        answer
+    }
+
+    /// Closes connections that wait too long: some BMCs choke on them (RC-05). One task at most, and only while something waits.
+    fn tend(&self) {
+        if self.tended.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (kept, tended, longest) = (Arc::downgrade(&self.kept), Arc::clone(&self.tended), self.limits.reuse);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(longest).await;
+                let Some(kept) = kept.upgrade() else { return };
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.retain(|one| one.since.elapsed() < longest);
+                if kept.is_empty() {
+                    // Under the lock: whoever adds one after this finds that nothing looks after it.
+                    tended.store(false, Ordering::Relaxed);
+                    return;
+                }
+            }
+        });
     }
 
     /// The waiting connection, if it is fresh and silent. One that has been closed or has said something unasked is dropped, so that no
     /// request is written to a dead connection.
-    async fn take_kept(&self, within: Duration) -> Option<Pipe> {
+    async fn take_kept(&self) -> Option<Pipe> {
         let kept = self.waiting(Vec::pop)?;
-        if kept.since.elapsed() > within {
-            return None;
-        }
         let mut pipe = kept.pipe;
-        silent(&mut pipe).await.then_some(pipe)
+        (kept.since.elapsed() <= self.limits.reuse && silent(&mut pipe).await).then_some(pipe)
     }
 
+    /// A new connection within the sockets that a BMC is given. When it refuses one while others of ours are open, it may have no room for so
+    /// many (bmcweb has 200 for all of its clients, small BMCs a handful): the limit falls by one and waiting ones are closed.
     async fn connect(&self, deadline: Instant) -> Result<Pipe, Broken> {
-        let until = deadline.min(Instant::now() + self.limits.connect);
-        let tcp = match timeout_at(until, TcpStream::connect(self.address)).await {
-            Ok(Ok(tcp)) => tcp,
-            Ok(Err(e)) => return Err(Broken::new(Broke::Connect, false, "no connection").because(e)),
-            Err(_) => return Err(Broken::new(Broke::Connect, false, "no connection before the deadline")),
-        };
-        // Small requests must not wait for Nagle; a failure here costs speed only.
-        drop(tcp.set_nodelay(true));
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = ServerName::IpAddress(self.address.ip().into());
-        let stream = match timeout_at(until, tls.connect(name, tcp)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(e)) => return Err(self.tls_trouble(e)),
-            Err(_) => return Err(Broken::new(Broke::TimedOut, false, "the TLS handshake did not end before the deadline")),
-        };
-        let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        if leaf.is_some_and(|leaf| self.trust.completed(leaf)) { Ok(Box::new(stream)) } else { Err(self.wrong_certificate()) }
+        loop {
+            let socket = self.socket(deadline).await?;
+            let taken = self.sockets.available_permits() + self.lowered.load(Ordering::Relaxed) + 1;
+            let others = SOCKETS.saturating_sub(taken);
+            match self.dialer.dial(deadline.min(Instant::now() + self.limits.connect)).await {
+                Ok(stream) => return Ok(Pipe { stream, socket }),
+                Err(gone) if others > 0 && matches!(gone.how, Broke::Connect | Broke::Lost) && Instant::now() < deadline => {
+                    self.lowered.fetch_add(1, Ordering::Relaxed);
+                    self.good.store(0, Ordering::Relaxed);
+                    socket.forget();
+                    self.trim(0);
+                }
+                Err(gone) => return Err(gone),
+            }
+        }
     }
 
-    fn wrong_certificate(&self) -> Broken {
-        let seen = self.trust.seen().unwrap_or_else(|| "no certificate".to_owned());
-        Broken::new(Broke::Certificate, false, format!("it showed certificate {seen}; {}", self.trust.wanted()))
+    /// Gives a lost socket back after enough whole answers: a BMC that was short of them for a moment is not short for ever.
+    fn heal(&self) {
+        let good = self.good.fetch_add(1, Ordering::Relaxed) + 1;
+        if good >= HEALS && self.lowered.load(Ordering::Relaxed) > 0 {
+            self.good.store(0, Ordering::Relaxed);
+            self.lowered.fetch_sub(1, Ordering::Relaxed);
+            self.sockets.add_permits(1);
+        }
     }
 
-    fn tls_trouble(&self, e: std::io::Error) -> Broken {
-        use rustls::{AlertDescription, CertificateError, Error};
-        let inner = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        match inner {
-            Some(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)) => self.wrong_certificate(),
-            // rustls has no RSA key exchange and nothing older than TLS 1.2 (RC-02, RC-03).
-            Some(
-                Error::AlertReceived(AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion)
-                | Error::PeerIncompatible(_),
-            ) => Broken::new(
-                Broke::Tls,
-                false,
-                "no common TLS: it may offer only TLS 1.1 or RSA key exchange, which are not spoken here",
-            )
-            .because(e),
-            Some(Error::InvalidMessage(_)) => Broken::new(Broke::Tls, false, "what answers does not speak TLS").because(e),
-            Some(_) => Broken::new(Broke::Tls, false, "the TLS handshake failed").because(e),
-            None => Broken::new(Broke::Lost, false, "the connection ended during the TLS handshake").because(e),
+    async fn socket(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Broken> {
+        if let Ok(socket) = Arc::clone(&self.sockets).try_acquire_owned() {
+            return Ok(socket);
+        }
+        // Those that wait give way to those that work.
+        self.trim(0);
+        match timeout_at(deadline, Arc::clone(&self.sockets).acquire_owned()).await {
+            Ok(Ok(socket)) => Ok(socket),
+            _ => Err(Broken::new(Broke::TimedOut, false, "no connection to this BMC came free before the deadline")),
         }
     }
 }
@@ -220,90 +307,7 @@ async fn silent(pipe: &mut Pipe) -> bool {
     poll_fn(|cx| {
         let mut byte = [0_u8; 1];
         let mut buffer = ReadBuf::new(&mut byte);
-        Poll::Ready(std::pin::Pin::new(&mut *pipe).poll_read(cx, &mut buffer).is_pending())
+        Poll::Ready(std::pin::Pin::new(&mut pipe.stream).poll_read(cx, &mut buffer).is_pending())
     })
     .await
-}
-
-/// Speaks HTTP/1.1 over the pipe for one exchange and gives the pipe back when it can carry another.
-async fn speak<B: Streamed>(pipe: Pipe, request: Request<B>, limits: &Limits) -> (Result<Answer, Broken>, Option<Pipe>) {
-    let mut http = http1::Builder::new();
-    http.max_buf_size(64 << 10);
-    let (mut sender, mut connection) = match http.handshake::<_, B>(TokioIo::new(pipe)).await {
-        Ok(pair) => pair,
-        Err(e) => return (Err(Broken::new(Broke::Lost, false, "the connection was not ready").because(e)), None),
-    };
-    let mut over = false;
-    let answer = {
-        let mut work = pin!(ask(&mut sender, request, limits));
-        poll_fn(|cx| {
-            if !over && connection.poll_without_shutdown(cx).is_ready() {
-                over = true;
-            }
-            if let Poll::Ready(answer) = work.as_mut().poll(cx) {
-                return Poll::Ready(answer);
-            }
-            // The work may have given the connection something to do.
-            if !over && connection.poll_without_shutdown(cx).is_ready() {
-                over = true;
-                return work.as_mut().poll(cx);
-            }
-            Poll::Pending
-        })
-        .await
-    };
-    if answer.is_err() || over {
-        return (answer, None);
-    }
-    let idle = poll_fn(|cx| {
-        if connection.poll_without_shutdown(cx).is_ready() {
-            return Poll::Ready(false);
-        }
-        sender.poll_ready(cx).map(|ready| ready.is_ok())
-    });
-    // Idle at once, or not worth keeping.
-    if !timeout(Duration::from_millis(50), idle).await.unwrap_or(false) {
-        return (answer, None);
-    }
-    let parts = connection.into_parts();
-    (answer, parts.read_buf.is_empty().then(|| parts.io.into_inner()))
-}
-
-async fn ask<B: Streamed>(sender: &mut http1::SendRequest<B>, request: Request<B>, limits: &Limits) -> Result<Answer, Broken> {
-    let response = sender.try_send_request(request).await.map_err(|mut e| {
-        let unsent = e.take_message().is_some();
-        let error = e.into_error();
-        let (how, seen) = if error.is_parse() || error.is_parse_too_large() {
-            (Broke::Malformed, "the answer is not HTTP/1.1")
-        } else {
-            (Broke::Lost, "the connection ended before an answer")
-        };
-        Broken::new(how, !unsent, seen).because(error)
-    })?;
-    let (head, mut body) = response.into_parts();
-    let too_long = || Broken::new(Broke::Malformed, true, format!("the body is longer than {} bytes", limits.body));
-    let announced = hyper::body::Body::size_hint(&body).lower();
-    if announced > limits.body as u64 {
-        return Err(too_long());
-    }
-    let mut whole = Vec::with_capacity(usize::try_from(announced).unwrap_or(0).min(64 << 10));
-    loop {
-        let frame = timeout(limits.idle, body.frame()).await.map_err(|_| {
-            Broken::new(Broke::TimedOut, true, format!("the body stood still for {} s", limits.idle.as_secs_f32()))
-        })?;
-        match frame {
-            None => break,
-            Some(Err(e)) => {
-                return Err(Broken::new(Broke::Lost, true, format!("the body broke off after {} bytes", whole.len())).because(e));
-            }
-            Some(Ok(frame)) => {
-                let Some(data) = frame.data_ref() else { continue };
-                if whole.len() + data.len() > limits.body {
-                    return Err(too_long());
-                }
-                whole.extend_from_slice(data);
-            }
-        }
-    }
-    Ok(Answer { status: head.status, headers: head.headers, body: whole })
 }

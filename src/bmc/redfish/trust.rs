@@ -1,6 +1,14 @@
 //! Which certificate a BMC may show. One trust, one TLS configuration and one record per BMC: nothing is shared, so no pin can leak to another
-//! BMC. It checks the leaf certificate by its SHA-256 and the handshake signature by the ring provider; it never looks at names, dates or
-//! issuers (a BMC's certificate is self-signed, misnamed and expired as a rule), and it never sends a credential.
+//! BMC. What is checked:
+//!
+//! | trust | the certificate | name and dates |
+//! |---|---|---|
+//! | pinned | is the recorded one, byte for byte | not looked at: a BMC's are wrong as a rule |
+//! | pinned key | any over the recorded key, so a renewed one passes | not looked at |
+//! | authority | chains up to the site's authority | dates always; the name when the inventory gives one |
+//! | first contact | the first that is seen, when allowed, and from then on only that | not looked at |
+//!
+//! In every case the handshake is signed with the certificate's key. It never sends a credential.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -9,8 +17,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
-use sha2::{Digest as _, Sha256};
 
+use super::authority::Authority;
+use super::certificate::{Shown, hex, signed};
 use crate::model::{BmcTrust, Digest};
 
 /// What to do when the inventory records no fingerprint yet.
@@ -22,44 +31,53 @@ pub enum FirstContact {
     Accept,
 }
 
-/// SHA-256 of a certificate's DER.
-fn fingerprint(der: &[u8]) -> [u8; 32] {
-    Sha256::digest(der).into()
+/// What is accepted.
+#[derive(Debug, Clone)]
+enum Wanted {
+    /// This certificate.
+    Leaf([u8; 32]),
+    /// Any certificate over this key.
+    Key([u8; 32]),
+    /// What the site's authority vouches for.
+    Authority(Arc<Authority>),
+    /// Whatever comes first.
+    Anything,
+    /// Nothing.
+    Nothing,
 }
 
-/// Lower-case hex of a fingerprint.
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Record {
-    /// The only certificate that is accepted, once there is one.
-    accepted: Option<[u8; 32]>,
-    /// The certificate shown last, accepted or not.
-    seen: Option<[u8; 32]>,
+    wanted: Wanted,
+    /// What was accepted last, its handshake completed.
+    accepted: Option<Shown>,
+    /// What was shown last, accepted or not.
+    seen: Option<Shown>,
+    /// Why the authority's check failed.
+    why: Option<String>,
 }
 
 /// The trust in one BMC. Cheap to clone; clones share the record.
 #[derive(Debug, Clone)]
 pub(super) struct Trust {
     record: Arc<Mutex<Record>>,
-    first_contact: FirstContact,
     /// False for plain HTTP.
     tls: bool,
 }
 
 impl Trust {
-    /// The trust that the inventory asks for.
-    pub(super) fn new(trust: &BmcTrust, first_contact: FirstContact) -> Self {
-        let (accepted, tls) = match trust {
-            BmcTrust::Pinned(digest) => (unhex(digest), true),
-            BmcTrust::FirstContact => (None, true),
-            BmcTrust::Plaintext => (None, false),
+    /// The trust that the inventory asks for. `authority` is the site's, for [`BmcTrust::Authority`]; without it nothing is accepted.
+    pub(super) fn new(trust: &BmcTrust, first_contact: FirstContact, authority: Option<Authority>) -> Self {
+        let wanted = match (trust, first_contact) {
+            (BmcTrust::Pinned(digest), _) => unhex(digest).map_or(Wanted::Nothing, Wanted::Leaf),
+            (BmcTrust::PinnedKey(digest), _) => unhex(digest).map_or(Wanted::Nothing, Wanted::Key),
+            (BmcTrust::Authority { .. }, _) => authority.map_or(Wanted::Nothing, |a| Wanted::Authority(Arc::new(a))),
+            // A recorded pin leaves nothing to a first contact.
+            (BmcTrust::FirstContact, FirstContact::Accept) => Wanted::Anything,
+            (BmcTrust::FirstContact, FirstContact::Refuse) | (BmcTrust::Plaintext, _) => Wanted::Nothing,
         };
-        // A recorded pin leaves nothing to a first contact.
-        let first_contact = if matches!(trust, BmcTrust::Pinned(_)) { FirstContact::Refuse } else { first_contact };
-        Self { record: Arc::new(Mutex::new(Record { accepted, seen: None })), first_contact, tls }
+        let record = Record { wanted, accepted: None, seen: None, why: None };
+        Self { record: Arc::new(Mutex::new(record)), tls: *trust != BmcTrust::Plaintext }
     }
 
     /// True when TLS is to be spoken.
@@ -73,38 +91,94 @@ impl Trust {
 
     /// The fingerprint shown last, as hex.
     pub(super) fn seen(&self) -> Option<String> {
-        self.with(|r| r.seen.as_ref().map(hex))
+        self.with(|r| r.seen.map(|shown| hex(&shown.leaf)))
     }
 
     /// The accepted fingerprint, once a handshake has completed with it.
     pub(super) fn certificate(&self) -> Option<Digest> {
-        self.with(|r| r.accepted.filter(|a| r.seen == Some(*a))).and_then(|a| Digest::new(hex(&a)).ok())
+        self.with(|r| r.accepted).map(|shown| Digest::from_bytes(&shown.leaf))
+    }
+
+    /// The accepted key, once a handshake has completed with it.
+    pub(super) fn key(&self) -> Option<Digest> {
+        self.with(|r| r.accepted).and_then(|shown| shown.key).map(|key| Digest::from_bytes(&key))
+    }
+
+    /// Judges a certificate that is shown. Nothing is recorded but that it was seen.
+    fn judge(&self, leaf: &[u8], intermediates: &[CertificateDer<'_>], now: UnixTime) -> bool {
+        let shown = Shown::of(leaf);
+        let wanted = self.with(|r| {
+            (r.seen, r.why) = (Some(shown), None);
+            r.wanted.clone()
+        });
+        match wanted {
+            Wanted::Leaf(pin) => shown.leaf == pin,
+            Wanted::Key(pin) => shown.key == Some(pin),
+            Wanted::Anything => true,
+            Wanted::Nothing => false,
+            Wanted::Authority(authority) => match authority.vouches(leaf, intermediates, now) {
+                Ok(()) => true,
+                Err(why) => {
+                    self.with(|r| r.why = Some(why));
+                    false
+                }
+            },
+        }
     }
 
     /// Called when a handshake has completed, its signature verified: only now does a first contact become the record.
     /// False when the certificate is not the accepted one after all (two first contacts that saw different certificates).
     pub(super) fn completed(&self, leaf: &[u8]) -> bool {
-        let shown = fingerprint(leaf);
-        let first = self.first_contact == FirstContact::Accept;
+        let shown = Shown::of(leaf);
         self.with(|r| {
             r.seen = Some(shown);
-            match r.accepted {
-                Some(accepted) => accepted == shown,
-                None if first => {
-                    r.accepted = Some(shown);
-                    true
+            let accepted = match &r.wanted {
+                Wanted::Leaf(pin) => shown.leaf == *pin,
+                Wanted::Key(pin) => shown.key == Some(*pin),
+                // The chain was checked in the handshake that has just completed.
+                Wanted::Authority(_) => true,
+                Wanted::Anything => true,
+                Wanted::Nothing => false,
+            };
+            if accepted {
+                r.accepted = Some(shown);
+                if matches!(r.wanted, Wanted::Anything) {
+                    r.wanted = Wanted::Leaf(shown.leaf);
                 }
-                None => false,
             }
+            accepted
         })
     }
 
-    /// What is accepted, in words for an error.
-    pub(super) fn wanted(&self) -> String {
-        match self.with(|r| r.accepted) {
-            Some(accepted) => format!("the recorded certificate is {}", hex(&accepted)),
-            None => "none is recorded and first contact was not allowed".to_owned(),
-        }
+    /// Why the certificate that was shown last is not accepted, and what to do: one text for people, with both fingerprints.
+    pub(super) fn refusal(&self) -> String {
+        self.with(|r| {
+            let Some(seen) = r.seen else { return "it showed no certificate".to_owned() };
+            let shown = match seen.key {
+                Some(key) => format!("{} (key spki:{})", hex(&seen.leaf), hex(&key)),
+                None => format!("{} (whose key cannot be found)", hex(&seen.leaf)),
+            };
+            let changed = match r.accepted {
+                Some(before) => format!("; it was {} when this program connected before, so it changed just now", hex(&before.leaf)),
+                None => String::new(),
+            };
+            let act = "if its firmware was updated or its certificate replaced, compare it with the BMC's own page or console and \
+                       record it in the facts (bmc_cert_sha256); if nobody did that, somebody else may be answering";
+            match &r.wanted {
+                Wanted::Leaf(pin) => format!("it showed certificate {shown}; the recorded certificate is {}{changed}; {act}", hex(pin)),
+                Wanted::Key(pin) => {
+                    format!("it showed certificate {shown}; the recorded key is spki:{}{changed}; {act}", hex(pin))
+                }
+                Wanted::Authority(authority) => {
+                    let why = r.why.as_deref().unwrap_or("it is not vouched for");
+                    format!("it showed certificate {shown}; {authority} does not accept it: {why}{changed}")
+                }
+                Wanted::Anything | Wanted::Nothing => format!(
+                    "it showed certificate {shown}; none is recorded and first contact was not allowed; compare it with the BMC's own \
+                     and record it in the facts (bmc_cert_sha256), or allow first contact"
+                ),
+            }
+        })
     }
 
     /// A TLS configuration for this BMC alone. No resumption cache: it costs memory per BMC and a ticket would outlive the check.
@@ -113,7 +187,7 @@ impl Trust {
         let mut config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(LeafPin { trust: self.clone(), provider }))
+            .with_custom_certificate_verifier(Arc::new(Judge { trust: self.clone(), provider }))
             .with_no_client_auth();
         config.resumption = Resumption::disabled();
         Ok(config)
@@ -136,29 +210,27 @@ fn unhex(digest: &Digest) -> Option<[u8; 32]> {
     Some(out)
 }
 
-/// Accepts exactly one leaf certificate.
+/// Asks the trust about every certificate.
 #[derive(Debug)]
-struct LeafPin {
+struct Judge {
     trust: Trust,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for LeafPin {
+impl ServerCertVerifier for Judge {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = fingerprint(end_entity);
-        let first = self.trust.first_contact == FirstContact::Accept;
-        let ok = self.trust.with(|r| {
-            r.seen = Some(shown);
-            r.accepted.map_or(first, |accepted| accepted == shown)
-        });
-        if ok { Ok(ServerCertVerified::assertion()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+        if self.trust.judge(end_entity, intermediates, now) {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
     }
 
     fn verify_tls12_signature(
@@ -167,7 +239,10 @@ impl ServerCertVerifier for LeafPin {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms).or_else(|error| {
+            if signed(algorithms, message, cert, dss, false) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) }
+        })
     }
 
     fn verify_tls13_signature(
@@ -176,7 +251,10 @@ impl ServerCertVerifier for LeafPin {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms).or_else(|error| {
+            if signed(algorithms, message, cert, dss, true) { Ok(HandshakeSignatureValid::assertion()) } else { Err(error) }
+        })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -2,16 +2,19 @@
 //! entity tag) lets it be sent again. What came of it is one of three things, and none of them is "probably fine".
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::{Ask, Client, certain_no, permit};
-use super::error::{broken, hear, refused, safe};
+use super::error::{Said, broken, hear, refused, safe, trouble};
 use super::ladder::{steps, steps_of_action, value};
-use crate::bmc::BmcError;
+use super::limits::TRIES;
+use super::manners::Encoding;
+use super::transport::{Answer, Broke, Broken};
 use crate::bmc::quirk::{Learned, TagStep};
+use crate::bmc::{BmcError, BmcTrouble};
 
 /// What came of a request that changes something.
 pub(super) enum Sent {
@@ -109,38 +112,86 @@ impl Client {
     async fn write(&self, method: Method, at: &str, body: Bytes, if_match: Option<HeaderValue>, deadline: Instant) -> Sent {
         let doing = format!("{method} {}", safe(at, 256));
         let deadline = deadline.min(Instant::now() + self.limits.request);
-        let auth = match self.authorise(deadline).await {
-            Ok(auth) => auth,
-            Err(error) => return Sent::No { status: None, error },
-        };
-        let _permit = match permit(&self.writes, deadline, &doing).await {
-            Ok(permit) => permit,
-            Err(error) => return Sent::No { status: None, error },
-        };
-        let ask = Ask { method, path: at, body: Some(body), auth: Some(auth.clone()), if_match, deadline };
-        match self.once(ask).await {
-            Err(gone) if gone.sent => Sent::Unclear(broken(&doing, gone, self.trust.seen())),
-            Err(gone) => Sent::No { status: None, error: broken(&doing, gone, self.trust.seen()) },
-            Ok(answer) if answer.status.is_success() => {
-                let said = hear(&answer.body);
-                let words = if said.messages.is_empty() || !said.ids.iter().any(|id| id != "Success") {
-                    answer.status.to_string()
-                } else {
-                    format!("{}: {said}", answer.status)
-                };
-                Sent::Taken(format!("{doing} was answered {words}"))
-            }
-            Ok(answer) => {
-                if answer.status == StatusCode::UNAUTHORIZED {
-                    if auth.0 == header::AUTHORIZATION {
-                        self.refuse(answer.status.as_str());
-                    } else {
-                        self.forget(&auth.1);
+        let (mut tries, mut relogged, mut turned) = (0, false, None);
+        loop {
+            let auth = match self.authorise(deadline).await {
+                Ok(auth) => auth,
+                Err(error) => return Sent::No { status: None, error },
+            };
+            let permit = match permit(&self.writes, deadline, &doing).await {
+                Ok(permit) => permit,
+                Err(error) => return Sent::No { status: None, error },
+            };
+            let (body, if_match) = (Some(body.clone()), if_match.clone());
+            let ask = Ask { method: method.clone(), path: at, body, auth: Some(auth.clone()), if_match, deadline };
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
+            let answer = match self.once_as(ask, encoding, true).await {
+                Ok(answer) => answer,
+                Err(gone) => {
+                    tries += 1;
+                    let again = Instant::now() + self.limits.pause * 2_u32.pow(tries - 1);
+                    // Not a byte of it was taken, so that it may go out again (RC-04).
+                    let unsent = !gone.sent && matches!(gone.how, Broke::Connect | Broke::Lost);
+                    if unsent && tries < TRIES && again < deadline {
+                        drop(permit);
+                        sleep_until(again).await;
+                        continue;
                     }
+                    return self.unanswered(&doing, gone);
                 }
-                let error = refused(&doing, answer.status, &answer.body);
-                if certain_no(answer.status) { Sent::No { status: Some(answer.status), error } } else { Sent::Unclear(error) }
+            };
+            if answer.status == StatusCode::UNAUTHORIZED && auth.0 != header::AUTHORIZATION && !relogged {
+                // The session has ended, and whoever is not known is not obeyed (DSP0266 §13.2.1): log in once and say it again (RC-17).
+                relogged = true;
+                self.forget(&auth.1);
+                continue;
             }
+            if answer.status == StatusCode::NOT_ACCEPTABLE && encoding != Encoding::Gzip {
+                turned = Some(self.manners.next(encoding, at));
+                continue;
+            }
+            return self.answered(&doing, &answer, &auth);
+        }
+    }
+
+    /// What a whole answer means.
+    fn answered(&self, doing: &str, answer: &Answer, auth: &(HeaderName, HeaderValue)) -> Sent {
+        if answer.status.is_success() {
+            let said = hear(&answer.body);
+            let words = if said.messages.is_empty() || !said.ids.iter().any(|id| id != "Success") {
+                answer.status.to_string()
+            } else {
+                format!("{}: {said}", answer.status)
+            };
+            return Sent::Taken(format!("{doing} was answered {words}"));
+        }
+        let mut error = refused(doing, answer.status, &answer.body);
+        if answer.status == StatusCode::UNAUTHORIZED {
+            if auth.0 == header::AUTHORIZATION {
+                self.refused_by(&error);
+            } else {
+                // The password was taken a moment ago: this is about rights or a broken session table.
+                error.kind = BmcTrouble::Refused;
+                self.forget(&auth.1);
+            }
+        }
+        if certain_no(answer.status) { Sent::No { status: Some(answer.status), error } } else { Sent::Unclear(error) }
+    }
+
+    /// What an exchange means that broke: its head, when that came, says what the BMC made of the request (RC-08).
+    fn unanswered(&self, doing: &str, mut gone: Broken) -> Sent {
+        let status = gone.head.take().map(|head| head.0);
+        let sent = gone.sent;
+        let error = broken(doing, gone, self.trust.seen());
+        match status {
+            Some(status) if status.is_success() => Sent::Taken(format!("{doing} was answered {status}, and the rest was lost")),
+            Some(status) if certain_no(status) => {
+                let kind = trouble(status, &Said::default());
+                let error = BmcError { seen: format!("{status}: {}", error.seen), kind, ..error };
+                Sent::No { status: Some(status), error }
+            }
+            _ if sent => Sent::Unclear(error),
+            _ => Sent::No { status: None, error },
         }
     }
 }

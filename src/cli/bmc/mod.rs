@@ -5,6 +5,7 @@ mod bios;
 mod cert;
 mod doctor;
 mod fru;
+pub mod heard;
 mod info;
 mod media;
 mod reset;

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::bmc::meeting::Macs;
+use crate::bmc::meeting::{Greeting, Macs};
 use crate::cli::record::CERTIFICATE;
-use crate::model::{BmcFacts, BmcTrust, Digest, Node, Reading};
+use crate::model::{BmcFacts, BmcTrust, Node, Reading};
 
 /// One fact of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,14 +52,21 @@ fn fact(column: &'static str, recorded: Option<String>, found: String) -> Fact {
     Fact { column, recorded, found, standing }
 }
 
-/// The certificate that a node's BMC shows.
+/// The certificate that a node's BMC shows, in the form in which the facts record it; `None` without TLS.
 #[must_use]
-pub fn certificate(node: &Node, shown: &Digest) -> Fact {
-    let recorded = match &node.bmc.trust {
-        BmcTrust::Pinned(digest) => Some(digest.to_string()),
-        BmcTrust::FirstContact | BmcTrust::Plaintext => None,
+pub fn certificate(node: &Node, greeting: &Greeting) -> Option<Fact> {
+    let shown = greeting.certificate.as_ref()?.to_string();
+    let (recorded, found) = match &node.bmc.trust {
+        BmcTrust::Pinned(digest) => (Some(digest.to_string()), shown),
+        BmcTrust::PinnedKey(digest) => {
+            let key = greeting.certificate_key.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            (Some(format!("spki:{digest}")), format!("spki:{key}"))
+        }
+        // Nothing is recorded for it: its authority is asked when it is logged in to.
+        BmcTrust::Authority { .. } => (Some(shown.clone()), shown),
+        BmcTrust::FirstContact | BmcTrust::Plaintext => (None, shown),
     };
-    fact(CERTIFICATE, recorded, shown.to_string())
+    Some(fact(CERTIFICATE, recorded, found))
 }
 
 /// Who the BMC of a node says that it and the node are. What it does not say is no fact.

@@ -11,7 +11,6 @@ use crate::bmc::redfish::{FirstContact, Limits, Redfish, RedfishOptions};
 use crate::bmc::{Bmc as _, BmcError, BmcTrouble, Password, WholeBmc};
 use crate::cli::folded::Told;
 use crate::cli::hands::Hands;
-use crate::cli::record::CERTIFICATE;
 use crate::model::{BmcFacts, BmcProtocol, BmcTrust, Node, NodeId};
 
 /// What was learned of one address where a node of the inventory is expected.
@@ -70,13 +69,14 @@ async fn greet(address: SocketAddr, plain: bool, wait: Duration) -> Result<Greet
 /// Asks the BMC of a node that the inventory knows.
 pub async fn known(hands: &Hands, node: &Node, first_contact: bool, wait: Duration) -> Met {
     let mut met = Met { node: node.id.clone(), address: node.bmc.address, facts: Vec::new(), stopped: None };
+    let mut greeted = None;
     if node.bmc.protocol == BmcProtocol::Redfish {
         let greeting = match greet(node.bmc.address, node.bmc.trust == BmcTrust::Plaintext, wait).await {
             Ok(greeting) => greeting,
             Err(error) => return Met { stopped: Some(Told::error(&error)), ..met },
         };
-        if let Some(shown) = &greeting.certificate {
-            let fact = compare::certificate(node, shown);
+        greeted.clone_from(&greeting.certificate);
+        if let Some(fact) = compare::certificate(node, &greeting) {
             let standing = fact.standing;
             met.facts.push(fact);
             let why = match standing {
@@ -95,10 +95,9 @@ pub async fn known(hands: &Hands, node: &Node, first_contact: bool, wait: Durati
         Err(failure) => return Met { stopped: Some(Told::unclear("no hand", failure.error.to_string())), ..met },
     };
     let answer = ask(hand.as_ref()).await;
-    let greeted = met.facts.iter().find(|f| f.column == CERTIFICATE).map(|f| f.found.clone());
     match answer {
         // Two connections, two certificates: whoever was logged in to is not the one that is shown above.
-        Ok(_) if greeted.is_some() && hand.certificate().map(|c| c.to_string()) != greeted => {
+        Ok(_) if greeted.is_some() && hand.certificate() != greeted => {
             met.stopped = Some(Told::unclear(
                 "two certificates",
                 "its certificate changed between two connections; nothing of it is taken",

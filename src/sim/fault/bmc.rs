@@ -146,6 +146,8 @@ faults! {
     TaskState = "task.state"/1,
     /// `Retry-After`: 0 zero, 1 a date, 2 nonsense, 3 a huge number (RC-46).
     HttpRetryAfter = "http.retry_after"/1,
+    /// 503 with `Retry-After: 1`, wherever it is placed (RC-47; `http.503(N)` begins with the first request).
+    HttpBusy = "http.busy"/0,
     /// Images longer than so many bytes are refused with 413 (RC-48).
     UploadMax = "upload.max"/1,
     /// The connection is lost after the last byte of an upload, which was taken (RC-49).

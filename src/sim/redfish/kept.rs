@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::answer::Answer;
-use super::{account, bios, certificate, media, restart, system};
+use super::{account, bios, certificate, media, restart, system, update};
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
 
@@ -15,6 +15,7 @@ pub fn resource(machine: &MachineHandle, shown: Option<&Shown>, at: &str) -> Opt
         .or_else(|| account::resource(machine, at))
         .or_else(|| restart::resource(machine, at))
         .or_else(|| certificate::resource(machine, shown, at))
+        .or_else(|| update::resource(machine, at))
 }
 
 /// Adds to a resource of another file what these files know of it.
@@ -30,6 +31,7 @@ pub fn complete(machine: &MachineHandle, shown: Option<&Shown>, at: &str, value:
         }
     } else if at == restart::manager_path(machine) {
         restart::add_to_manager(machine, value);
+        update::add_to_manager(machine, value);
     }
 }
 

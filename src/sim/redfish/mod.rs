@@ -8,8 +8,10 @@ pub mod bios;
 pub mod certificate;
 pub mod kept;
 pub mod line;
+pub mod manners;
 pub mod media;
 pub mod oldtls;
+pub mod parts;
 pub mod restart;
 pub mod route;
 pub mod session;
@@ -17,6 +19,7 @@ pub mod system;
 pub mod tags;
 pub mod task;
 pub mod tree;
+pub mod update;
 pub mod wire;
 
 use std::sync::Arc;
@@ -137,21 +140,30 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
             Met::Gone => return Err(Dead),
             Met::Says(answer) => answer,
             Met::Well => {
-                let Ok(Ok(body)) = tokio::time::timeout(IDLE, Limited::new(body, BODY).collect()).await else {
+                let path = wire::single(head.uri.path());
+                let pushes = update::takes(service.machine(), head.method.as_str(), &path);
+                let Some(at_it) = service.begins(pushes) else { return Err(Dead) };
+                let most = if pushes { update::LARGEST } else { BODY };
+                let Ok(Ok(body)) = tokio::time::timeout(IDLE, Limited::new(body, most).collect()).await else {
                     return sent(&service, &open, Answer::status(413), false);
                 };
                 let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
-                let path = wire::single(head.uri.path());
-                service.answer(&Asked {
+                if !at_it.dwells().await {
+                    return Err(Dead);
+                }
+                let answer = service.answer(&Asked {
                     method: head.method.as_str(),
                     path: &path,
                     query: head.uri.query(),
                     authorization: header("authorization"),
                     token: header("x-auth-token"),
                     if_match: header("if-match"),
+                    kind: header("content-type"),
                     from: open.from,
                     body: &body.to_bytes(),
-                })
+                });
+                let lost = pushes && answer.status < 300 && service.machine().strikes(BmcFault::UploadDropAfter).is_some();
+                if lost { return Err(Dead) } else { answer }
             }
         },
     };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, kept, system, tags, tree};
+use super::{bend, kept, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -28,6 +28,8 @@ pub struct Asked<'a> {
     pub token: Option<&'a str>,
     /// `If-Match`.
     pub if_match: Option<&'a str>,
+    /// `Content-Type`.
+    pub kind: Option<&'a str>,
     /// Who asks.
     pub from: Option<std::net::IpAddr>,
     /// Body.
@@ -42,6 +44,7 @@ pub struct Service {
     state: Mutex<(Sessions, Tasks)>,
     /// The BMC's restarts that `state` has lived through.
     life: AtomicU32,
+    pushes: update::UnderWay,
 }
 
 const METADATA: &str = concat!(
@@ -56,7 +59,7 @@ impl Service {
     /// The service of a machine's BMC.
     #[must_use]
     pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
-        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0) }
+        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0), pushes: update::UnderWay::default() }
     }
 
     /// What its handshakes show; `None` without TLS.
@@ -69,6 +72,11 @@ impl Service {
     #[must_use]
     pub fn machine(&self) -> &MachineHandle {
         &self.machine
+    }
+
+    /// A request begins; `None` when the BMC cannot bear it beside an upload.
+    pub fn begins(&self, pushes: bool) -> Option<update::AtIt<'_>> {
+        self.pushes.begins(&self.machine, pushes)
     }
 
     /// Answers one request.
@@ -152,7 +160,7 @@ impl Service {
         if let Some(resource) = tree::resource(&self.machine, path) {
             return Some(resource);
         }
-        let state = self.lock();
+        let mut state = self.lock();
         if path == SESSIONS {
             return Some(tree::collection(path, "Session", state.0.ids().map(|id| format!("{SESSIONS}/{id}"))));
         }
@@ -161,12 +169,16 @@ impl Service {
         }
         match path.strip_prefix(task::SERVICE)? {
             "" => Some(task::service()),
-            "/Tasks" => Some(tree::collection(path, "Task", state.1.paths())),
+            "/Tasks" => Some(tree::collection(path, "Task", state.1.paths(&self.machine))),
             rest => state.1.resource(&self.machine, rest.strip_prefix("/Tasks/")?),
         }
     }
 
     fn get(&self, asked: &Asked<'_>, path: &str) -> Answer {
+        if let Some(id) = path.strip_prefix(task::SERVICE).and_then(|rest| rest.strip_prefix("/TaskMonitors/")) {
+            let monitor = self.lock().1.monitor(&self.machine, id);
+            return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
+        }
         match self.resource(path) {
             Some(mut resource) => {
                 let tag = tags::shown(&self.machine, &resource);
@@ -221,6 +233,13 @@ impl Service {
             && let Some(refused) = tags::refuses_action(&self.machine, asked)
         {
             return refused;
+        }
+        if update::takes(&self.machine, asked.method, path) {
+            let pushed = update::Pushed { kind: asked.kind.unwrap_or_default(), if_match: asked.if_match, body: asked.body };
+            return update::push(&self.machine, &mut self.lock().1, &pushed);
+        }
+        if self.machine.identity().profile.pushing.start && path == update::start_path() {
+            return update::start(&self.machine, &mut self.lock().1);
         }
         if path != system::reset_path(&self.machine) {
             let kept = match body(asked) {

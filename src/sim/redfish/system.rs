@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Message};
 use super::tree::{ROOT, link, power_word, well};
+use super::update;
 use crate::model::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 use crate::sim::handle::MachineHandle;
 use crate::sim::machine::Stage;
@@ -38,7 +39,7 @@ pub fn resource(machine: &MachineHandle) -> Value {
         "SKU": id.serial,
         "UUID": id.uuid,
         "HostName": "",
-        "BiosVersion": id.profile.bios_version,
+        "BiosVersion": update::bios_version(machine),
         "PowerState": power_word(power),
         "BootProgress": { "LastState": progress(&machine.stage()) },
         "Boot": boot(machine),

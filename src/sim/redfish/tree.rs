@@ -3,11 +3,10 @@
 use serde_json::{Value, json};
 
 use super::session::SESSIONS;
+use super::update;
 use crate::model::PowerState;
-use crate::sim::accelerator;
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
-use crate::sim::identity::Identity;
 use crate::sim::profile::SessionsFull;
 
 /// Root of the service.
@@ -97,32 +96,7 @@ pub fn resource(machine: &MachineHandle, path: &str) -> Option<Value> {
             "Status": well(),
             "Sessions": link(SESSIONS),
         }),
-        ["UpdateService"] => json!({
-            "@odata.type": "#UpdateService.v1_11_0.UpdateService",
-            "@odata.id": path,
-            "Id": "UpdateService",
-            "Name": "Update Service",
-            "ServiceEnabled": true,
-            "Status": well(),
-            "FirmwareInventory": link(format!("{path}/FirmwareInventory")),
-            // Nothing can be flashed yet, and sushy wants the word all the same.
-            "Actions": {},
-        }),
-        ["UpdateService", "FirmwareInventory"] => {
-            collection(path, "SoftwareInventory", firmware(id).into_iter().map(|(name, _)| format!("{path}/{name}")))
-        }
-        ["UpdateService", "FirmwareInventory", name] => {
-            let (_, version) = firmware(id).into_iter().find(|(n, _)| n == name)?;
-            json!({
-                "@odata.type": "#SoftwareInventory.v1_10_0.SoftwareInventory",
-                "@odata.id": path,
-                "Id": name,
-                "Name": name,
-                "Version": version,
-                "Updateable": true,
-                "Status": well(),
-            })
-        }
+        ["UpdateService", ..] => update::resource(machine, path)?,
         _ => return None,
     })
 }
@@ -187,7 +161,6 @@ fn manager(machine: &MachineHandle, path: &str) -> Value {
         "UUID": id.seed.uuid(&format!("{}/manager-uuid", id.node)),
         "Manufacturer": id.profile.manufacturer,
         "Model": format!("{} BMC (simulated)", id.profile.name),
-        "FirmwareVersion": id.profile.bmc_version,
         "PowerState": "On",
         "DateTime": second(jiff::Timestamp::now()),
         "LastResetTime": second(machine.bmc_started()),
@@ -209,7 +182,7 @@ fn chassis(machine: &MachineHandle, path: &str) -> Value {
         "Name": "Chassis",
         "ChassisType": "RackMount",
         "Manufacturer": id.profile.manufacturer,
-        "Model": id.profile.model,
+        "Model": id.profile.board,
         "SerialNumber": id.serial,
         "PowerState": power_word(machine.power_state()),
         "Status": well(),
@@ -231,16 +204,4 @@ fn interface(path: &str, name: &str, mac: &str) -> Value {
         "InterfaceEnabled": true,
         "Status": well(),
     })
-}
-
-/// Firmware inventory: name and version.
-fn firmware(id: &Identity) -> Vec<(String, String)> {
-    let mut list = vec![
-        ("BMC".to_owned(), id.profile.bmc_version.to_owned()),
-        ("BIOS".to_owned(), id.profile.bios_version.to_owned()),
-        ("CPLD".to_owned(), "0.2.1.6".to_owned()),
-    ];
-    let (word, version) = accelerator::firmware(id.fitted.kind);
-    list.extend((1..=id.fitted.count).map(|n| (format!("{word}_{n}"), version.to_owned())));
-    list
 }

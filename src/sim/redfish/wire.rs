@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::answer::{Answer, Message};
 use super::line::Open;
+use super::manners;
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 
@@ -53,6 +54,20 @@ pub async fn meets(machine: &MachineHandle, head: &Parts, open: &Open, before: u
     if head.headers.contains_key(header::TRANSFER_ENCODING) && machine.strikes(BmcFault::UploadNoChunked).is_some() {
         return Met::Says(Answer::text(411, "text/html", "<html><body>Length Required</body></html>"));
     }
+    if machine.strikes(BmcFault::HttpBusy).is_some() {
+        return Met::Says(Answer::error(503, &Message::busy()).with("Retry-After", "1"));
+    }
+    if let Some(odd) = machine.strikes(BmcFault::HttpRetryAfter) {
+        let soon =
+            (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1)).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let after = match odd.arg() {
+            0 => "0".to_owned(),
+            1 => soon,
+            2 => "soon".to_owned(),
+            _ => "4294967296000".to_owned(),
+        };
+        return Met::Says(Answer::error(503, &Message::busy()).with("Retry-After", after));
+    }
     if head.method == http::Method::GET && head.uri.query().is_none_or(|query| !query.contains("moved=1")) {
         // 0 stands for what a proxy that knows no better would send.
         if let Some(moved) = machine.strikes(BmcFault::HttpRedirect) {
@@ -60,7 +75,7 @@ pub async fn meets(machine: &MachineHandle, head: &Parts, open: &Open, before: u
             return Met::Says(Answer::status(status).with("Location", format!("{}?moved=1", head.uri.path())));
         }
     }
-    Met::Well
+    manners::refuses(machine, head).map_or(Met::Well, Met::Says)
 }
 
 /// Bends an answer that is on its way.
@@ -95,7 +110,7 @@ pub fn bends(machine: &MachineHandle, head: &Parts, mut answer: Answer) -> Answe
         let headers = std::mem::take(&mut answer.headers);
         answer = Answer { headers, ..Answer::text(answer.status, "application/xhtml+xml", page) };
     }
-    answer
+    manners::dress(head, answer)
 }
 
 /// A link as it is written from where the client stands (RFC 3986 §5.2), or, far from there, with its first slash forgotten.

@@ -127,11 +127,6 @@ impl Named {
         Self { links }
     }
 
-    /// What is known to be at this place.
-    pub(super) fn at(link: &str) -> Self {
-        Self { links: vec![link.to_owned()] }
-    }
-
     /// The first name, as it was given: for monitors that must be asked.
     pub(super) fn first(&self) -> Option<&str> {
         self.links.first().map(String::as_str)

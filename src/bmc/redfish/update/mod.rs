@@ -8,9 +8,10 @@
 //! | `refusal` | what a refusal means |
 //! | `find` | which task is this update's (RC-38, RC-42) |
 //! | `judge` `follow` | what a task says, and following it to an end (RC-39 to RC-46) |
-//! | `standing` `prove` | which version runs (RC-53, RC-54) |
+//! | `standing` `ask` `prove` | which version runs, and who knows (RC-53, RC-54) |
 //! | `walk` | all of it in order, and what is said in the end |
 
+mod ask;
 mod find;
 mod follow;
 mod judge;
@@ -36,7 +37,7 @@ use super::Redfish;
 use super::limits::UpdateLimits;
 use crate::bmc::quirk::Habits;
 use crate::bmc::updating::{FirmwareImage, FirmwareItem, UpdateTerms, Updating};
-use crate::bmc::{BmcError, Written};
+use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::Reading;
 
 /// Whose turn it is to update one BMC: one update at a time (RC-50).
@@ -75,9 +76,19 @@ impl Times {
 #[async_trait]
 impl Updating for Redfish {
     async fn firmware_items(&self) -> Result<Reading<Vec<FirmwareItem>>, BmcError> {
-        let Some(at) = self.client.root().await?.update else { return Ok(Reading::Absent) };
-        let service = Service::view(&self.client.get(&at).await?);
-        self.client.items(&service).await
+        let system = self.system().await?;
+        let manager = self.client.manager(&system).await.ok().flatten().map(|manager| manager.path);
+        let inventory = match self.client.root().await?.update {
+            Some(at) => Service::view(&self.client.get(&at).await?).inventory,
+            None => None,
+        };
+        let Some(inventory) = inventory else { return self.client.own_items(&system.path, manager.as_deref()).await };
+        let places: Vec<&str> = [Some(system.path.as_str()), manager.as_deref()].into_iter().flatten().collect();
+        match self.client.items(&inventory, &places).await {
+            // The service names an inventory that is not there.
+            Err(e) if e.kind == BmcTrouble::Unsupported => self.client.own_items(&system.path, manager.as_deref()).await,
+            items => items,
+        }
     }
 
     async fn update(&self, image: &FirmwareImage<'_>, terms: &UpdateTerms<'_>) -> Written {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::ask::Says;
 use super::find::fatal;
 use super::follow::End;
-use super::standing::Says;
 use super::walk::Walk;
 use crate::bmc::updating::UpdateProgress;
 use crate::model::Version;

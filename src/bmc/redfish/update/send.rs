@@ -2,15 +2,15 @@
 //! that confirms it; an answer that is lost ends the sending for good.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use http::header::{self, HeaderValue};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use zeroize::Zeroizing;
 
-use super::super::path;
 use super::super::write::Sent;
-use super::find::{Before, Found, Named};
+use super::find::Named;
 use super::load::{Image, Load};
 use super::multipart::{Field, Parts, boundary, frame};
 use super::refusal::Meaning;
@@ -20,9 +20,6 @@ use super::walk::Walk;
 use crate::bmc::BmcError;
 use crate::bmc::updating::{UpdateClass, UpdateProgress};
 
-/// How often an image is sent in all, when the BMC promised each time that it did nothing.
-const SENDS: u32 = 4;
-
 /// What came of the sending.
 pub(super) enum Sending {
     /// The BMC took it; what its answer named, and its words.
@@ -31,6 +28,8 @@ pub(super) enum Sending {
     Unclear(BmcError),
     /// It says that this image runs already.
     Current(BmcError),
+    /// Refused for now, with the promise that nothing was done; how long it asks to wait.
+    Later(BmcError, Duration),
     /// It has nothing of it.
     No(BmcError),
 }
@@ -45,14 +44,14 @@ enum Body<'a> {
 
 impl Walk<'_> {
     /// Sends the image. Lenovo: whoever pushes claims the service first, and gives it back.
-    pub(super) async fn send(&self, form: &Form, before: &Before) -> Sending {
+    pub(super) async fn send(&self, form: &Form) -> Sending {
         if !self.habits.upload_claim || !self.service.claimable {
-            return self.send_form(form, before).await;
+            return self.send_form(form).await;
         }
         if let Err(e) = self.claim(true).await {
             return Sending::No(e);
         }
-        let sending = self.send_form(form, before).await;
+        let sending = self.send_form(form).await;
         match (self.claim(false).await, sending) {
             (Err(e), Sending::Taken(named, words)) => {
                 Sending::Taken(named, format!("{words}; HttpPushUriTargetsBusy could not be given back: {e}"))
@@ -61,19 +60,17 @@ impl Walk<'_> {
         }
     }
 
-    async fn send_form(&self, form: &Form, before: &Before) -> Sending {
+    async fn send_form(&self, form: &Form) -> Sending {
         match form {
-            Form::Multipart(at) | Form::Bare(at) | Form::Hpe(at) => self.send_body(at, &Body::Image(form), None, before).await,
-            Form::Simple(at) => {
-                self.send_body(at, &Body::Json(&self.simple(self.image.url.unwrap_or_default())), None, before).await
-            }
+            Form::Multipart(at) | Form::Bare(at) | Form::Hpe(at) => self.send_body(at, &Body::Image(form), None).await,
+            Form::Simple(at) => self.send_body(at, &Body::Json(&self.simple(self.image.url.unwrap_or_default())), None).await,
             Form::ThenSimple { at, simple } => {
                 // iDRAC wants the inventory's own tag (firmware.md §1.1).
                 let tag = match self.client.look(at, self.deadline).await {
                     Ok(inventory) => inventory.etag,
                     Err(e) => return Sending::No(classed(UpdateClass::Transient, e)),
                 };
-                let (named, words) = match self.send_body(at, &Body::Image(form), tag, before).await {
+                let (named, words) = match self.send_body(at, &Body::Image(form), tag).await {
                     Sending::Taken(named, words) => (named, words),
                     // An image that lies in the inventory has no effect yet.
                     Sending::Unclear(e) => return Sending::No(classed(UpdateClass::Transient, e)),
@@ -83,19 +80,19 @@ impl Walk<'_> {
                     let seen = format!("{words}, but the answer does not say where the image lies; nothing was started");
                     return Sending::No(UpdateClass::Rejected.error(&self.doing, seen));
                 };
-                self.send_body(simple, &Body::Json(&self.simple(lies)), None, before).await
+                self.send_body(simple, &Body::Json(&self.simple(lies)), None).await
             }
         }
     }
 
     /// Starts an image that was staged for it (Supermicro).
-    pub(super) async fn start(&self, before: &Before) -> Sending {
+    pub(super) async fn start(&self) -> Sending {
         let Some(at) = &self.service.start else {
             return Sending::No(
                 UpdateClass::Rejected.error(&self.doing, "the image is there, but the BMC offers no StartUpdate"),
             );
         };
-        self.send_body(at, &Body::Json(&json!({})), None, before).await
+        self.send_body(at, &Body::Json(&json!({})), None).await
     }
 
     fn simple(&self, url: &str) -> Value {
@@ -116,12 +113,11 @@ impl Walk<'_> {
         }
     }
 
-    async fn send_body(&self, at: &str, body: &Body<'_>, tag: Option<HeaderValue>, before: &Before) -> Sending {
+    async fn send_body(&self, at: &str, body: &Body<'_>, tag: Option<HeaderValue>) -> Sending {
         let star = || Some(HeaderValue::from_static("*"));
         let mut if_match = tag.or_else(|| if self.habits.upload_star { star() } else { None });
-        let (mut tags, mut sends) = (0, 0);
+        let mut tags = 0;
         loop {
-            sends += 1;
             if let Err(e) = self.wait_gap().await {
                 return Sending::No(e);
             }
@@ -144,26 +140,10 @@ impl Walk<'_> {
                 Meaning::Tag if tags < 2 => {
                     tags += 1;
                     if_match = if if_match.is_none() { star() } else { None };
-                    continue;
                 }
-                Meaning::Session if sends == 1 => {}
-                Meaning::Class(UpdateClass::Busy) if sends < SENDS => {}
-                _ => return Sending::No(error),
-            }
-            // It promised that nothing was done. Believed only after a look.
-            let next = Instant::now() + wait;
-            if next >= self.deadline {
-                return Sending::No(error);
-            }
-            (self.tell)(UpdateProgress::Waiting(error.seen.clone()));
-            sleep_until(next).await;
-            match self.client.find_task(before, &Named::default(), Instant::now(), self.deadline).await {
-                Ok(Found::None(_)) => {}
-                Ok(Found::Task(mark)) => {
-                    let words = format!("{error}, but a new task is there: {}", path::last(&mark.at));
-                    return Sending::Taken(Named::at(&mark.at), words);
-                }
-                Err(e) => return Sending::No(classed(UpdateClass::Busy, e)),
+                Meaning::Session => return Sending::Later(error, Duration::ZERO),
+                Meaning::Class(UpdateClass::Busy) => return Sending::Later(error, wait),
+                Meaning::Tag | Meaning::Class(_) => return Sending::No(error),
             }
         }
     }

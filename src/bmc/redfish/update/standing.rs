@@ -1,16 +1,12 @@
 //! Which version of a component runs, and which one waits: by its entry in the inventory, the banks in it, and what the resources that it
-//! belongs to say (RC-54). A version in the inventory alone is not yet one that runs.
+//! belongs to say (RC-54). A version in the inventory alone is not yet one that runs. Pure.
 
 use serde_json::Value;
-use tokio::time::Instant;
 
-use super::super::client::{Client, Resource};
-use super::super::error::{safe, unsupported};
-use super::super::system::soft;
+use super::super::client::Resource;
+use super::super::error::safe;
 use super::super::{firmware, json, path};
-use super::service::Service;
 use crate::bmc::updating::FirmwareItem;
-use crate::bmc::{BmcError, BmcTrouble};
 use crate::model::{Component, Reading, Version};
 
 /// Most resources that an entry belongs to and that are asked.
@@ -31,24 +27,15 @@ pub(super) struct Item {
     pub(super) related: Vec<String>,
 }
 
-/// Something beside the inventory that says which version runs: it said the same as the inventory before the update.
+/// A resource beside the inventory that knows which version runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Witness {
-    at: String,
-    key: &'static str,
-}
-
-/// What all who know say of a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Says {
-    /// It runs; nobody contradicts.
-    Runs(String),
-    /// It lies there and waits.
-    Staged(String),
-    /// Another version runs, in these words.
-    Other(Version, String),
-    /// Nothing can be said of it.
-    Unknown(String),
+    /// Where it is.
+    pub(super) at: String,
+    /// The property by which it tells its own version.
+    key: Option<&'static str>,
+    /// That said the same as the inventory before the update, letter for letter.
+    agreed: bool,
 }
 
 impl Item {
@@ -62,6 +49,17 @@ impl Item {
         };
         let related = json::list(value, "RelatedItem").iter().filter_map(json::href).take(RELATED).collect();
         Some((component, Self { at: at.to_owned(), running, staged, updateable, related }))
+    }
+
+    /// Takes back what the entry says of the version that runs where somebody knows better.
+    pub(super) fn confront(&mut self, known: &[Resource]) {
+        let Some(shown) = self.running.known().cloned() else { return };
+        let why =
+            known.iter().find_map(|resource| Witness::of(resource, self)?.contradicts(&resource.value, &self.at, shown.as_str()));
+        if let Some(why) = why {
+            self.running = Reading::unknown(why);
+            self.staged = Reading::Known(shown);
+        }
     }
 
     /// For people and scripts.
@@ -108,6 +106,40 @@ fn bank(resource: &Value, item: &str) -> Option<bool> {
     (among(links) || among(resource)).then_some(false)
 }
 
+/// True for two versions that are written alike, so that a difference between them is one: one word each, with digits and points. iLO's
+/// `iLO 5 v2.72` says nothing against `2.72 Sep 04 2022`.
+fn alike(a: &str, b: &str) -> bool {
+    let plain = |text: &str| {
+        text.contains('.')
+            && text.starts_with(|c: char| c.is_ascii_digit())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+    };
+    plain(a) && plain(b)
+}
+
+impl Witness {
+    /// What a resource knows of an entry, if it knows anything.
+    pub(super) fn of(resource: &Resource, item: &Item) -> Option<Self> {
+        let key = own_version(&resource.value);
+        let told = key.and_then(|key| json::text(&resource.value, key));
+        let agreed = told.is_some() && told.as_deref() == item.running.known().map(Version::as_str);
+        let related = item.related.iter().any(|at| path::same(at, &resource.path));
+        let knows = bank(&resource.value, &item.at).is_some() || (related && key.is_some());
+        knows.then(|| Self { at: resource.path.clone(), key, agreed })
+    }
+
+    /// Why the entry that shows `want` is not what runs, by this resource now.
+    pub(super) fn contradicts(&self, now: &Value, item: &str, want: &str) -> Option<String> {
+        if bank(now, item) == Some(false) {
+            return Some(format!("{} says that another image runs", safe(&self.at, 128)));
+        }
+        let key = self.key?;
+        let told = json::text(now, key)?;
+        (told != want && (self.agreed || alike(&told, want)))
+            .then(|| format!("{key} of {} is {}", safe(&self.at, 128), safe(&told, 128)))
+    }
+}
+
 /// The property by which a resource tells its own version.
 fn own_version(resource: &Value) -> Option<&'static str> {
     let kind = json::word(resource, "@odata.type")?;
@@ -117,160 +149,6 @@ fn own_version(resource: &Value) -> Option<&'static str> {
         Some("BiosVersion")
     } else {
         None
-    }
-}
-
-impl Client {
-    /// The entry of a component. `hint` is where it was before; it is believed only while it is still there and still this component's.
-    pub(super) async fn item(
-        &self,
-        inventory: &str,
-        component: &Component,
-        hint: Option<&str>,
-        deadline: Instant,
-    ) -> Result<Item, BmcError> {
-        if let Some(at) = hint {
-            match self.look_slowly(at, deadline).await {
-                Ok(resource) => match Item::view(at, &resource.value) {
-                    Some((found, item)) if found == *component => return Ok(item),
-                    _ => {}
-                },
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let doing = format!("find {component} in {}", safe(inventory, 128));
-        let (members, _) = self.members(inventory, deadline).await?;
-        // By the link where that tells, which saves reading a hundred entries.
-        let named = |at: &str| firmware::name(path::last(at), None).is_some_and(|name| name == component.as_str());
-        let (by_link, rest): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| named(&member.path));
-        let (mut known, mut trouble) = (Vec::new(), None);
-        for member in by_link.into_iter().chain(rest) {
-            match self.look_slowly(&member.path, deadline).await {
-                Ok(resource) => match Item::view(&member.path, &resource.value) {
-                    Some((found, item)) if found == *component => return Ok(item),
-                    Some((other, _)) => known.push(other.to_string()),
-                    None => {}
-                },
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) if soft(&e) => trouble = Some(e),
-                Err(e) => return Err(e),
-            }
-        }
-        match trouble {
-            // The entry that could not be read may be the one.
-            Some(e) => Err(e),
-            None => {
-                let names = if known.is_empty() { "nothing".to_owned() } else { safe(&known.join(", "), 1_024) };
-                Err(unsupported(&doing, format!("it is not listed; there is {names}")))
-            }
-        }
-    }
-
-    /// Reads an entry or a resource that may be as slow as the inventory.
-    pub(super) async fn look_slowly(&self, at: &str, deadline: Instant) -> Result<Resource, BmcError> {
-        self.get_by(at, deadline.min(Instant::now() + self.limits.inventory)).await
-    }
-
-    /// Who beside the inventory says now what it says of this entry.
-    pub(super) async fn witnesses(&self, item: &Item, deadline: Instant) -> Vec<Witness> {
-        let Some(version) = item.running.known() else { return Vec::new() };
-        let mut found = Vec::new();
-        for at in &item.related {
-            // One that cannot be read is no witness.
-            let Ok(resource) = self.look(at, deadline).await else { continue };
-            if let Some(key) = own_version(&resource.value)
-                && json::text(&resource.value, key).as_deref() == Some(version.as_str())
-            {
-                found.push(Witness { at: at.clone(), key });
-            }
-        }
-        found
-    }
-
-    /// What everybody says of `want`, now.
-    pub(super) async fn ask_all(
-        &self,
-        service: &Service,
-        component: &Component,
-        want: &Version,
-        before: &Item,
-        witnesses: &[Witness],
-        deadline: Instant,
-    ) -> Result<Says, BmcError> {
-        let Some(inventory) = &service.inventory else { return Ok(Says::Unknown("there is no firmware inventory".to_owned())) };
-        let item = self.item(inventory, component, Some(&before.at), deadline).await?;
-        let staged = item.staged.known() == Some(want);
-        let running = match &item.running {
-            Reading::Known(version) => version.clone(),
-            _ if staged => return Ok(Says::Staged(format!("{component} {want} waits for activation"))),
-            Reading::Absent => return Ok(Says::Unknown(format!("{component} is listed, but says that it is not there"))),
-            Reading::Unknown { why } => return Ok(Says::Unknown(why.clone())),
-        };
-        if running != *want {
-            return Ok(match staged {
-                true => Says::Staged(format!("{component} {running} runs, {want} waits for activation")),
-                false => Says::Other(running.clone(), format!("{component} {running} runs")),
-            });
-        }
-        for at in &item.related {
-            match self.look(at, deadline).await {
-                Ok(resource) if bank(&resource.value, &item.at) == Some(false) => {
-                    return Ok(Says::Staged(format!(
-                        "{component} {want} lies in a bank that does not run, says {}",
-                        safe(at, 128)
-                    )));
-                }
-                Ok(resource) => {
-                    let told = |w: &&Witness| w.at == *at && json::text(&resource.value, w.key).as_deref() != Some(want.as_str());
-                    if let Some(witness) = witnesses.iter().find(told) {
-                        let old = json::text(&resource.value, witness.key).unwrap_or_else(|| "nothing".to_owned());
-                        let words = format!(
-                            "the inventory shows {component} {want}, but {} of {} is {}",
-                            witness.key,
-                            safe(at, 128),
-                            safe(&old, 128)
-                        );
-                        return Ok(Says::Staged(words));
-                    }
-                }
-                // A witness that is silent now has not changed its word.
-                Err(e) if soft(&e) && witnesses.iter().all(|w| w.at != *at) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(Says::Runs(format!("{component} {want} runs")))
-    }
-
-    /// All entries, for people.
-    pub(super) async fn items(&self, service: &Service) -> Result<Reading<Vec<FirmwareItem>>, BmcError> {
-        let Some(inventory) = &service.inventory else { return Ok(Reading::Absent) };
-        let deadline = Instant::now() + self.limits.inventory;
-        let (members, unusable) = self.members(inventory, deadline).await?;
-        if unusable > 0 {
-            return Ok(Reading::unknown(format!("{unusable} members of {} have no usable link", safe(inventory, 128))));
-        }
-        let mut items = Vec::new();
-        for member in members {
-            match self.look_slowly(&member.path, Instant::now() + self.limits.inventory).await {
-                Ok(resource) => items.extend(Item::view(&member.path, &resource.value).map(|(name, item)| item.told(name))),
-                Err(e) if e.kind == BmcTrouble::Unsupported => {}
-                Err(e) if soft(&e) => {
-                    let Some(name) = firmware::name(path::last(&member.path), None) else { continue };
-                    let Ok(component) = Component::new(safe(&name, 128)) else { continue };
-                    let unknown = Reading::unknown(e.to_string());
-                    items.push(FirmwareItem {
-                        component,
-                        running: unknown.clone(),
-                        staged: unknown,
-                        updateable: Reading::unknown(e.to_string()),
-                    });
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        items.sort_by(|a, b| a.component.cmp(&b.component));
-        Ok(Reading::Known(items))
     }
 }
 
@@ -311,6 +189,44 @@ mod tests {
         assert_eq!(bank(&json!({}), "/a"), None);
         assert_eq!(own_version(&json!({"@odata.type": "#Manager.v1_18_0.Manager"})), Some("FirmwareVersion"));
         assert_eq!(own_version(&json!({"@odata.type": "#Bios.v1_1_0.Bios"})), None);
+        for (a, b, want) in [
+            ("7.10.50.00", "99.01.02", true),
+            ("11.01.01", "01.00.26", true),
+            ("iLO 5 v2.72", "2.72 Sep 04 2022", false),
+            ("1.4", "BIOS Date: 08/04/2023 Ver 1.4", false),
+            ("3", "4", false),
+        ] {
+            assert_eq!(alike(a, b), want, "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_witness_is_heard_when_it_can_know() {
+        let item = |version: &str, related: &str| {
+            let value = json!({"Version": version, "RelatedItem": [{"@odata.id": related}]});
+            Item::view("/i/BMC", &value).unwrap().1
+        };
+        let manager = |version: &str, more: Value| {
+            let mut value = json!({"@odata.type": "#Manager.v1_1_0.Manager", "FirmwareVersion": version});
+            value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Resource { path: "/m".into(), value, etag: None }
+        };
+        // It never said what the inventory says, and writes versions its own way: it contradicts nothing.
+        let ilo = Witness::of(&manager("iLO 5 v2.72", json!({})), &item("2.72 Sep 04 2022", "/m")).unwrap();
+        assert_eq!(ilo.contradicts(&manager("iLO 5 v2.72", json!({})).value, "/i/BMC", "3.01 Jan 01 2025"), None);
+        // It said the same before, in whatever form.
+        let bios = Witness::of(&manager("A42 v2.60 (08/11/2022)", json!({})), &item("A42 v2.60 (08/11/2022)", "/m")).unwrap();
+        assert!(bios.contradicts(&manager("A42 v2.60 (08/11/2022)", json!({})).value, "/i/BMC", "A42 v2.70").is_some());
+        assert!(bios.contradicts(&manager("A42 v2.70", json!({})).value, "/i/BMC", "A42 v2.70").is_none());
+        // Not related, and no images: it knows nothing of this entry.
+        assert_eq!(Witness::of(&manager("1.0", json!({})), &item("1.0", "/x")), None);
+        // Dell's entries are linked from the manager only.
+        let images = json!({"Links": {"ActiveSoftwareImage": {"@odata.id": "/i/BMC"}}});
+        let dell = Witness::of(&manager("1.0", images.clone()), &item("1.0", "/x")).unwrap();
+        assert!(dell.contradicts(&manager("1.0", images).value, "/i/BMC", "2.0").is_some());
+        let mut golden = item("01.00.26", "/m");
+        golden.confront(&[manager("11.01.01", json!({}))]);
+        assert!(golden.running.why_unknown().is_some() && golden.staged == version("01.00.26"));
     }
 
     proptest! {

@@ -87,7 +87,7 @@ impl Client {
         let answer = match request.body(push.load).map_err(Broken::unaskable) {
             Ok(request) => {
                 // A fresh connection: nobody has grown tired of it.
-                let terms = Terms { deadline, reuse_within: Duration::ZERO };
+                let terms = Terms { deadline, fresh: true, stall: None };
                 tokio::select! {
                     answer = self.transport.exchange(request, &terms) => answer,
                     gone = self.stands_still(&sent, tell) => Err(gone),
@@ -159,7 +159,7 @@ impl Client {
                 if sent.whole() { (limits.answer, "no answer") } else { (limits.silent, "the upload stood still") };
             if since.elapsed() >= most {
                 let seen = format!("{what} for {:.0} s", most.as_secs_f32());
-                return Broken { how: Broke::TimedOut, sent: true, seen, source: None };
+                return Broken::new(Broke::TimedOut, true, seen);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! One update from the first look to the last word. Whatever the answers and tasks say, the end is told by the version that runs, and where that
 //! cannot be read, as not certain.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep_until};
 
 use super::super::Redfish;
@@ -8,18 +10,22 @@ use super::super::client::{Client, permit};
 use super::super::error::{safe, unsupported};
 use super::super::path;
 use super::Times;
+use super::ask::{Kept, Says};
 use super::find::{Before, Found, Named, fatal};
 use super::follow::{End, Followed, Watch};
 use super::load::Image;
 use super::prove::Proof;
 use super::send::Sending;
 use super::service::{Form, Service};
-use super::standing::{Item, Says, Witness};
+use super::standing::{Item, Witness};
 use super::upload::classed;
 use crate::bmc::quirk::{Habits, TaskAsk};
 use crate::bmc::updating::{FirmwareImage, UpdateClass, UpdateProgress, UpdateTerms};
-use crate::bmc::{BmcError, Written};
+use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::Reading;
+
+/// How often an image is sent in all, when the BMC promised each time that it did nothing.
+const SENDS: u32 = 4;
 
 /// What is known of an update before anything is sent.
 pub(super) struct Walk<'a> {
@@ -31,6 +37,7 @@ pub(super) struct Walk<'a> {
     pub(super) habits: Habits,
     pub(super) times: Times,
     pub(super) service: Service,
+    kept: Kept,
     /// The component as it was.
     pub(super) item: Item,
     witnesses: Vec<Witness>,
@@ -41,6 +48,8 @@ pub(super) struct Walk<'a> {
 /// What one push came to.
 enum Round {
     Over(Written),
+    /// Refused for now, with the promise that nothing was done; how long to wait.
+    Refused(BmcError, Duration),
     /// Taken, and nothing came of it, in these words.
     Lost(String),
 }
@@ -61,7 +70,7 @@ impl Redfish {
         if let Some(written) = walk.already().await {
             return written;
         }
-        let mut again = terms.again;
+        let (mut again, mut sends) = (terms.again, 1);
         loop {
             let before = match walk.idle().await {
                 Ok(before) => before,
@@ -71,8 +80,18 @@ impl Redfish {
             if let Some(written) = walk.already().await {
                 return written;
             }
-            match walk.round(&form, &before).await {
+            match walk.round(&form, &before, sends < SENDS).await {
                 Round::Over(written) => return written,
+                // Promised that nothing was done. Believed only after a look, which the loop begins with.
+                Round::Refused(error, wait) => {
+                    sends += 1;
+                    let next = Instant::now() + wait;
+                    if next >= deadline {
+                        return Written::NotApplied(error);
+                    }
+                    (walk.tell)(UpdateProgress::Waiting(error.seen));
+                    sleep_until(next).await;
+                }
                 Round::Lost(words) if again => {
                     again = false;
                     (walk.tell)(UpdateProgress::Waiting(format!("pushing once more: {words}")));
@@ -100,9 +119,6 @@ impl Redfish {
         if service.enabled == Some(false) {
             return wrong("its update service is switched off");
         }
-        let Some(inventory) = &service.inventory else {
-            return wrong("it has no firmware inventory: what an update did could never be proved");
-        };
         let habits = client.kin.habit(Clone::clone);
         let form = service.form(&habits, image.url.is_some())?;
         let len = match Image::open(image.file).await {
@@ -113,15 +129,29 @@ impl Redfish {
             let seen = format!("the image has {len} bytes, and the BMC takes at most {most}; nothing was sent");
             return Err(UpdateClass::Rejected.error(doing.as_str(), seen));
         }
-        let item =
-            client.item(inventory, image.component, None, deadline).await.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let own = || Kept::own(image.component, &system.path, manager.as_deref());
+        let mut kept = service.inventory.clone().map(Kept::Inventory).or_else(own);
+        let mut item = match &kept {
+            Some(kept) => client.kept(kept, image.component, None, deadline).await,
+            None => return wrong("it has no firmware inventory: what an update did could never be proved"),
+        };
+        // Some name an inventory that is not there, and tell the version in the system or the manager all the same.
+        if let (Err(BmcError { kind: BmcTrouble::Unsupported, .. }), Some(own)) = (&item, own())
+            && let Ok(found) = client.kept(&own, image.component, None, deadline).await
+            && found.running.known().is_some()
+        {
+            (kept, item) = (Some(own), Ok(found));
+        }
+        let item = item.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let Some(kept) = kept else { return wrong("its version is kept nowhere") };
         if item.updateable == Reading::Known(false) {
             return wrong(&format!("the BMC says that {} cannot be updated through it", image.component));
         }
-        let witnesses = client.witnesses(&item, deadline).await;
+        let places: Vec<&str> = manager.as_deref().into_iter().collect();
+        let witnesses = client.witnesses(&item, &places, deadline).await;
         let times = Times::new(&habits, &client.limits.update);
         let tell = terms.tell;
-        Ok((Walk { client, image, tell, deadline, doing, habits, times, service, item, witnesses, manager }, form))
+        Ok((Walk { client, image, tell, deadline, doing, habits, times, service, kept, item, witnesses, manager }, form))
     }
 }
 
@@ -129,7 +159,7 @@ impl Walk<'_> {
     /// What everybody says of the wanted version, now.
     pub(super) async fn ask_all(&self, deadline: Instant) -> Result<Says, BmcError> {
         let (component, want) = (self.image.component, self.image.version);
-        self.client.ask_all(&self.service, component, want, &self.item, &self.witnesses, deadline).await
+        self.client.ask_all(&self.kept, component, want, &self.item, &self.witnesses, deadline).await
     }
 
     /// How it ends when nothing has to be sent.
@@ -147,12 +177,20 @@ impl Walk<'_> {
     /// Waits until no task runs and the update service is free. Never begins beside another update, and never ends one.
     async fn idle(&self) -> Result<Before, BmcError> {
         let mut pause = self.client.limits.poll.0;
+        let mut heard = Instant::now();
         loop {
-            let before = self.client.tasks_before(self.deadline).await?;
-            let service = Service::view(&self.client.look(&self.service.at, self.deadline).await?);
-            let busy = before.open().or_else(|| service.busy.then(|| "its update service is busy".to_owned()));
-            let Some(busy) = busy else { return Ok(before) };
-            // The mark that waits for a claim may be left from a push that was killed: it is told, and waited for like the others.
+            let busy = match self.look_around().await {
+                Ok((before, None)) => return Ok(before),
+                Ok((_, Some(busy))) => {
+                    heard = Instant::now();
+                    busy
+                }
+                // It answered a moment ago: it restarts, most likely, for somebody else's update.
+                Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::Busy) && heard.elapsed() < self.times.stall => {
+                    e.to_string()
+                }
+                Err(e) => return Err(e),
+            };
             let next = Instant::now() + pause;
             if next >= self.deadline {
                 let seen = format!("the BMC was at something else until the deadline: {busy}; nothing was sent");
@@ -164,13 +202,22 @@ impl Walk<'_> {
         }
     }
 
+    /// The tasks, and what the BMC is at, if anything. A mark that is left from a push that was killed counts too, and is told.
+    async fn look_around(&self) -> Result<(Before, Option<String>), BmcError> {
+        let before = self.client.tasks_before(self.deadline).await?;
+        let service = Service::view(&self.client.look(&self.service.at, self.deadline).await?);
+        let busy = before.open().or_else(|| service.busy.then(|| "its update service is busy".to_owned()));
+        Ok((before, busy))
+    }
+
     /// One push and what came of it.
-    async fn round(&self, form: &Form, before: &Before) -> Round {
-        let (named, mut taken, mut sure) = match self.send(form, before).await {
+    async fn round(&self, form: &Form, before: &Before, may_refuse: bool) -> Round {
+        let (named, mut taken, mut sure) = match self.send(form).await {
             Sending::Taken(named, words) => (named, format!("{}: {words}", form.name()), true),
             Sending::Unclear(e) => (Named::default(), format!("the image was sent and the answer lost ({e})"), false),
             Sending::Current(e) => return Round::Over(self.current(e).await),
-            Sending::No(e) => return Round::Over(Written::NotApplied(e)),
+            Sending::Later(e, wait) if may_refuse => return Round::Refused(e, wait),
+            Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
         };
         let mut followed = self.follow_push(form, &named, before).await;
         if self.habits.upload_start && matches!(followed.end, End::Ended(_)) {
@@ -178,7 +225,7 @@ impl Walk<'_> {
                 Ok(before) => before,
                 Err(e) => return Round::Over(UpdateClass::Ambiguous.unclear(format!("{taken}; it was not started: {e}"))),
             };
-            let named = match self.start(&before).await {
+            let named = match self.start().await {
                 Sending::Taken(named, words) => {
                     taken.push_str(&format!("; {words}"));
                     named
@@ -188,7 +235,7 @@ impl Walk<'_> {
                     Named::default()
                 }
                 // Staged and not started: nothing was flashed.
-                Sending::Current(e) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
+                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
             };
             followed = self.follow_push(form, &named, &before).await;
         }
@@ -263,7 +310,7 @@ impl Walk<'_> {
             (Proof::Old(words), End::Gone(_)) if !sure => unclear(UpdateClass::Ambiguous, &words),
             // Where 404 is the usual end of a task, it is no sign of a loss.
             (Proof::Old(words), End::Gone(_)) if self.habits.task_reaped => {
-                unclear(UpdateClass::NotActivated, &format!("{words}; {}", self.activation()))
+                unclear(UpdateClass::Ambiguous, &format!("{words}; it may have been lost, or {}", self.activation()))
             }
             (Proof::Old(words), End::Gone(_)) => Round::Lost(format!("{words}; {story}")),
             (Proof::Old(words), End::Blocked(_) | End::Stalled(_)) => unclear(UpdateClass::Blocked, &words),
@@ -276,7 +323,10 @@ impl Walk<'_> {
 
     /// What activates the component, as far as its entry tells (firmware.md §2.3).
     fn activation(&self) -> String {
-        let of = |part: &str| self.item.related.iter().any(|at| at.contains(part));
+        let of = |part: &str| {
+            let witnesses = self.witnesses.iter().map(|witness| witness.at.as_str());
+            self.item.related.iter().map(String::as_str).chain(witnesses).any(|at| at.contains(part))
+        };
         if of("/Managers/") {
             "restarting the BMC may activate it".to_owned()
         } else if of("/Systems/") {

@@ -1,0 +1,41 @@
+//! The keeping half of the hand: accounts, the BMC's certificate, its restart. It passes on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Redfish, restart};
+use crate::bmc::keeping::{BmcAccount, Keeping};
+use crate::bmc::{BmcError, Password, Written};
+use crate::model::Reading;
+
+#[async_trait]
+impl Keeping for Redfish {
+    async fn accounts(&self) -> Result<Reading<Vec<BmcAccount>>, BmcError> {
+        self.client.account_views().await
+    }
+
+    async fn set_password(&self, user: &str, new: &Password) -> Written {
+        match self.writable().await {
+            Ok(_) => self.client.write_password(user, new).await,
+            // An account whose password must be changed first may not look at the system.
+            Err(e) if e.seen.contains("PasswordChangeRequired") => self.client.write_password(user, new).await,
+            Err(e) => Written::NotApplied(e),
+        }
+    }
+
+    async fn proves(&self, user: &str, password: &Password) -> Result<bool, BmcError> {
+        self.client.try_login(user, password).await
+    }
+
+    async fn reset_bmc(&self, deadline: Duration) -> Written {
+        let deadline = match restart::deadline_of(deadline) {
+            Ok(deadline) => deadline,
+            Err(e) => return Written::NotApplied(e),
+        };
+        match self.writable().await {
+            Ok(system) => self.client.restart(&system, deadline).await,
+            Err(e) => Written::NotApplied(e),
+        }
+    }
+}
