@@ -1,26 +1,31 @@
-//! The system event log (§31, §32): what happened to the machine as its BMC noted it. It is brought up to date when somebody asks, from what the machine
-//! is by then.
+//! The system event log as bytes (§31, §32): the machine's history, worded as IPMI words it, and what was added by hand. It is brought up to date when
+//! somebody asks, and it is the same log that Redfish shows: cleared there, it is cleared here.
 
-use crate::sim::fault::Fault;
 use crate::sim::handle::MachineHandle;
+use crate::sim::history::{Happening, Trouble, What};
 
 /// Entries at most; the oldest are kept, as by most BMCs, and what is more is thrown away and told as an overflow.
-const ROOM: usize = 512;
+const ROOM: usize = 1024;
 /// Bytes of an entry.
 pub(super) const ENTRY: usize = 16;
+/// Upper critical threshold of a card's temperature, as its sensor's record has it.
+const CARD_CRITICAL: u32 = 92;
+/// Number of the first card's sensor.
+const FIRST_CARD: u8 = 0x10;
 
 /// The log.
 #[derive(Debug, Default)]
 pub(super) struct Sel {
     entries: Vec<[u8; ENTRY]>,
-    next: u16,
+    /// Id of the newest.
+    newest: u16,
+    /// Number of the newest happening that is in it.
+    seen: u64,
     pub(super) added: u32,
     pub(super) erased: u32,
     pub(super) overflow: bool,
-    /// Looks at an erasure that still finds it under way.
+    /// Looks at an erasure that still find it under way.
     pub(super) erasing: u8,
-    boots: u64,
-    began: bool,
 }
 
 /// Seconds since 1970, by the BMC's clock.
@@ -29,41 +34,26 @@ fn now() -> u32 {
 }
 
 impl Sel {
-    /// Notes what has happened since the last time.
+    /// Takes in what has happened since the last time.
     pub(super) fn catch_up(&mut self, machine: &MachineHandle) {
-        if !self.began {
-            self.began = true;
-            self.boots = machine.boots();
-            // The BMC came to life; then what its faults would have left in the log.
-            self.event(0x20, 0x12, 0x00, 0x6f, [0x01, 0xff, 0xff]);
-            for fault in machine.faults() {
-                match fault {
-                    // Upper critical, going high: reading and threshold follow.
-                    Fault::Hot(card, degrees) if degrees >= 92 => {
-                        let number = 0x10u8.saturating_add(u8::try_from(card).unwrap_or(0));
-                        self.event(0x20, 0x01, number, 0x01, [0x59, u8::try_from(degrees).unwrap_or(u8::MAX), 92]);
-                    }
-                    // Uncorrectable memory error, noted by the firmware.
-                    Fault::GpuEcc(card) => {
-                        self.event(0x01, 0x0c, 0x00, 0x6f, [0xa1, 0xff, u8::try_from(card).unwrap_or(0xff)]);
-                    }
-                    _ => {}
+        for happening in machine.history() {
+            if happening.number <= self.seen {
+                continue;
+            }
+            self.seen = happening.number;
+            if happening.what == What::Cleared {
+                self.entries.clear();
+                self.overflow = false;
+                self.erased = now();
+                if !machine.identity().profile.notes_clearing {
+                    continue;
                 }
             }
+            let clock = machine.clock();
+            let ago = clock.now().0.saturating_sub(happening.at.0) / u64::from(clock.speed()) / 1000;
+            let time = now().saturating_sub(u32::try_from(ago).unwrap_or(u32::MAX));
+            self.add(worded(&happening, time));
         }
-        let boots = machine.boots();
-        for _ in self.boots..boots.min(self.boots.saturating_add(16)) {
-            // System boot initiated by power up; operating system booted.
-            self.event(0x01, 0x1d, 0x60, 0x6f, [0x00, 0xff, 0xff]);
-            self.event(0x41, 0x1f, 0x00, 0x6f, [0x01, 0xff, 0xff]);
-        }
-        self.boots = boots;
-    }
-
-    fn event(&mut self, generator: u8, kind: u8, number: u8, event: u8, data: [u8; 3]) {
-        let [t0, t1, t2, t3] = now().to_le_bytes();
-        let [a, b, c] = data;
-        self.add([0, 0, 0x02, t0, t1, t2, t3, generator, 0x00, 0x04, kind, number, event, a, b, c]);
     }
 
     /// Adds an entry under a new id; 0 when there is no room.
@@ -72,14 +62,15 @@ impl Sel {
             self.overflow = true;
             return 0;
         }
-        self.next = self.next.wrapping_add(1).max(1);
-        let [low, high] = self.next.to_le_bytes();
+        // 0 and FFFFh are no ids.
+        self.newest = if self.newest >= 0xfffe { 1 } else { self.newest + 1 };
+        let [low, high] = self.newest.to_le_bytes();
         if let Some(id) = entry.first_chunk_mut() {
             *id = [low, high];
         }
         self.entries.push(entry);
         self.added = now();
-        self.next
+        self.newest
     }
 
     /// How many entries there are.
@@ -104,20 +95,52 @@ impl Sel {
         Some((next, self.entries.get(at)?))
     }
 
-    /// Forgets all; a BMC that notes it begins again with that.
-    pub(super) fn clear(&mut self, notes: bool) {
-        self.entries.clear();
-        self.overflow = false;
-        self.erased = now();
+    /// Begins to erase the machine's history, and with it this.
+    pub(super) fn clear(&mut self, machine: &MachineHandle) {
+        machine.clear_history();
+        self.catch_up(machine);
         self.erasing = 1;
-        if notes {
-            // Log area cleared.
-            self.event(0x20, 0x10, 0x00, 0x6f, [0x02, 0xff, 0xff]);
-        }
     }
 
     /// The BMC's clock.
     pub(super) fn time() -> u32 {
         now()
     }
+}
+
+/// A happening as an event: generator, sensor type, sensor number, event type, event data.
+fn worded(happening: &Happening, time: u32) -> [u8; ENTRY] {
+    const BMC: u8 = 0x20;
+    const FIRMWARE: u8 = 0x01;
+    const SYSTEM: u8 = 0x41;
+    const SPECIFIC: u8 = 0x6f;
+    // Bit 7: the state has ended.
+    const ENDED: u8 = 0x80;
+    let low = |number: u32| u8::try_from(number).unwrap_or(0xff);
+    let (generator, kind, number, event, data) = match &happening.what {
+        What::Cleared => (BMC, 0x10, 0, SPECIFIC, [0x02, 0xff, 0xff]),
+        What::PowerOff => (BMC, 0x09, 0, SPECIFIC, [0x00, 0xff, 0xff]),
+        What::PowerOn => (BMC, 0x09, 0, SPECIFIC | ENDED, [0x00, 0xff, 0xff]),
+        // The network boot found no server.
+        What::NetworkBootFailed(_) => (FIRMWARE, 0x1e, 0, SPECIFIC, [0x02, 0xff, 0xff]),
+        // Initiated by power up.
+        What::Boot(_) => (FIRMWARE, 0x1d, 0, SPECIFIC, [0x00, 0xff, 0xff]),
+        What::Up => (SYSTEM, 0x1f, 0, SPECIFIC, [0x01, 0xff, 0xff]),
+        What::Accelerator(slot, trouble) => match trouble {
+            // A slot's fault; then which slot.
+            Trouble::Missing => (FIRMWARE, 0x21, 0, SPECIFIC, [0xa0, 0x09, low(*slot)]),
+            Trouble::NarrowLink(_) => (FIRMWARE, 0x13, 0, SPECIFIC, [0xa7, 0xff, low(*slot)]),
+            Trouble::Uncorrectable(_) => (BMC, 0x0c, 0, SPECIFIC, [0xa1, 0xff, low(*slot)]),
+            Trouble::RemapPending => (BMC, 0x0c, 0, SPECIFIC, [0xa0, 0xff, low(*slot)]),
+            Trouble::RemapFailure => (BMC, 0x0c, 0, SPECIFIC, [0xa5, 0xff, low(*slot)]),
+            Trouble::Hot(degrees) => {
+                // Upper non-critical or critical, going high; reading and threshold follow.
+                let (offset, limit) = if *degrees >= CARD_CRITICAL { (0x59, CARD_CRITICAL) } else { (0x57, 85) };
+                (BMC, 0x01, FIRST_CARD.saturating_add(low(*slot)), 0x01, [offset, low(*degrees), low(limit)])
+            }
+        },
+    };
+    let [t0, t1, t2, t3] = time.to_le_bytes();
+    let [a, b, c] = data;
+    [0, 0, 0x02, t0, t1, t2, t3, generator, 0x00, 0x04, kind, number, event, a, b, c]
 }

@@ -121,7 +121,7 @@ fn clear(machine: &MachineHandle, state: &mut State, reservation: u16, deed: u8)
     }
     match deed {
         0xaa => {
-            state.sel.clear(machine.identity().profile.notes_clearing);
+            state.sel.clear(machine);
             Ok(vec![0])
         }
         0x00 => {
