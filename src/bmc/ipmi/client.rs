@@ -70,9 +70,14 @@ impl IpmiBmc {
         self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
     }
 
+    /// The way to log in that worked last.
+    pub(super) fn known_manner(&self) -> Option<Manner> {
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// A session beside the kept one, for what occupies it for long.
     pub(super) async fn connect(&self, roles: &[u8], deadline: Instant) -> Result<Connection, Fault> {
-        let known = *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = self.known_manner();
         let open = Connection::open(&self.lan, self.to, &self.account, known, roles, deadline).await?;
         *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.manner());
         Ok(open)
@@ -172,5 +177,4 @@ impl Meeting for IpmiBmc {
 }
 
 impl crate::bmc::settings::Settings for IpmiBmc {}
-impl crate::bmc::keeping::Keeping for IpmiBmc {}
 impl crate::bmc::updating::Updating for IpmiBmc {}

@@ -250,6 +250,11 @@ impl Connection {
         }
     }
 
+    /// Lets the session go without a word: the BMC that had it has restarted.
+    pub(super) fn forget(mut self) {
+        self.closed = true;
+    }
+
     /// Says something that nobody waits for, if the socket takes it at once.
     pub(super) fn farewell(&mut self, message: &Message) {
         let request = self.request_number();

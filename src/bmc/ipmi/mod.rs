@@ -14,6 +14,7 @@
 mod account;
 mod attempt;
 mod boot;
+pub mod chassis;
 mod client;
 pub mod command;
 mod connection;
@@ -21,6 +22,7 @@ pub mod fault;
 mod fru;
 pub mod handshake;
 mod identity;
+mod keeping;
 mod login;
 mod manner;
 pub mod message;

@@ -106,7 +106,17 @@ impl<'a> Turn<'a> {
 
     /// Gives the session the operator privilege that a write needs.
     pub(super) async fn prepare_write(&mut self) -> Result<&mut Connection, Fault> {
-        self.ready(Need::Operator).await
+        self.prepare_write_as(Need::Operator).await
+    }
+
+    /// Gives the session the privilege that this write needs.
+    pub(super) async fn prepare_write_as(&mut self, need: Need) -> Result<&mut Connection, Fault> {
+        self.ready(need).await
+    }
+
+    /// Hands the session over; the next question opens another.
+    pub(super) fn part_with(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 }
 
