@@ -17,6 +17,7 @@ pub struct Sim {
     dir: tempfile::TempDir,
     pub addr: SocketAddr,
     program: PathBuf,
+    namespace: Option<String>,
     service: Option<Service>,
 }
 
@@ -74,10 +75,18 @@ impl Sim {
 
     /// As [`Self::start`], with more in its two configuration files; `{dir}` in them is its folder.
     pub fn start_with(test: &str, more_lan: &str, more_emu: &str) -> Option<Self> {
+        Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, more_lan, more_emu)
+    }
+
+    /// Starts one at this address, in this network namespace.
+    pub fn start_at(test: &str, addr: SocketAddr, namespace: Option<&str>) -> Option<Self> {
+        Self::start_whole(test, addr, namespace, "", "")
+    }
+
+    fn start_whole(test: &str, addr: SocketAddr, namespace: Option<&str>, more_lan: &str, more_emu: &str) -> Option<Self> {
         let program = need_program(test, "ipmi_sim")?;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let addr: SocketAddr = format!("{}:6230", free_ip()).parse().unwrap();
         std::fs::create_dir(at("state")).unwrap();
         for (name, value) in [("power", "0"), ("boot", "none"), ("hook.sh", HOOK), ("told", "")] {
             std::fs::write(at(name), value).unwrap();
@@ -101,7 +110,8 @@ impl Sim {
             at("fru.bin").display()
         );
         std::fs::write(at("sim.emu"), place(emu)).unwrap();
-        let mut sim = Self { dir, addr, program, service: None };
+        let namespace = namespace.map(str::to_owned);
+        let mut sim = Self { dir, addr, program, namespace, service: None };
         sim.restart();
         Some(sim)
     }
@@ -110,8 +120,16 @@ impl Sim {
     pub fn restart(&mut self) {
         self.service = None;
         let at = |name: &str| self.dir.path().join(name);
+        let mut command = match &self.namespace {
+            None => Command::new(&self.program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.program);
+                command
+            }
+        };
         let service = Service::start(
-            Command::new(&self.program)
+            command
                 .args(["-n", "-c"])
                 .arg(at("lan.conf"))
                 .arg("-f")

@@ -11,3 +11,4 @@ mod discover;
 mod gate;
 mod hand;
 mod power;
+mod power_ipmi;

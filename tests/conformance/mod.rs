@@ -10,9 +10,14 @@
 mod bring_up;
 mod caught;
 mod dead;
+mod etag;
 mod flash;
+mod ipmi;
+mod power;
+mod restart;
 mod rig;
 mod row;
+mod shape;
 mod sol;
 mod story;
 mod sweep;
@@ -27,6 +32,11 @@ use row::Group;
 fn groups() -> Vec<Group> {
     vec![
         Group::of(dead::rows()),
+        Group::of(shape::rows()),
+        Group::of(etag::rows()),
+        Group::of(power::rows()),
+        Group::driven(power::restart_rows(), restart::drive),
+        Group::of(ipmi::rows()),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
         Group::driven(sol::rows(), sol::drive),

@@ -64,6 +64,11 @@ impl Slots {
         }
     }
 
+    /// Ends everything.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
     /// So few slots, and no clock frees them.
     pub(super) fn limit(&mut self, most: usize) {
         self.most = most;
@@ -110,11 +115,6 @@ impl Slots {
     /// True when there is such a slot.
     pub(super) fn has(&self, id: u32) -> bool {
         self.slots.iter().any(|slot| slot.id == id)
-    }
-
-    /// Forgets all, as a BMC that restarts.
-    pub(super) fn clear(&mut self) {
-        self.slots.clear();
     }
 
     /// Gives a slot back; false when there is none.
