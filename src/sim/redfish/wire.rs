@@ -154,19 +154,21 @@ pub struct Sending {
     rest: Option<Bytes>,
     announced: u64,
     cut: bool,
+    /// Looks after the half, before it breaks off: hyper sends what it holds when a body lets it wait.
+    waits: u8,
 }
 
 impl Sending {
     /// All of it.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false }
+        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, waits: 0 }
     }
 
     /// The first half, under the length of the whole.
     #[must_use]
     pub fn half(body: &Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true }
+        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, waits: 2 }
     }
 }
 
@@ -179,7 +181,12 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if self.rest.is_none() && self.waits > 0 {
+            self.waits -= 1;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(match self.rest.take() {
             Some(part) => Some(Ok(Frame::data(part))),
             None if self.cut => Some(Err(BrokenOff)),
