@@ -154,21 +154,21 @@ pub struct Sending {
     rest: Option<Bytes>,
     announced: u64,
     cut: bool,
-    /// Looks after the half, before it breaks off: hyper sends what it holds when a body lets it wait.
-    waits: u8,
+    /// What was written is on its way.
+    flushed: bool,
 }
 
 impl Sending {
     /// All of it.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, waits: 0 }
+        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, flushed: false }
     }
 
     /// The first half, under the length of the whole.
     #[must_use]
     pub fn half(body: &Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, waits: 2 }
+        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, flushed: false }
     }
 }
 
@@ -182,8 +182,9 @@ impl Body for Sending {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        if self.rest.is_none() && self.waits > 0 {
-            self.waits -= 1;
+        if self.rest.is_none() && self.cut && !self.flushed {
+            // A pause lets hyper send the head and the half; an error at once would throw them away.
+            self.flushed = true;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
