@@ -14,4 +14,5 @@ mod rmcp_rig;
 mod rmcp_wire;
 mod rom;
 mod site;
+mod validators;
 mod whole;
