@@ -1,5 +1,8 @@
 //! Tests of `bmc`.
 
+mod console;
+mod console_peer;
+pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
@@ -20,3 +23,4 @@ mod redfish_trust;
 mod redfish_upload;
 mod redfish_writes;
 pub mod sensing_sim;
+mod sol_exchange;

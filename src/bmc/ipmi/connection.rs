@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::command;
 use super::fault::{Fault, is_busy};
-use super::login::login;
+use super::login::{ADMINISTRATOR, login};
 use super::manner::Manner;
 use super::message::Answer;
 use super::rtt::Rtt;
-use super::session::Session;
+use super::session::{Opened, Session};
 use super::socket::{Lan, Line};
 use super::tally::Tally;
 
@@ -76,6 +76,16 @@ impl Connection {
     /// Session id of the BMC's side.
     pub(super) fn id(&self) -> u32 {
         self.session.bmc_id()
+    }
+
+    /// Session id of our side.
+    pub(super) fn our_id(&self) -> u32 {
+        self.line.session()
+    }
+
+    /// True when it was opened as administrator.
+    pub(super) fn is_administrator(&self) -> bool {
+        ADMINISTRATOR.contains(&self.manner.role)
     }
 
     /// How it was logged in to.
@@ -220,6 +230,46 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends something for the console.
+    pub(super) async fn send_console(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let bytes = self.session.seal_console(payload);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))
+    }
+
+    /// Sends a question beside the console and does not wait: its answer comes by [`Self::hear`], under the number that this gives.
+    pub(super) async fn ask_aside(&mut self, message: &Message) -> Result<u8, Fault> {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))?;
+        Ok(request)
+    }
+
+    /// What comes in next, answers and console alike. Dropping the wait loses nothing.
+    pub(super) async fn hear(&mut self) -> Opened {
+        loop {
+            let packet = self.line.receive().await;
+            match self.session.open_any(&packet) {
+                Ok(opened) => {
+                    self.used = Instant::now();
+                    return opened;
+                }
+                Err(_) => drop(self.line.lan().dropped().refused.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
+    /// Lets the session go without a word: the BMC that had it has restarted.
+    pub(super) fn forget(mut self) {
+        self.closed = true;
+    }
+
+    /// Says something that nobody waits for, if the socket takes it at once.
+    pub(super) fn farewell(&mut self, message: &Message) {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send_if_ready(&bytes);
+    }
+
     /// Ends the session and hears that it is ended, so that no slot stays taken because one packet was lost.
     pub(super) async fn close(mut self) {
         self.closed = true;
@@ -245,8 +295,6 @@ impl Drop for Connection {
             return;
         }
         let close = command::close_session(self.session.bmc_id());
-        let request = self.request_number();
-        let bytes = self.session.seal(&close, request);
-        self.line.send_if_ready(&bytes);
+        self.farewell(&close);
     }
 }

@@ -196,7 +196,7 @@ impl Table {
         let owner = packet::decode(bytes).and_then(|packet| {
             let get = |wanted: u32| entries.iter().find(|entry| entry.session == wanted);
             match packet.payload {
-                Payload::Message => get(packet.session),
+                Payload::Message | Payload::Sol => get(packet.session),
                 Payload::OpenResponse | Payload::Rakp2 | Payload::Rakp4 => match packet.data {
                     // Both kinds of answer carry our session id at offset 4 (§13.18, §13.21).
                     [_, 0, _, _, a, b, c, d, ..] => get(u32::from_le_bytes([*a, *b, *c, *d])),
