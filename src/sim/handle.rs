@@ -9,6 +9,8 @@
 //! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
 //! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
 
+mod host;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -57,6 +59,8 @@ struct Inner {
     system: watch::Sender<Option<Arc<System>>>,
     /// Number of the newest entry of the history.
     history: watch::Sender<u64>,
+    /// One moment by both clocks.
+    born: (SimTime, jiff::Timestamp),
 }
 
 struct State {
@@ -72,6 +76,8 @@ struct State {
     accounts: Accounts,
     media: Media,
     bmc: BmcLife,
+    /// Self-tests that were told of, and when the last of them began.
+    host: (u32, Option<jiff::Timestamp>),
 }
 
 /// The BMC's own life, which is not that of its node.
@@ -135,10 +141,12 @@ impl MachineHandle {
                     accounts: Accounts::new(account.0, account.1),
                     media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
+                    host: (0, running.then(jiff::Timestamp::now)),
                 }),
                 bell: Notify::new(),
                 system: watch::Sender::new(None),
                 history: watch::Sender::new(0),
+                born: (clock.now(), jiff::Timestamp::now()),
             }),
         };
         handle.carry_out(&mut handle.lock(), effects);
@@ -421,6 +429,15 @@ impl MachineHandle {
         let mut state = self.step(Input::Tick);
         state.machine.clear_history(now);
         self.tell_history(&state);
+    }
+
+    /// A moment of the machine as its BMC's clock has it; the same at every reading.
+    #[must_use]
+    pub fn moment(&self, at: SimTime) -> jiff::Timestamp {
+        let (virtual_ms, born) = (self.inner.born.0.0, self.inner.born.1);
+        let since = i128::from(at.0) - i128::from(virtual_ms);
+        let real = since / i128::from(self.inner.clock.speed());
+        born.checked_add(jiff::SignedDuration::from_millis(i64::try_from(real).unwrap_or(0))).unwrap_or(born)
     }
 
     /// Follows the number of the newest entry.

@@ -12,6 +12,8 @@
 //! The servers (Redfish, RMCP+, SSH) never hold a `Machine`; they act through [`MachineHandle`](super::handle::MachineHandle), whose methods
 //! are sync and brief. That is the API on which `sim::rmcp` and `sim::redfish` are built.
 
+mod powering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -63,6 +65,13 @@ pub enum Input {
     Tick,
     /// The BMC was asked to change the power.
     Power(PowerVerb),
+    /// The BMC was asked to restart the machine by force, and that hangs.
+    Hang,
+    /// Standby power goes away; the machine comes back on after so many virtual seconds, or stays off.
+    Mains {
+        /// Seconds until the power comes on by itself.
+        back_on: Option<u32>,
+    },
     /// The BMC was asked to set the boot override.
     SetBoot(BootOverride),
     /// The boot ROM's fetch of this attempt ended.
@@ -123,6 +132,8 @@ pub enum Stage {
     Up,
     /// The system shuts down.
     Stopping,
+    /// A forced restart hangs: nothing runs until the power goes off (RC-58).
+    Hung,
 }
 
 /// The automaton.
@@ -137,6 +148,10 @@ pub struct Machine {
     stage: Stage,
     /// When the stage ends by itself.
     stage_ends: Option<SimTime>,
+    /// A shutdown that is under way ends in a new start.
+    restarts: bool,
+    /// When the power last came on or went off.
+    power_changed: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
     firmware: Firmware,
@@ -168,6 +183,8 @@ impl Machine {
             pending: VecDeque::new(),
             stage: Stage::Off,
             stage_ends: None,
+            restarts: false,
+            power_changed: None,
             boot: BootOverride::none(),
             bios,
             firmware,
@@ -193,7 +210,9 @@ impl Machine {
         self.catch_up(now, &mut effects);
         match input {
             Input::Tick => {}
-            Input::Power(verb) => self.ask_power(now, verb),
+            Input::Power(verb) => self.ask_power(now, verb, &mut effects),
+            Input::Hang => self.hang(now, &mut effects),
+            Input::Mains { back_on } => self.lose_mains(now, back_on, &mut effects),
             Input::SetBoot(want) => self.set_boot(now, want),
             Input::Fetched { attempt, result } => self.fetched(now, attempt, result),
         }
@@ -223,6 +242,12 @@ impl Machine {
     #[must_use]
     pub fn power(&self) -> PowerState {
         self.power
+    }
+
+    /// When the power last came on or went off, if it ever did.
+    #[must_use]
+    pub fn power_changed(&self) -> Option<SimTime> {
+        self.power_changed
     }
 
     /// Where it stands.
@@ -292,47 +317,6 @@ impl Machine {
         self.log.push_back((at, line.into()));
     }
 
-    fn lag(&self) -> u32 {
-        let extra = self.faults.iter().find_map(|f| if let Fault::PowerLag(s) = f { Some(*s) } else { None });
-        self.durations.power.saturating_add(extra.unwrap_or(0))
-    }
-
-    fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
-        self.note(now, format!("bmc: power {verb}"));
-        let asked = match verb {
-            PowerVerb::On => &mut self.deeds.on_asked,
-            PowerVerb::Off => &mut self.deeds.off_asked,
-            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
-            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
-        };
-        *asked = asked.saturating_add(1);
-        let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
-        match verb {
-            PowerVerb::On if on => {}
-            PowerVerb::On => self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]),
-            PowerVerb::Off if self.power == PowerState::Off => {}
-            PowerVerb::Off => self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off)]),
-            PowerVerb::Cycle if self.power == PowerState::Off => {
-                self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]);
-            }
-            PowerVerb::Cycle => {
-                let dark = self.lag().saturating_add(self.durations.cycle_gap);
-                self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off), (dark, PowerState::On)]);
-            }
-            // Only a running system hears it; a ROM or a kernel that is still loading does not.
-            PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
-                self.stage = Stage::Stopping;
-                self.stage_ends = Some(now.after_s(self.durations.shutdown));
-            }
-            PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
-        }
-    }
-
-    fn go(&mut self, now: SimTime, through: PowerState, then: &[(u32, PowerState)]) {
-        self.power = through;
-        self.pending = then.iter().map(|(s, state)| (now.after_s(*s), *state)).collect();
-    }
-
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
         self.note(now, format!("bmc: boot override {} once={}", want.target, want.once));
         if !self.faults.contains(&Fault::BootIgnore) {
@@ -365,6 +349,7 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        self.power_changed = Some(at);
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
@@ -372,16 +357,13 @@ impl Machine {
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
-                self.stage = Stage::Post;
-                self.stage_ends = Some(at.after_s(self.durations.post));
-                self.firmware.node_started(at);
+                self.begin_post(at);
             }
         } else {
             self.stage = Stage::Off;
             self.stage_ends = None;
-            if self.system.take().is_some() {
-                effects.push(Effect::SystemDown);
-            }
+            self.restarts = false;
+            self.go_down(effects);
         }
     }
 
@@ -395,11 +377,15 @@ impl Machine {
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
+            Stage::Stopping if self.restarts => {
+                self.go_down(effects);
+                self.begin_post(at);
+            }
             Stage::Stopping => {
                 self.pending = VecDeque::from([(at, PowerState::Off)]);
                 self.change_power(effects);
             }
-            Stage::Off | Stage::Rom { .. } | Stage::Up => {}
+            Stage::Off | Stage::Rom { .. } | Stage::Up | Stage::Hung => {}
         }
     }
 

@@ -22,6 +22,19 @@ pub enum SessionsFull {
     Unavailable,
 }
 
+/// The maker's own action that cycles the standby power (RC-59).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mains {
+    /// It is the chassis's, not the system's.
+    pub on_chassis: bool,
+    /// Its name, without `#`.
+    pub action: &'static str,
+    /// The `ResetType` that it takes.
+    pub kind: &'static str,
+    /// It is refused while the node has power.
+    pub host_off: bool,
+}
+
 /// One maker's habits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct VendorProfile {
@@ -59,6 +72,8 @@ pub struct VendorProfile {
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
+    /// How the standby power is cycled; `None`: not through this BMC.
+    pub mains: Option<Mains>,
     /// Collections can be asked for with `$expand` (RC-26).
     pub expand: bool,
     /// Session slots (RC-18).
@@ -67,6 +82,44 @@ pub struct VendorProfile {
     pub keeps: Keeps,
     /// How it takes firmware.
     pub pushing: Pushing,
+    /// What it measures, remembers and tells.
+    pub senses: Senses,
+}
+
+/// How one maker's BMC measures, remembers and tells. The forms are those of the captured trees.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Senses {
+    /// The chassis lists its sensors as resources of their own.
+    pub sensors: bool,
+    /// The chassis has the older `Thermal` and `Power`.
+    pub older: bool,
+    /// The hardware event log belongs to the system; else to the manager.
+    pub log_at_system: bool,
+    /// Id and name of the hardware event log.
+    pub log: (&'static str, &'static str),
+    /// Id and name of the manager's own log.
+    pub manager_log: (&'static str, &'static str),
+    /// The newest entry stands first.
+    pub newest_first: bool,
+    /// Entries on one page of a log.
+    pub page: usize,
+    /// How entries are worded.
+    pub words: LogWords,
+    /// Accelerators are processors of the system; else they are PCIe devices of the chassis.
+    pub processors: bool,
+    /// Where events are streamed; `None`: they are pushed to subscribers only.
+    pub stream: Option<&'static str>,
+}
+
+/// How the entries of an event log are worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogWords {
+    /// A sentence.
+    Plain,
+    /// A sentence behind a code (`[PWR-0001] …`).
+    Coded,
+    /// The fields of the SEL record, one after another.
+    Raw,
 }
 
 /// How one maker's BMC keeps BIOS settings, virtual media and itself. The forms are those of the captured trees.
@@ -135,6 +188,7 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: true,
     http_boot: true,
+    mains: Some(Mains { on_chassis: true, action: "DellOemChassis.ExtendedReset", kind: "PowerCycle", host_off: true }),
     expand: true,
     sessions: 8,
     pushing: pushing::DELL,
@@ -150,6 +204,18 @@ pub const DELL: VendorProfile = VendorProfile {
         last_reset: true,
         manager_resets: &["GracefulRestart"],
         resets_in_info: false,
+    },
+    senses: Senses {
+        sensors: true,
+        older: true,
+        log_at_system: false,
+        log: ("Sel", "SEL Log Service"),
+        manager_log: ("Lclog", "LifeCycle Controller Log Service"),
+        newest_first: true,
+        page: 50,
+        words: LogWords::Plain,
+        processors: true,
+        stream: Some("/redfish/v1/SSE"),
     },
 };
 
@@ -172,6 +238,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions_tell: false,
     conflict_409: false,
     http_boot: true,
+    mains: Some(Mains { on_chassis: false, action: "OemSystemExtensions.Reset", kind: "ACCycle", host_off: false }),
     expand: false,
     sessions: 16,
     pushing: pushing::SUPERMICRO,
@@ -187,6 +254,18 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
         last_reset: true,
         manager_resets: &["GracefulRestart"],
         resets_in_info: false,
+    },
+    senses: Senses {
+        sensors: false,
+        older: true,
+        log_at_system: true,
+        log: ("Log1", "Health Event Log Service"),
+        manager_log: ("Log1", "Maintenance Event Log Service"),
+        newest_first: false,
+        page: 1_000,
+        words: LogWords::Coded,
+        processors: false,
+        stream: None,
     },
 };
 
@@ -209,6 +288,7 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: false,
     http_boot: true,
+    mains: None,
     expand: false,
     sessions: 12,
     pushing: pushing::AMI,
@@ -224,6 +304,18 @@ pub const AMI: VendorProfile = VendorProfile {
         last_reset: false,
         manager_resets: &["ForceRestart"],
         resets_in_info: true,
+    },
+    senses: Senses {
+        sensors: true,
+        older: false,
+        log_at_system: false,
+        log: ("SEL", "IPMI SEL"),
+        manager_log: ("AuditLog", "Audit Log"),
+        newest_first: false,
+        page: 75,
+        words: LogWords::Raw,
+        processors: true,
+        stream: Some("/redfish/v1/EventService/SSE"),
     },
 };
 

@@ -11,9 +11,13 @@ mod auth;
 mod bring_up;
 mod caught;
 mod dead;
+mod etag;
 mod flash;
+mod power;
+mod restart;
 mod rig;
 mod row;
+mod shape;
 mod story;
 mod sweep;
 mod table;
@@ -30,6 +34,10 @@ fn groups() -> Vec<Group> {
         Group::of(dead::rows()),
         Group::of(transport::rows()),
         Group::of(auth::rows()),
+        Group::of(shape::rows()),
+        Group::of(etag::rows()),
+        Group::of(power::rows()),
+        Group::driven(power::restart_rows(), restart::drive),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
     ]

@@ -15,10 +15,10 @@ use super::story::Story;
 
 /// The vendors' profiles.
 pub const VENDORS: [&str; 3] = ["dell", "supermicro", "ami"];
-/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 3 s (`rig::limits`); this is all of them.
+/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 1.5 s (`rig::limits`); this is all of them.
 const BOUND: Duration = Duration::from_secs(60);
 /// Runs at once. They wait more than they work.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 20;
 /// Without `BRINGUP_SWEEP=full`: on the two profiles that the seed did not choose for a fault, every so manieth request.
 const STRIDE: u32 = 6;
 
@@ -56,6 +56,8 @@ pub struct Cell {
     pub done: u32,
     /// Runs that ended early and said why, by reason.
     pub told: BTreeMap<String, u32>,
+    /// Time that the runs took, one after the other.
+    pub took: Duration,
     /// What the row's own assertion saw.
     pub own: Option<String>,
     /// What did not hold: where, and what.
@@ -78,6 +80,7 @@ struct Ran {
     wrongs: Vec<String>,
     ended: Option<String>,
     requests: u32,
+    took: Duration,
 }
 
 /// Runs all rows that are wanted.
@@ -114,6 +117,7 @@ pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
     while let Some((run, ran)) = done.next().await {
         let cell = cells.entry((run.row, run.vendor)).or_default();
         cell.placed += 1;
+        cell.took += ran.as_ref().map_or(Duration::ZERO, |ran| ran.took);
         let (wrongs, ended) = match ran {
             Ok(ran) => (ran.wrongs, ran.ended),
             Err(panic) => (vec![format!("it panicked: {panic}")], None),
@@ -196,7 +200,7 @@ async fn one(run: Arc<Run>, seed: u64) -> Ran {
     let requests = rig.machine().requests();
     rig.farm.stop().await;
     let (wrongs, ended) = story.close();
-    Ran { wrongs, ended, requests }
+    Ran { wrongs, ended, requests, took }
 }
 
 /// What is wrong with one run without faults.
@@ -204,7 +208,8 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
     one(Arc::new(Run { row: "self", vendor, protocol, faults: Vec::new(), drive }), 7).await.wrongs
 }
 
-/// Faults after which nobody can end a session on the BMC: it does not answer any more, or must not be answered.
+/// Faults after which nobody can end a session on the BMC: it does not answer any more, or it shows a certificate that is not the recorded one, and
+/// a token is a credential too.
 fn out_of_reach(fault: &Fault) -> bool {
     match fault {
         Fault::DeadBmc | Fault::BmcDeadAfter(_) => true,

@@ -9,7 +9,7 @@ use super::command::chassis::{Control, GetChassisStatus};
 use super::connection::Sent;
 use super::fault::Fault;
 use super::turn::{Need, Turn};
-use crate::bmc::{BmcError, Written};
+use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::PowerVerb;
 
 /// For the answer to a control command; BMCs answer it after they have acted on it.
@@ -31,13 +31,21 @@ pub(super) async fn set(turn: &mut Turn<'_>, verb: PowerVerb) -> Written {
         PowerVerb::On => drive(turn, Control::Up, true).await,
         PowerVerb::Off => drive(turn, Control::Down, false).await,
         PowerVerb::Graceful => drive(turn, Control::SoftShutdown, false).await,
-        PowerVerb::Cycle => cycle(turn).await,
+        // Chassis Control's own reset shows nowhere in the status; darkness between does.
+        PowerVerb::Cycle | PowerVerb::Reset => cycle(turn, Control::Down).await,
+        PowerVerb::Restart => cycle(turn, Control::SoftShutdown).await,
+        PowerVerb::Nmi => Written::NotApplied(BmcError {
+            doing: "chassis control diagnostic interrupt".to_owned(),
+            seen: "over IPMI nothing would prove it, so that it is not sent; use Redfish, or ipmitool".to_owned(),
+            kind: BmcTrouble::Unsupported,
+            source: None,
+        }),
     }
 }
 
 /// Down, seen off, up, seen on: the only cycle that can be proven over IPMI. A node that is off is powered up.
-async fn cycle(turn: &mut Turn<'_>) -> Written {
-    let down = match drive(turn, Control::Down, false).await {
+async fn cycle(turn: &mut Turn<'_>, down: Control) -> Written {
+    let down = match drive(turn, down, false).await {
         Written::Applied(seen) => seen,
         other => return other,
     };

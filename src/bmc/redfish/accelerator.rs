@@ -194,7 +194,7 @@ impl Client {
     /// All accelerators. Those that the BMC lists as absent are told so.
     pub(super) async fn all_accelerators(&self) -> Result<Reading<Listing<SeenAccelerator>>, BmcError> {
         let root = self.root().await?;
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let systems = walk.collection(&root.systems).await?;
         for part in &systems {
             if let Err(why) = &part.value {

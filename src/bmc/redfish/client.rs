@@ -180,6 +180,11 @@ impl Client {
                 }
             };
             match answer.status.as_u16() {
+                // RC-30: nothing at all is no resource; it may be one the next time.
+                200 if answer.body.iter().all(u8::is_ascii_whitespace) && tries + 1 < TRIES => {
+                    tries += 1;
+                    sleep_until(deadline.min(Instant::now() + self.limits.pause)).await;
+                }
                 200..=299 => {
                     if !with_auth {
                         self.manners.settled();

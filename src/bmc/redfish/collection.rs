@@ -101,7 +101,7 @@ impl Client {
 }
 
 /// What stands under `Members`: a list, one reference alone, or references under names of their own (DMTF/libredfish #27).
-fn listed(collection: &Value) -> Option<Vec<&Value>> {
+pub(super) fn listed(collection: &Value) -> Option<Vec<&Value>> {
     Some(match collection.get("Members")? {
         Value::Array(items) => items.iter().collect(),
         single @ Value::Object(fields) if fields.contains_key("@odata.id") => vec![single],

@@ -156,7 +156,7 @@ impl Client {
     /// All units.
     pub(super) async fn all_frus(&self) -> Result<Reading<Listing<Fru>>, BmcError> {
         let root = self.root().await?;
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let mut found = Vec::new();
         for part in walk.collection(&root.systems).await? {
             match part.value {

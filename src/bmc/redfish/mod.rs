@@ -17,6 +17,9 @@
 //! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
 //! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
 //! | `account` | accounts, and a password's change with its proof |
+//! | `host_restart` | restarts of the node that darken nothing, and NMI |
+//! | `mains` | standby power cycled, proved by the BMC's own start |
+//! | `boot_write` | the boot override, in every way that BMCs take it |
 //! | `restart` | the BMC's own restart, proved |
 //! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
@@ -31,6 +34,7 @@ mod bios;
 mod bios_job;
 mod book;
 mod boot;
+mod boot_write;
 mod certificate;
 mod client;
 mod collection;
@@ -41,14 +45,13 @@ mod exchange;
 mod firmware;
 mod fru;
 mod greet;
+mod host_restart;
 mod json;
 mod keeping;
 mod ladder;
 mod limits;
 mod log;
-mod log_clear;
-mod log_entry;
-mod log_window;
+mod mains;
 mod manners;
 mod media;
 mod media_write;
@@ -62,7 +65,6 @@ mod restart;
 mod seal;
 mod sensing;
 mod sensor;
-mod sensor_view;
 mod session;
 mod settings;
 mod signpost;
@@ -157,17 +159,13 @@ impl Bmc for Redfish {
         match timeout_at(deadline, self.writable()).await {
             Ok(Ok(system)) => self.client.drive_power(&system, verb, deadline).await,
             Ok(Err(e)) => Written::NotApplied(e),
-            Err(_) => Written::NotApplied(BmcError {
-                doing: format!("look before power {verb}"),
-                seen: "the deadline passed before anything was sent".to_owned(),
-                kind: BmcTrouble::TimedOut,
-                source: None,
-            }),
+            Err(_) => Written::NotApplied(late(format!("look before power {verb}"))),
         }
     }
 
     async fn boot(&self) -> Result<Reading<BootOverride>, BmcError> {
-        Ok(boot::view(&self.system().await?))
+        let system = self.system().await?;
+        self.client.boot_view(&system).await
     }
 
     async fn set_boot(&self, want: &BootOverride) -> Written {
@@ -203,5 +201,15 @@ impl Bmc for Redfish {
 
     async fn close(&self) {
         self.client.close().await;
+    }
+}
+
+/// The deadline passed before a write.
+fn late(doing: impl Into<String>) -> BmcError {
+    BmcError {
+        doing: doing.into(),
+        seen: "the deadline passed before anything was sent".to_owned(),
+        kind: BmcTrouble::TimedOut,
+        source: None,
     }
 }

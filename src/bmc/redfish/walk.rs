@@ -1,9 +1,8 @@
 //! Many resources in one question: bounded in time and in requests, with `$expand` where the service says that it takes it. What cannot be read is
 //! named, never left out in silence; only trouble with the whole BMC ends a walk.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -12,7 +11,6 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::error::safe;
 use super::{json, path};
-use crate::bmc::quirk::{Expand, Learned};
 use crate::bmc::sensing::{Health, Listing};
 use crate::bmc::{BmcError, BmcTrouble};
 use crate::model::Reading;
@@ -25,19 +23,6 @@ const REASONS: usize = 64;
 const REASON: usize = 200;
 /// Most reads that wait for the BMC's permits at once.
 const AHEAD: usize = 8;
-
-/// The query that sends a collection's members along, by the service root's `ProtocolFeaturesSupported` (DSP0266 §7.3.1). `.` leaves `Links` alone.
-pub(super) fn expand(root: &Value) -> Option<&'static str> {
-    let query = root.get("ProtocolFeaturesSupported")?.get("ExpandQuery")?;
-    let can = |key: &str| query.get(key).and_then(Value::as_bool) == Some(true);
-    match (can("NoLinks"), can("ExpandAll"), can("Levels")) {
-        (true, _, true) => Some("$expand=.($levels=1)"),
-        (true, _, false) => Some("$expand=."),
-        (false, true, true) => Some("$expand=*($levels=1)"),
-        (false, true, false) => Some("$expand=*"),
-        (false, false, _) => None,
-    }
-}
 
 /// One resource of a collection.
 pub(super) struct Part {
@@ -52,8 +37,6 @@ pub(super) struct Walk<'c> {
     client: &'c Client,
     deadline: Instant,
     left: AtomicUsize,
-    expand: Option<&'static str>,
-    plain: AtomicBool,
     unread: Mutex<Vec<String>>,
 }
 
@@ -64,18 +47,13 @@ fn hard(e: &BmcError) -> bool {
 
 impl<'c> Walk<'c> {
     /// A walk that ends within the time of an inventory.
-    pub(super) async fn begin(client: &'c Client) -> Result<Self, BmcError> {
-        let offered = client.root().await?.expand;
-        let may = client.kin.habit(|habits| habits.expand) == Expand::AsTold && client.kin.learned().expand != Some(false);
-        let expand = offered.filter(|_| may);
-        Ok(Self {
+    pub(super) fn begin(client: &'c Client) -> Self {
+        Self {
             client,
             deadline: Instant::now() + client.limits.inventory,
             left: AtomicUsize::new(REQUESTS),
-            expand,
-            plain: AtomicBool::new(false),
             unread: Mutex::default(),
-        })
+        }
     }
 
     /// What could not be read so far.
@@ -140,13 +118,13 @@ impl<'c> Walk<'c> {
 
     /// The links of a collection, without reading what is behind them. A list that cannot be read is noted.
     pub(super) async fn links(&self, at: &str) -> Result<Option<Vec<String>>, BmcError> {
-        let listed = self.list(at).await?;
-        Ok(listed.map_err(|(why, _)| self.miss(why)).ok().map(|members| members.into_iter().map(|(path, _)| path).collect()))
+        let listed = self.list(at, false).await?;
+        Ok(listed.map_err(|why| self.miss(why)).ok().map(|members| members.into_iter().map(|(path, _)| path).collect()))
     }
 
     /// The resources of a collection, in order. A list that cannot be read is noted and empty.
     pub(super) async fn collection(&self, at: &str) -> Result<Vec<Part>, BmcError> {
-        let members = match self.members(at).await? {
+        let members = match self.list(at, true).await? {
             Ok(members) => members,
             Err(why) => {
                 self.miss(why);
@@ -174,35 +152,14 @@ impl<'c> Walk<'c> {
         Ok(parts)
     }
 
-    async fn members(&self, at: &str) -> Result<Result<Vec<(String, Option<Value>)>, String>, BmcError> {
-        if let Some(query) = self.expand.filter(|_| !self.plain.load(Ordering::Relaxed)) {
-            let mark = if at.contains('?') { '&' } else { '?' };
-            match self.list(&format!("{at}{mark}{query}")).await? {
-                Ok(members) => return Ok(Ok(members)),
-                // RC-26: the root says that it takes queries and it does not. A list that is missing altogether says nothing of queries.
-                Err((_, BmcTrouble::TimedOut)) => {}
-                Err((_, trouble)) => {
-                    let plain = self.list(at).await?;
-                    if plain.is_ok() {
-                        self.plain.store(true, Ordering::Relaxed);
-                        // An answer that is too large or broken says nothing of the next one; a refusal does.
-                        if matches!(trouble, BmcTrouble::Unsupported | BmcTrouble::Refused) {
-                            self.client.kin.learn(Learned { expand: Some(false), ..Learned::default() });
-                        }
-                    }
-                    return Ok(plain.map_err(|(why, _)| why));
-                }
-            }
-        }
-        Ok(self.list(at).await?.map_err(|(why, _)| why))
-    }
-
-    async fn list(&self, at: &str) -> Result<Result<Vec<(String, Option<Value>)>, (String, BmcTrouble)>, BmcError> {
+    /// The members of a collection, with their bodies where the service sends them along, or why they cannot be read.
+    async fn list(&self, at: &str, whole: bool) -> Result<Result<Vec<(String, Option<Value>)>, String>, BmcError> {
         if let Err(why) = self.spend(at) {
-            return Ok(Err((why, BmcTrouble::TimedOut)));
+            return Ok(Err(why));
         }
-        let deadline = self.deadline.min(Instant::now() + self.client.limits.request.max(Duration::from_secs(1)));
-        match self.client.members(at, deadline).await {
+        let deadline = self.deadline.min(Instant::now() + self.client.limits.request);
+        let listed = if whole { self.client.members_whole(at, deadline).await } else { self.client.members(at, deadline).await };
+        match listed {
             Ok((members, unusable)) => {
                 if unusable > 0 {
                     self.miss(format!("{unusable} members of {} have no usable link", safe(at, 128)));
@@ -211,7 +168,7 @@ impl<'c> Walk<'c> {
                 Ok(Ok(members.into_iter().map(|m| (m.path, m.inline.filter(whole))).collect()))
             }
             Err(e) if hard(&e) => Err(e),
-            Err(e) => Ok(Err((e.to_string(), e.kind))),
+            Err(e) => Ok(Err(cut(e.to_string()))),
         }
     }
 }
@@ -310,16 +267,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expand_is_used_only_where_it_is_offered() {
-        let root = |query: Value| json!({ "ProtocolFeaturesSupported": { "ExpandQuery": query } });
-        assert_eq!(expand(&root(json!({"NoLinks": true, "Levels": true}))), Some("$expand=.($levels=1)"));
-        assert_eq!(expand(&root(json!({"NoLinks": true, "Levels": false}))), Some("$expand=."));
-        assert_eq!(expand(&root(json!({"ExpandAll": true, "Levels": true}))), Some("$expand=*($levels=1)"));
-        assert_eq!(expand(&root(json!({"ExpandAll": false, "Levels": true}))), None);
-        assert_eq!(expand(&json!({})), None);
-    }
-
-    #[test]
     fn health_is_told_and_not_guessed() {
         assert_eq!(health(&json!({"Status": {"State": "Enabled", "Health": "Warning"}})), Reading::Known(Health::Warning));
         assert_eq!(health(&json!({"Status": {"State": "Absent", "Health": "OK"}})), Reading::Absent);
@@ -336,7 +283,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_json_has_a_view(value in super::super::json::any_json(), key in "[A-Za-z]{0,12}") {
-            let _ = (expand(&value), health(&value), there(&value), number(&value, &key), told(&value, &[&key]), called(&value, "/x"));
+            let _ = (health(&value), awake(&value), there(&value), number(&value, &key), told(&value, &[&key]), called(&value, "/x"));
         }
     }
 }

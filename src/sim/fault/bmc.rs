@@ -180,6 +180,8 @@ faults! {
     BootModeRequired = "boot.mode_required"/0,
     /// Only Once and Disabled are taken (RC-60).
     BootOnceOnly = "boot.once_only"/0,
+    /// Pxe reads back as UefiBootNext (RC-60).
+    BootNextAlias = "boot.next_alias"/0,
     /// Boot and BIOS can only be set through the settings resource, and pending blocks the next (RC-61).
     BiosPending = "bios.pending"/0,
     /// BIOS settings need a job of the vendor's (RC-61).

@@ -1,19 +1,26 @@
 //! A BMC's Redfish service (DMTF DSP0266) over HTTPS with the BMC's own certificate, or over plain HTTP for clients that cannot pin one. One
 //! task per listener and one per open connection; connections are few and short-lived by limit.
 
+pub mod accelerator;
 pub mod account;
 pub mod answer;
 pub mod bend;
 pub mod bios;
+pub mod boot_settings;
 pub mod certificate;
+pub mod fru;
 pub mod kept;
 pub mod line;
+pub mod log;
+pub mod mains;
 pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;
 pub mod restart;
 pub mod route;
+pub mod senses;
+pub mod sensor;
 pub mod session;
 pub mod system;
 pub mod tags;

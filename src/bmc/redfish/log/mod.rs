@@ -1,6 +1,10 @@
 //! Which logs a BMC keeps, and which of them is the node's hardware event log: picked by what it is (its type, name and owner), never by its place in a
 //! list. Evidence for each sort in the captured trees.
 
+mod clear;
+pub(super) mod entry;
+mod window;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -180,7 +184,7 @@ impl Redfish {
     /// Every log.
     pub(super) async fn list_logs(&self) -> Result<Reading<Listing<LogInfo>>, BmcError> {
         let system = self.system().await?;
-        let walk = Walk::begin(&self.client).await?;
+        let walk = Walk::begin(&self.client);
         let (mut found, seen) = self.near(&walk, &system).await?;
         self.far(&walk, &seen, &mut found).await?;
         let best = pick(&found, None).ok().flatten().map(|place| place.info.id.clone());
@@ -197,7 +201,7 @@ impl Redfish {
         let doing =
             which.map_or_else(|| "find the hardware event log".to_owned(), |which| format!("find the log {}", safe(which, 64)));
         let system = self.system().await?;
-        let walk = Walk::begin(&self.client).await?;
+        let walk = Walk::begin(&self.client);
         let (mut found, seen) = self.near(&walk, &system).await?;
         let ambiguous = |why: String| BmcError { kind: BmcTrouble::Refused, ..unsupported(&doing, why) };
         // A log of a chassis, or of another board's manager, is the node's own only when nothing nearer is.
@@ -311,7 +315,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_service_is_sorted(value in super::super::json::any_json(), id in ".{0,20}") {
+        fn any_service_is_sorted(value in crate::bmc::redfish::json::any_json(), id in ".{0,20}") {
             for owner in [Owner::System, Owner::Manager, Owner::Chassis] {
                 let _ = (sort(owner, &value, &id), place(owner, "/redfish/v1/x", &value));
             }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::Redfish;
-use super::error::unsupported;
-use super::json as views;
-use super::log::Place;
-use super::write::Sent;
+use super::super::Redfish;
+use super::super::error::unsupported;
+use super::super::json as views;
+use super::super::write::Sent;
+use super::Place;
 use crate::bmc::sensing::LogEntry;
 use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::Reading;
@@ -19,7 +19,7 @@ const BEFORE: usize = 1_000;
 
 impl Redfish {
     /// Clears a log and proves it.
-    pub(super) async fn empty_log(&self, which: Option<&str>) -> Written {
+    pub(in crate::bmc::redfish) async fn empty_log(&self, which: Option<&str>) -> Written {
         let no = |seen: &str| Written::NotApplied(unsupported("clear the event log", seen));
         // A log is a part of a node: the BMC must not say that it is another one.
         if let Err(e) = self.writable().await {
@@ -45,13 +45,20 @@ impl Redfish {
         let body = self.parameters(info).await;
         let taken = match self.client.post(&target, &body, deadline).await {
             Sent::Taken(words) => words,
-            Sent::No { error, .. } => return Written::NotApplied(error),
+            Sent::No { error, .. } => {
+                // RC-32: a refusal may come although the action was taken. One look tells.
+                let soon = deadline.min(Instant::now() + self.client.limits.poll.1);
+                return match self.watch_empty(&place, &before, &format!("it was refused ({error})"), soon).await {
+                    seen @ Written::Applied(_) => seen,
+                    _ => Written::NotApplied(error),
+                };
+            }
             Sent::Unclear(e) => format!("the answer was lost ({e})"),
         };
         self.watch_empty(&place, &before, &taken, deadline).await
     }
 
-    /// What the action wants to be told: nothing as a rule; AMI describes a `ClearType` that must be there.
+    /// What the action wants to be told: nothing as a rule. Where its ActionInfo demands a parameter that can be `ClearAll`, that.
     async fn parameters(&self, info: Option<String>) -> Value {
         let mut body = Map::new();
         let described = match info {
@@ -77,7 +84,8 @@ impl Redfish {
             let last = match self.entries(place, BEFORE).await {
                 Ok(log) => {
                     let still = log.entries.iter().filter(|e| old.contains(&name(e))).count();
-                    if still == 0 && log.unread.is_empty() {
+                    // A full window may hold entries that were older than those that are remembered.
+                    if still == 0 && log.unread.is_empty() && log.entries.len() < BEFORE {
                         let left = log.entries.len();
                         let what = if left == 0 { "is empty".to_owned() } else { format!("holds {left} entries, all newer") };
                         return Written::Applied(format!(
@@ -103,14 +111,18 @@ impl Redfish {
     }
 
     /// The newest entries of a log, read now.
-    pub(super) async fn entries(&self, place: &Place, most: usize) -> Result<crate::bmc::sensing::EventLog, BmcError> {
+    pub(in crate::bmc::redfish) async fn entries(
+        &self,
+        place: &Place,
+        most: usize,
+    ) -> Result<crate::bmc::sensing::EventLog, BmcError> {
         let deadline = Instant::now() + self.client.limits.inventory;
         let window = self.client.newest(&place.entries, most, deadline).await?;
-        let walk = super::walk::Walk::begin(&self.client).await?;
+        let walk = super::super::walk::Walk::begin(&self.client);
         let mut entries = Vec::new();
         for part in walk.parts(window.members).await? {
             match part.value {
-                Ok(entry) => entries.push(super::log_entry::view(&part.path, &entry)),
+                Ok(entry) => entries.push(super::entry::view(&part.path, &entry)),
                 Err(why) => walk.miss(why),
             }
         }

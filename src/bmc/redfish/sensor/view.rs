@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
-use super::error::safe;
-use super::json;
-use super::walk::{awake, health, number};
+use super::super::error::safe;
+use super::super::json;
+use super::super::walk::{awake, health, number};
 use crate::bmc::sensing::{Health, Sensor, SensorValue, Thresholds};
 use crate::model::Reading;
 
@@ -286,7 +286,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_json_is_viewed(value in super::super::json::any_json()) {
+        fn any_json_is_viewed(value in crate::bmc::redfish::json::any_json()) {
             let _ = sensor("x".into(), "p", &value);
             let _ = (older("x", "p", &value, THERMAL), older("x", "p", &value, SUPPLIES), older("x", "p", &value, VOLTAGES));
             let _ = (excerpt("x", "p", "n", "Power", &value), source(&value));

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::error::safe;
-use super::walk::{health_word, short};
-use super::{json, path};
+use super::super::error::safe;
+use super::super::walk::{health_word, short};
+use super::super::{json, path};
 use crate::bmc::sensing::LogEntry;
 use crate::model::Reading;
 
 /// An entry of a log, or a record of an event: they share their words.
-pub(super) fn view(link: &str, entry: &Value) -> LogEntry {
+pub(in crate::bmc::redfish) fn view(link: &str, entry: &Value) -> LogEntry {
     let words = raw_sel(entry);
     let message = words.clone().or_else(|| json::text(entry, "Message")).unwrap_or_else(|| bare(entry));
     // `EntryCode` says in which direction a SEL entry went; most messages do not.
@@ -133,7 +133,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_entry_is_viewed_safely(value in super::super::json::any_json(), text in ".{0,200}") {
+        fn any_entry_is_viewed_safely(value in crate::bmc::redfish::json::any_json(), text in ".{0,200}") {
             let _ = view("/x/y", &value);
             let seen = view("/x", &json!({"Message": format!("Event_Data_1{text}"), "SensorType": text, "Created": text}));
             prop_assert!(!seen.message.chars().chain(seen.origin.chars()).any(char::is_control));

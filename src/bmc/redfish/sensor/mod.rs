@@ -1,14 +1,16 @@
 //! All sensors of a node: chassis by chassis, the `Sensors` collection first, the subsystems where that is missing or empty, and what the older
 //! `Thermal` and `Power` say beside it. And the power that the node draws.
 
+mod view;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use self::view::{SUPPLIES, THERMAL, VOLTAGES};
 use super::Redfish;
 use super::client::{Client, Resource};
 use super::error::safe;
-use super::sensor_view::{self as view, SUPPLIES, THERMAL, VOLTAGES};
 use super::system::soft;
 use super::walk::{Walk, called, number, short};
 use super::{json, path};
@@ -27,7 +29,7 @@ impl Client {
     /// All sensors.
     pub(super) async fn all_sensors(&self) -> Result<Reading<Listing<Sensor>>, BmcError> {
         let Some(chassis) = self.root().await?.chassis else { return Ok(Reading::Absent) };
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let mut sensors = Vec::new();
         for part in walk.collection(&chassis).await? {
             match part.value {
@@ -47,7 +49,7 @@ impl Client {
         if at.is_empty() {
             return Ok(Reading::unknown(format!("{} names no chassis", safe(&system.path, 128))));
         }
-        let walk = Walk::begin(self).await?;
+        let walk = Walk::begin(self);
         let (mut found, mut seen, mut alone) = (None, BTreeSet::new(), Vec::new());
         for _ in 0..ABOVE {
             let mut above = Vec::new();
