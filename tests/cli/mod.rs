@@ -11,3 +11,5 @@ mod discover;
 mod gate;
 mod hand;
 mod power;
+mod sessions;
+mod trust;
