@@ -56,6 +56,8 @@ struct Inner {
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
+    /// Rung when something went over the serial line.
+    serial: Notify,
     system: watch::Sender<Option<Arc<System>>>,
     /// Number of the newest entry of the history.
     history: watch::Sender<u64>,
@@ -73,6 +75,8 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    /// What went over the serial line and nobody has read; `None` while nobody listens.
+    serial: Option<Vec<u8>>,
     accounts: Accounts,
     media: Media,
     bmc: BmcLife,
@@ -89,6 +93,9 @@ struct BmcLife {
     /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
     started: jiff::Timestamp,
 }
+
+/// What the BMC keeps of the serial line between two readings; what is older is lost, as in a BMC.
+const SERIAL: usize = 64 * 1024;
 
 impl State {
     /// The first fault of this kind whose place has come and whose times are not used up. The request that is being met counts already.
@@ -138,18 +145,23 @@ impl MachineHandle {
                     sessions: 0,
                     busy_left,
                     struck,
+                    serial: None,
                     accounts: Accounts::new(account.0, account.1),
                     media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                     host: (0, running.then(jiff::Timestamp::now)),
                 }),
                 bell: Notify::new(),
+                serial: Notify::new(),
                 system: watch::Sender::new(None),
                 history: watch::Sender::new(0),
                 born: (clock.now(), jiff::Timestamp::now()),
             }),
         };
-        handle.carry_out(&mut handle.lock(), effects);
+        let mut state = handle.lock();
+        handle.carry_out(&mut state, effects);
+        handle.print(&mut state);
+        drop(state);
         handle
     }
 
@@ -475,6 +487,39 @@ impl MachineHandle {
         }
     }
 
+    /// Begins or ends to listen to the serial line.
+    pub fn listen(&self, listens: bool) {
+        // What is printed up to now is not heard.
+        self.step(Input::Tick).serial = listens.then(Vec::new);
+    }
+
+    /// What went over the serial line since the last reading, and the real time until the machine does something by itself.
+    #[must_use]
+    pub fn serial(&self) -> (Vec<u8>, Option<std::time::Duration>) {
+        let mut state = self.step(Input::Tick);
+        let wake = state.machine.next_wake().map(|moment| self.inner.clock.until(moment));
+        (state.serial.as_mut().map(std::mem::take).unwrap_or_default(), wake)
+    }
+
+    /// Waits until something goes over the serial line.
+    pub async fn serial_rang(&self) {
+        self.inner.serial.notified().await;
+    }
+
+    /// Shows what the machine printed to whoever listens.
+    fn print(&self, state: &mut State) {
+        let screens = state.machine.take_screens();
+        let Some(serial) = &mut state.serial else { return };
+        for screen in &screens {
+            serial.extend(screen.text(&self.inner.identity).bytes());
+        }
+        let over = serial.len().saturating_sub(SERIAL);
+        serial.drain(..over);
+        if !screens.is_empty() {
+            self.inner.serial.notify_one();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere cannot leave the automaton half-changed in a way that matters more than going on.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -486,6 +531,7 @@ impl MachineHandle {
         let effects = state.machine.step(self.inner.clock.now(), input);
         let rings = rings || !effects.is_empty();
         self.carry_out(&mut state, effects);
+        self.print(&mut state);
         self.tell_history(&state);
         if rings {
             self.inner.bell.notify_one();

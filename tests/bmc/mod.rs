@@ -1,10 +1,15 @@
 //! Tests of `bmc`.
 
+mod console;
+mod console_peer;
+pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
+mod ipmi_pyghmi;
 pub mod ipmi_rig;
 mod ipmi_sim;
+mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_model;
 mod redfish_push;
@@ -19,3 +24,4 @@ mod redfish_trust;
 mod redfish_upload;
 mod redfish_writes;
 pub mod sensing_sim;
+mod sol_exchange;

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bringup::model::BmcProtocol;
-use bringup::sim::fault::BmcFault;
-use bringup::sim::{Fault, Seed};
+use bringup::sim::{BmcFault, Fault, Seed};
 use futures_util::StreamExt as _;
 
 use super::rig::Rig;
@@ -213,8 +212,11 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
 fn out_of_reach(fault: &Fault) -> bool {
     match fault {
         Fault::DeadBmc | Fault::BmcDeadAfter(_) => true,
-        // Whoever shows another certificate gets no token either.
-        Fault::Bmc(placed) => matches!(placed.what, BmcFault::TlsRotate | BmcFault::TlsRenew),
+        // Whoever shows another certificate gets no token either; and a session that the BMC opened under a key that the client has not got
+        // (K_G) can be ended by nobody.
+        Fault::Bmc(placed) => {
+            matches!(placed.what, BmcFault::TlsRotate | BmcFault::TlsRenew | BmcFault::IpmiDisabled | BmcFault::IpmiKg)
+        }
         _ => false,
     }
 }

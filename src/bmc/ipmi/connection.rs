@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::command;
 use super::fault::{Fault, is_busy};
-use super::login::login;
+use super::login::{ADMINISTRATOR, login};
 use super::manner::Manner;
 use super::message::Answer;
 use super::rtt::Rtt;
-use super::session::Session;
+use super::session::{Opened, Session};
 use super::socket::{Lan, Line};
 use super::tally::Tally;
 
@@ -36,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// After a busy answer, before asking again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Askings without an answer after which the session is given up for lost (BMC restarted, slot taken away).
-const SILENT_SESSION: u32 = 8;
+const SILENT_SESSION: u32 = 6;
 
 /// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended; [`Connection::close`] makes sure.
 pub(super) struct Connection {
@@ -78,6 +78,16 @@ impl Connection {
         self.session.bmc_id()
     }
 
+    /// Session id of our side.
+    pub(super) fn our_id(&self) -> u32 {
+        self.line.session()
+    }
+
+    /// True when it was opened as administrator.
+    pub(super) fn is_administrator(&self) -> bool {
+        ADMINISTRATOR.contains(&self.manner.role)
+    }
+
     /// How it was logged in to.
     pub(super) fn manner(&self) -> Manner {
         self.manner
@@ -100,7 +110,7 @@ impl Connection {
 
     async fn repeat_at_most(&mut self, message: &Message, askings: u32, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
-        let (mut silent, mut duplicates) = (0, 0);
+        let (mut silent, mut duplicates, mut asked_once) = (0, 0, false);
         let mut tally = Tally::default();
         let mut request = self.request_number();
         // What came before this question was not meant for it.
@@ -110,22 +120,30 @@ impl Connection {
             if left.is_zero() || silent >= askings {
                 tally.astray = tally.astray.saturating_add(self.line.astray());
                 let took = began.elapsed();
+                if !asked_once {
+                    return Err(Fault::NoTime);
+                }
                 return Err(if tally.suspicious() { Fault::NotGenuine(took, tally) } else { Fault::NoAnswer(took) });
             }
             let bytes = self.session.seal(message, request);
+            asked_once = true;
             let asked = Instant::now();
             let patience = self.rtt.patience().min(left);
             let before = tally.duplicates;
             match self.exchange(&bytes, message, request, patience, &mut tally).await? {
-                None => {
-                    self.rtt.missed();
+                // It was heard, and is being worked on or was answered: no reason to speak more slowly.
+                None if tally.duplicates > before => {
                     silent += 1;
-                    duplicates += u32::from(tally.duplicates > before);
+                    duplicates += 1;
                     if duplicates >= DUPLICATES {
                         // The answer is lost for good: to the BMC, a new number is a new question (IP-02).
                         duplicates = 0;
                         request = self.request_number();
                     }
+                }
+                None => {
+                    self.rtt.missed();
+                    silent += 1;
                 }
                 Some(answer) => {
                     if silent == 0 {
@@ -212,6 +230,46 @@ impl Connection {
         Ok(())
     }
 
+    /// Sends something for the console.
+    pub(super) async fn send_console(&mut self, payload: &[u8]) -> Result<(), Fault> {
+        let bytes = self.session.seal_console(payload);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))
+    }
+
+    /// Sends a question beside the console and does not wait: its answer comes by [`Self::hear`], under the number that this gives.
+    pub(super) async fn ask_aside(&mut self, message: &Message) -> Result<u8, Fault> {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send(&bytes).await.map_err(|e| Fault::Send(self.to, e))?;
+        Ok(request)
+    }
+
+    /// What comes in next, answers and console alike. Dropping the wait loses nothing.
+    pub(super) async fn hear(&mut self) -> Opened {
+        loop {
+            let packet = self.line.receive().await;
+            match self.session.open_any(&packet) {
+                Ok(opened) => {
+                    self.used = Instant::now();
+                    return opened;
+                }
+                Err(_) => drop(self.line.lan().dropped().refused.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
+    /// Lets the session go without a word: the BMC that had it has restarted.
+    pub(super) fn forget(mut self) {
+        self.closed = true;
+    }
+
+    /// Says something that nobody waits for, if the socket takes it at once.
+    pub(super) fn farewell(&mut self, message: &Message) {
+        let request = self.request_number();
+        let bytes = self.session.seal(message, request);
+        self.line.send_if_ready(&bytes);
+    }
+
     /// Ends the session and hears that it is ended, so that no slot stays taken because one packet was lost.
     pub(super) async fn close(mut self) {
         self.closed = true;
@@ -237,8 +295,6 @@ impl Drop for Connection {
             return;
         }
         let close = command::close_session(self.session.bmc_id());
-        let request = self.request_number();
-        let bytes = self.session.seal(&close, request);
-        self.line.send_if_ready(&bytes);
+        self.farewell(&close);
     }
 }
