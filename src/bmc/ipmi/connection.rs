@@ -201,21 +201,25 @@ impl Connection {
         let Self { session, line, .. } = self;
         let dropped = line.lan().dropped();
         let answer = line
-            .ask(bytes, || patience, |packet| match session.open(packet) {
-                Ok(answer) if answer.answers(message, request) && answer.code != DUPLICATE => Some(answer),
-                Ok(answer) => {
-                    let mine = answer.answers(message, request);
-                    let counter = if mine { &mut tally.duplicates } else { &mut tally.late };
-                    *counter = counter.saturating_add(1);
-                    dropped.late.fetch_add(1, Ordering::Relaxed);
-                    None
-                }
-                Err(why) => {
-                    tally.count(why);
-                    dropped.refused.fetch_add(1, Ordering::Relaxed);
-                    None
-                }
-            })
+            .ask(
+                bytes,
+                || patience,
+                |packet| match session.open(packet) {
+                    Ok(answer) if answer.answers(message, request) && answer.code != DUPLICATE => Some(answer),
+                    Ok(answer) => {
+                        let mine = answer.answers(message, request);
+                        let counter = if mine { &mut tally.duplicates } else { &mut tally.late };
+                        *counter = counter.saturating_add(1);
+                        dropped.late.fetch_add(1, Ordering::Relaxed);
+                        None
+                    }
+                    Err(why) => {
+                        tally.count(why);
+                        dropped.refused.fetch_add(1, Ordering::Relaxed);
+                        None
+                    }
+                },
+            )
             .await
             .map_err(|e| Fault::Send(self.to, e))?;
         if answer.is_some() {
