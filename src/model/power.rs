@@ -30,6 +30,12 @@ pub enum PowerVerb {
     Graceful,
     /// Cut power, then power on; ends on. A node that is off is powered on.
     Cycle,
+    /// Ask the operating system to shut down, then start again; ends on.
+    Restart,
+    /// Start again now, without asking the operating system; ends on.
+    Reset,
+    /// A non-maskable interrupt, for a crash dump. Nothing that a BMC shows proves it.
+    Nmi,
 }
 
 /// Where the next boot goes.
@@ -92,7 +98,7 @@ macro_rules! kebab_display {
 }
 kebab_display! {
     PowerState { On => "on", Off => "off", PoweringOn => "powering-on", PoweringOff => "powering-off" }
-    PowerVerb { On => "on", Off => "off", Graceful => "graceful", Cycle => "cycle" }
+    PowerVerb { On => "on", Off => "off", Graceful => "graceful", Cycle => "cycle", Restart => "restart", Reset => "reset", Nmi => "nmi" }
     BootTarget { None => "none", Pxe => "pxe", UefiHttp => "uefi-http", Disk => "disk", Cd => "cd", Setup => "setup" }
     BootMode { Uefi => "uefi", Legacy => "legacy" }
 }

@@ -10,8 +10,16 @@ pub struct Deeds {
     pub off_asked: u32,
     /// Times that the BMC passed on "shut down".
     pub graceful_asked: u32,
-    /// Times that the BMC obeyed "power cycle" or a restart.
+    /// Times that the BMC obeyed "power cycle".
     pub cycle_asked: u32,
+    /// Times that the BMC obeyed a restart, forced or not.
+    pub restart_asked: u32,
+    /// Times that the BMC passed on a non-maskable interrupt.
+    pub nmi_asked: u32,
+    /// Times that self-test began, for whatever reason.
+    pub posts: u32,
+    /// Times that the standby power was taken away and given back.
+    pub ac_cycled: u32,
     /// Times that the power came on.
     pub powered_on: u32,
     /// Times that the power went off.

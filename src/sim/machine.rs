@@ -12,12 +12,15 @@
 //! The servers (Redfish, RMCP+, SSH) never hold a `Machine`; they act through [`MachineHandle`](super::handle::MachineHandle), whose methods
 //! are sync and brief. That is the API on which `sim::rmcp` and `sim::redfish` are built.
 
+mod powering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::accelerator::{self, Card};
 use super::bios::Bios;
 use super::clock::SimTime;
+use super::console::Screen;
 use super::deeds::Deeds;
 use super::fault::Fault;
 use super::firmware::{Activation, Firmware, Item, Pace};
@@ -63,6 +66,13 @@ pub enum Input {
     Tick,
     /// The BMC was asked to change the power.
     Power(PowerVerb),
+    /// The BMC was asked to restart the machine by force, and that hangs.
+    Hang,
+    /// Standby power goes away; the machine comes back on after so many virtual seconds, or stays off.
+    Mains {
+        /// Seconds until the power comes on by itself.
+        back_on: Option<u32>,
+    },
     /// The BMC was asked to set the boot override.
     SetBoot(BootOverride),
     /// The boot ROM's fetch of this attempt ended.
@@ -123,6 +133,8 @@ pub enum Stage {
     Up,
     /// The system shuts down.
     Stopping,
+    /// A forced restart hangs: nothing runs until the power goes off (RC-58).
+    Hung,
 }
 
 /// The automaton.
@@ -137,6 +149,10 @@ pub struct Machine {
     stage: Stage,
     /// When the stage ends by itself.
     stage_ends: Option<SimTime>,
+    /// A shutdown that is under way ends in a new start.
+    restarts: bool,
+    /// When the power last came on or went off.
+    power_changed: Option<SimTime>,
     boot: BootOverride,
     bios: Bios,
     firmware: Firmware,
@@ -145,6 +161,7 @@ pub struct Machine {
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
+    screens: Vec<Screen>,
     history: History,
 }
 
@@ -168,6 +185,8 @@ impl Machine {
             pending: VecDeque::new(),
             stage: Stage::Off,
             stage_ends: None,
+            restarts: false,
+            power_changed: None,
             boot: BootOverride::none(),
             bios,
             firmware,
@@ -176,6 +195,7 @@ impl Machine {
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
+            screens: Vec::new(),
             history: History::default(),
         };
         let mut effects = Vec::new();
@@ -193,7 +213,9 @@ impl Machine {
         self.catch_up(now, &mut effects);
         match input {
             Input::Tick => {}
-            Input::Power(verb) => self.ask_power(now, verb),
+            Input::Power(verb) => self.ask_power(now, verb, &mut effects),
+            Input::Hang => self.hang(now, &mut effects),
+            Input::Mains { back_on } => self.lose_mains(now, back_on, &mut effects),
             Input::SetBoot(want) => self.set_boot(now, want),
             Input::Fetched { attempt, result } => self.fetched(now, attempt, result),
         }
@@ -223,6 +245,12 @@ impl Machine {
     #[must_use]
     pub fn power(&self) -> PowerState {
         self.power
+    }
+
+    /// When the power last came on or went off, if it ever did.
+    #[must_use]
+    pub fn power_changed(&self) -> Option<SimTime> {
+        self.power_changed
     }
 
     /// Where it stands.
@@ -270,6 +298,17 @@ impl Machine {
         self.log.iter()
     }
 
+    /// What went over the serial line since this was last asked.
+    pub fn take_screens(&mut self) -> Vec<Screen> {
+        std::mem::take(&mut self.screens)
+    }
+
+    pub(super) fn show(&mut self, screen: Screen) {
+        if self.screens.len() < LOG_LINES {
+            self.screens.push(screen);
+        }
+    }
+
     /// What its BMC remembers of it.
     #[must_use]
     pub fn history(&self) -> &History {
@@ -290,47 +329,6 @@ impl Machine {
             self.log.pop_front();
         }
         self.log.push_back((at, line.into()));
-    }
-
-    fn lag(&self) -> u32 {
-        let extra = self.faults.iter().find_map(|f| if let Fault::PowerLag(s) = f { Some(*s) } else { None });
-        self.durations.power.saturating_add(extra.unwrap_or(0))
-    }
-
-    fn ask_power(&mut self, now: SimTime, verb: PowerVerb) {
-        self.note(now, format!("bmc: power {verb}"));
-        let asked = match verb {
-            PowerVerb::On => &mut self.deeds.on_asked,
-            PowerVerb::Off => &mut self.deeds.off_asked,
-            PowerVerb::Graceful => &mut self.deeds.graceful_asked,
-            PowerVerb::Cycle => &mut self.deeds.cycle_asked,
-        };
-        *asked = asked.saturating_add(1);
-        let on = matches!(self.power, PowerState::On | PowerState::PoweringOn);
-        match verb {
-            PowerVerb::On if on => {}
-            PowerVerb::On => self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]),
-            PowerVerb::Off if self.power == PowerState::Off => {}
-            PowerVerb::Off => self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off)]),
-            PowerVerb::Cycle if self.power == PowerState::Off => {
-                self.go(now, PowerState::PoweringOn, &[(self.lag(), PowerState::On)]);
-            }
-            PowerVerb::Cycle => {
-                let dark = self.lag().saturating_add(self.durations.cycle_gap);
-                self.go(now, PowerState::PoweringOff, &[(self.lag(), PowerState::Off), (dark, PowerState::On)]);
-            }
-            // Only a running system hears it; a ROM or a kernel that is still loading does not.
-            PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
-                self.stage = Stage::Stopping;
-                self.stage_ends = Some(now.after_s(self.durations.shutdown));
-            }
-            PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
-        }
-    }
-
-    fn go(&mut self, now: SimTime, through: PowerState, then: &[(u32, PowerState)]) {
-        self.power = through;
-        self.pending = then.iter().map(|(s, state)| (now.after_s(*s), *state)).collect();
     }
 
     fn set_boot(&mut self, now: SimTime, want: BootOverride) {
@@ -365,6 +363,7 @@ impl Machine {
     fn change_power(&mut self, effects: &mut Vec<Effect>) {
         let Some((at, state)) = self.pending.pop_front() else { return };
         self.power = state;
+        self.power_changed = Some(at);
         let came = if state == PowerState::On { &mut self.deeds.powered_on } else { &mut self.deeds.powered_off };
         *came = came.saturating_add(1);
         self.note(at, format!("power {state}"));
@@ -372,16 +371,13 @@ impl Machine {
         if state == PowerState::On {
             // A machine that never went dark stays where it is (Off, then On before the Off took effect).
             if self.stage == Stage::Off {
-                self.stage = Stage::Post;
-                self.stage_ends = Some(at.after_s(self.durations.post));
-                self.firmware.node_started(at);
+                self.begin_post(at);
             }
         } else {
             self.stage = Stage::Off;
             self.stage_ends = None;
-            if self.system.take().is_some() {
-                effects.push(Effect::SystemDown);
-            }
+            self.restarts = false;
+            self.go_down(effects);
         }
     }
 
@@ -392,14 +388,19 @@ impl Machine {
             Stage::DiskLoader => self.load(at, Origin::Disk, None),
             Stage::Kernel => {
                 self.stage = Stage::Starting;
+                self.show(Screen::Userspace);
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
+            Stage::Stopping if self.restarts => {
+                self.go_down(effects);
+                self.begin_post(at);
+            }
             Stage::Stopping => {
                 self.pending = VecDeque::from([(at, PowerState::Off)]);
                 self.change_power(effects);
             }
-            Stage::Off | Stage::Rom { .. } | Stage::Up => {}
+            Stage::Off | Stage::Rom { .. } | Stage::Up | Stage::Hung => {}
         }
     }
 
@@ -422,12 +423,14 @@ impl Machine {
         self.attempts += 1;
         self.note(at, format!("rom: network boot, attempt {}", self.attempts));
         self.stage = Stage::Rom { attempt: self.attempts };
+        self.show(Screen::Rom(self.attempts));
         effects.push(Effect::Fetch { attempt: self.attempts, source });
     }
 
     fn fall_to_disk(&mut self, at: SimTime, why: &str) {
         self.note(at, format!("rom: disk ({why})"));
         self.stage = Stage::DiskLoader;
+        self.show(Screen::Disk(why.to_owned()));
         self.stage_ends = Some(at.after_s(self.durations.disk));
     }
 
@@ -448,8 +451,10 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
+        let system = Arc::new(System::new(boot_id, origin, loaded));
+        self.show(Screen::Kernel(Arc::clone(&system)));
+        self.system = Some(system);
         self.history.push(at, What::Boot(origin));
-        self.system = Some(Arc::new(System::new(boot_id, origin, loaded)));
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }
@@ -458,6 +463,7 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
+        self.show(Screen::Up);
         self.history.push(at, What::Up);
         let cards = self.cards();
         self.history.at_work(at, &cards);

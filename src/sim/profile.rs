@@ -22,6 +22,19 @@ pub enum SessionsFull {
     Unavailable,
 }
 
+/// The maker's own action that cycles the standby power (RC-59).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mains {
+    /// It is the chassis's, not the system's.
+    pub on_chassis: bool,
+    /// Its name, without `#`.
+    pub action: &'static str,
+    /// The `ResetType` that it takes.
+    pub kind: &'static str,
+    /// It is refused while the node has power.
+    pub host_off: bool,
+}
+
 /// One maker's habits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct VendorProfile {
@@ -59,10 +72,16 @@ pub struct VendorProfile {
     pub conflict_409: bool,
     /// Offers `UefiHttp` and `HttpBootUri`.
     pub http_boot: bool,
+    /// How the standby power is cycled; `None`: not through this BMC.
+    pub mains: Option<Mains>,
     /// Collections can be asked for with `$expand` (RC-26).
     pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
+    /// Most bytes of a sensor data record in one IPMI answer.
+    pub ipmi_part: usize,
+    /// A cleared event log begins with an entry that says so.
+    pub notes_clearing: bool,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
     /// How it takes firmware.
@@ -173,8 +192,11 @@ pub const DELL: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: true,
     http_boot: true,
+    mains: Some(Mains { on_chassis: true, action: "DellOemChassis.ExtendedReset", kind: "PowerCycle", host_off: true }),
     expand: true,
     sessions: 8,
+    ipmi_part: 255,
+    notes_clearing: true,
     pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
@@ -222,8 +244,11 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     sessions_tell: false,
     conflict_409: false,
     http_boot: true,
+    mains: Some(Mains { on_chassis: false, action: "OemSystemExtensions.Reset", kind: "ACCycle", host_off: false }),
     expand: false,
     sessions: 16,
+    ipmi_part: 64,
+    notes_clearing: false,
     pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
@@ -271,8 +296,11 @@ pub const AMI: VendorProfile = VendorProfile {
     sessions_tell: true,
     conflict_409: false,
     http_boot: true,
+    mains: None,
     expand: false,
     sessions: 12,
+    ipmi_part: 32,
+    notes_clearing: false,
     pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",

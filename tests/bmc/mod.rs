@@ -1,16 +1,27 @@
 //! Tests of `bmc`.
 
+mod console;
+mod console_peer;
+pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
+mod ipmi_pyghmi;
 pub mod ipmi_rig;
 mod ipmi_sim;
+mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_model;
+mod redfish_push;
 mod redfish_reads;
 mod redfish_sensing;
 mod redfish_server;
+mod redfish_simple_update;
 mod redfish_sushy;
+mod redfish_tls;
 mod redfish_trees;
 mod redfish_trust;
+mod redfish_upload;
 mod redfish_writes;
+pub mod sensing_sim;
+mod sol_exchange;

@@ -19,6 +19,8 @@ pub struct Seen {
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub body: String,
+    /// Bytes of the body; `body` itself is text, as well as it could be read.
+    pub length: usize,
     /// How many requests with the same method and path came before.
     pub before: usize,
 }
@@ -89,6 +91,14 @@ impl Server {
 
     pub async fn tls(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Some(certificate()), Arc::new(handler)).await
+    }
+
+    /// With a certificate of the test's choice.
+    pub async fn certified(
+        tls: (Arc<rustls::ServerConfig>, Digest),
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(tls), Arc::new(handler)).await
     }
 
     async fn start(tls: Option<(Arc<rustls::ServerConfig>, Digest)>, handler: Arc<Handler>) -> Self {
@@ -231,7 +241,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         let seen = {
             let mut log = log.lock().unwrap();
             let before = log.iter().filter(|s| s.method == method && s.path == path).count();
-            let seen = Seen { method, path, headers, body, before };
+            let seen = Seen { method, path, headers, body, length, before };
             log.push(seen.clone());
             seen
         };

@@ -17,6 +17,8 @@ fn root_of(dir: &Path) -> Option<PathBuf> {
     nested.or_else(|| folders.drain(..).find(|f| f.join("index.json").is_file()))
 }
 
+/// Unpacks a captured tree.
+/// Unpacks a captured tree.
 pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let archive = need_shared(test, &format!("redfish/{name}.tar.xz"))?;
     need_program(test, "tar")?;
@@ -28,16 +30,16 @@ pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, root))
 }
 
+/// Answers reads from a tree, and nothing else.
+/// Answers reads from a tree, and nothing else.
 pub fn serve(root: PathBuf) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen: &Seen| {
         if seen.method != "GET" {
             return Reply::status(405);
         }
-        // A page is a folder with its query in the name, without the trailing slash of the path.
-        let whole = seen.path.trim_start_matches("/redfish/v1").trim_matches('/');
-        let path = whole.split('?').next().unwrap().trim_matches('/');
+        let path = seen.path.split('?').next().unwrap().trim_start_matches("/redfish/v1").trim_matches('/');
         // Some captures keep parts of the tree one level up.
-        let places = [root.join(whole), root.join(path), root.parent().unwrap().join(path)];
+        let places = [root.join(path), root.parent().unwrap().join(path)];
         match places.iter().find_map(|place| std::fs::read_to_string(place.join("index.json")).ok()) {
             Some(text) => Reply::Say(200, vec![("content-type".into(), "application/json".into())], text),
             None => Reply::Say(404, vec![], "<html><body>404 Not Found</body></html>".into()),

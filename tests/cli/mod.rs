@@ -12,3 +12,7 @@ mod gate;
 mod hand;
 mod keep;
 mod power;
+mod power_ipmi;
+mod quirks;
+mod sessions;
+mod trust;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bringup::model::BmcProtocol;
-use bringup::sim::{Fault, Seed};
+use bringup::sim::{BmcFault, Fault, Seed};
 use futures_util::StreamExt as _;
 
 use super::rig::Rig;
@@ -14,10 +14,10 @@ use super::story::Story;
 
 /// The vendors' profiles.
 pub const VENDORS: [&str; 3] = ["dell", "supermicro", "ami"];
-/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 3 s (`rig::limits`); this is all of them.
+/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 1.5 s (`rig::limits`); this is all of them.
 const BOUND: Duration = Duration::from_secs(60);
 /// Runs at once. They wait more than they work.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 20;
 /// Without `BRINGUP_SWEEP=full`: on the two profiles that the seed did not choose for a fault, every so manieth request.
 const STRIDE: u32 = 6;
 
@@ -55,6 +55,8 @@ pub struct Cell {
     pub done: u32,
     /// Runs that ended early and said why, by reason.
     pub told: BTreeMap<String, u32>,
+    /// Time that the runs took, one after the other.
+    pub took: Duration,
     /// What the row's own assertion saw.
     pub own: Option<String>,
     /// What did not hold: where, and what.
@@ -77,6 +79,7 @@ struct Ran {
     wrongs: Vec<String>,
     ended: Option<String>,
     requests: u32,
+    took: Duration,
 }
 
 /// Runs all rows that are wanted.
@@ -113,6 +116,7 @@ pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
     while let Some((run, ran)) = done.next().await {
         let cell = cells.entry((run.row, run.vendor)).or_default();
         cell.placed += 1;
+        cell.took += ran.as_ref().map_or(Duration::ZERO, |ran| ran.took);
         let (wrongs, ended) = match ran {
             Ok(ran) => (ran.wrongs, ran.ended),
             Err(panic) => (vec![format!("it panicked: {panic}")], None),
@@ -195,7 +199,7 @@ async fn one(run: Arc<Run>, seed: u64) -> Ran {
     let requests = rig.machine().requests();
     rig.farm.stop().await;
     let (wrongs, ended) = story.close();
-    Ran { wrongs, ended, requests }
+    Ran { wrongs, ended, requests, took }
 }
 
 /// What is wrong with one run without faults.
@@ -203,9 +207,18 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
     one(Arc::new(Run { row: "self", vendor, protocol, faults: Vec::new(), drive }), 7).await.wrongs
 }
 
-/// Faults after which nobody can end a session on the BMC: it does not answer any more, or must not be answered.
+/// Faults after which nobody can end a session on the BMC: it does not answer any more, or it shows a certificate that is not the recorded one, and
+/// a token is a credential too.
 fn out_of_reach(fault: &Fault) -> bool {
-    matches!(fault, Fault::DeadBmc | Fault::BmcDeadAfter(_))
+    match fault {
+        Fault::DeadBmc | Fault::BmcDeadAfter(_) => true,
+        // Whoever shows another certificate gets no token either; and a session that the BMC opened under a key that the client has not got
+        // (K_G) can be ended by nobody.
+        Fault::Bmc(placed) => {
+            matches!(placed.what, BmcFault::TlsRotate | BmcFault::TlsRenew | BmcFault::IpmiDisabled | BmcFault::IpmiKg)
+        }
+        _ => false,
+    }
 }
 
 fn panic_text(error: tokio::task::JoinError) -> String {

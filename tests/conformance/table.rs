@@ -28,7 +28,8 @@ async fn every_row_holds_at_every_request_on_every_profile() {
     }
     if !effort.only.is_empty() {
         for ((id, vendor), cell) in &cells {
-            println!("{id} on {vendor}: own: {}", cell.own.as_deref().unwrap_or("FAILED"));
+            let each = cell.took.as_secs_f32() / cell.placed.max(1) as f32;
+            println!("{id} on {vendor}: {each:.2} s a run; own: {}", cell.own.as_deref().unwrap_or("FAILED"));
             for (why, times) in &cell.told {
                 println!("{id} on {vendor}: {times} ended early: {why}");
             }

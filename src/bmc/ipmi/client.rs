@@ -15,6 +15,7 @@ use super::command::lan::GetMac;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::manner::Manner;
+use super::sensing::repository;
 use super::socket::Lan;
 use super::turn::{Need, Turn, take};
 use super::{boot, identity, power};
@@ -35,6 +36,8 @@ pub struct IpmiBmc {
     pub(super) kept: Mutex<Option<Connection>>,
     /// The way to log in that worked last.
     pub(super) manner: Mutex<Option<Manner>>,
+    /// Sensor data records, until the session is closed.
+    pub(super) repository: repository::Kept,
     patience: Duration,
 }
 
@@ -42,7 +45,16 @@ impl IpmiBmc {
     /// Speaks with the BMC at `to` over the shared `lan`; sends nothing yet.
     #[must_use]
     pub fn new(lan: Arc<Lan>, to: SocketAddr, account: Account) -> Self {
-        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), manner: Mutex::new(None), patience: PATIENCE }
+        Self {
+            lan,
+            to,
+            account,
+            turn: Semaphore::new(1),
+            kept: Mutex::new(None),
+            manner: Mutex::new(None),
+            repository: Mutex::new(None),
+            patience: PATIENCE,
+        }
     }
 
     /// Sets how long one call may take, login included (10 s otherwise).
@@ -58,7 +70,25 @@ impl IpmiBmc {
         self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
     }
 
-    async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
+    /// The way to log in that worked last.
+    pub(super) fn known_manner(&self) -> Option<Manner> {
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A session beside the kept one, for what occupies it for long.
+    pub(super) async fn connect(&self, roles: &[u8], deadline: Instant) -> Result<Connection, Fault> {
+        let known = self.known_manner();
+        let open = Connection::open(&self.lan, self.to, &self.account, known, roles, deadline).await?;
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.manner());
+        Ok(open)
+    }
+
+    /// How long one call may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    pub(super) async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
         let mut turn = Turn::begin(self, Instant::now() + patience).await.map_err(|fault| fault.into_error(doing))?;
         let opening = format!("open an IPMI session for {doing}");
         turn.connection().await.map_err(|fault| fault.into_error(opening))?;
@@ -124,6 +154,7 @@ impl Bmc for IpmiBmc {
         // Waits for whoever speaks, then ends the session.
         let _permit = self.turn.acquire().await.ok();
         let kept = take(&self.kept);
+        *self.repository.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         if let Some(connection) = kept {
             connection.close().await;
         }
@@ -145,7 +176,5 @@ impl Meeting for IpmiBmc {
     }
 }
 
-impl crate::bmc::sensing::Sensing for IpmiBmc {}
 impl crate::bmc::settings::Settings for IpmiBmc {}
-impl crate::bmc::keeping::Keeping for IpmiBmc {}
 impl crate::bmc::updating::Updating for IpmiBmc {}

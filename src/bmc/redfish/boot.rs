@@ -1,21 +1,16 @@
-//! Boot override: read, write the full set, read back. A 200 proves nothing here: BMCs keep the target and drop the rest, or the reverse
-//! (bmclib PR #459), so that the text always says what the read-back showed.
+//! Boot override: its words, and how far a read-back is what was wanted. BMCs keep the target and drop the rest, or the reverse (bmclib PR #459),
+//! so that the text always says what the read-back showed. Writing it is `boot_write`'s.
 
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, sleep};
 
-use super::client::{Client, Resource};
+use super::client::Resource;
 use super::error::{safe, unsupported};
 use super::json as views;
-use super::write::Sent;
-use crate::bmc::{BmcError, BmcTrouble, Written};
+use crate::bmc::BmcError;
 use crate::model::{BootMode, BootOverride, BootTarget, Reading};
 
-/// How often an override that does not show at once is looked for again; the pause doubles, 7.5 s in all with the usual limits.
-const LOOKS: u32 = 4;
-
 /// The word of Redfish for a target (`ComputerSystem.BootSource`).
-fn target_word(target: BootTarget) -> &'static str {
+pub(super) fn target_word(target: BootTarget) -> &'static str {
     match target {
         BootTarget::None => "None",
         BootTarget::Pxe => "Pxe",
@@ -67,7 +62,7 @@ pub(super) fn view(resource: &Resource) -> Reading<BootOverride> {
 }
 
 /// What the read-back showed, in the BMC's own words.
-fn told(resource: &Resource) -> String {
+pub(super) fn told(resource: &Resource) -> String {
     let boot = resource.value.get("Boot").unwrap_or(&Value::Null);
     let word = |key: &str| views::word(boot, key).map_or_else(|| "nothing".to_owned(), |word| safe(word, 256));
     let mut text = format!(
@@ -83,8 +78,8 @@ fn told(resource: &Resource) -> String {
 }
 
 /// The body that asks for an override. `names_none` is false when the BMC does not list `None` among its targets: sushy-tools answers that
-/// word with 500, and `Disabled` alone means the same (DSP0268, `Boot.BootSourceOverrideEnabled`).
-fn patch_body(want: &BootOverride, names_none: bool) -> Value {
+/// word with 500, and `Disabled` alone means the same (DSP0268, `Boot.BootSourceOverrideEnabled`). `mode` is sent when it is known.
+pub(super) fn patch_body(want: &BootOverride, names_none: bool, mode: Option<BootMode>) -> Value {
     if want.target == BootTarget::None && !names_none {
         return json!({ "Boot": { "BootSourceOverrideEnabled": "Disabled" } });
     }
@@ -96,7 +91,7 @@ fn patch_body(want: &BootOverride, names_none: bool) -> Value {
     let mut boot = Map::new();
     boot.insert("BootSourceOverrideTarget".to_owned(), json!(target_word(want.target)));
     boot.insert("BootSourceOverrideEnabled".to_owned(), json!(enabled));
-    if let Some(mode) = want.mode {
+    if let Some(mode) = mode {
         boot.insert("BootSourceOverrideMode".to_owned(), json!(if mode == BootMode::Uefi { "UEFI" } else { "Legacy" }));
     }
     if let (BootTarget::UefiHttp, Some(uri)) = (want.target, &want.http_uri) {
@@ -106,7 +101,7 @@ fn patch_body(want: &BootOverride, names_none: bool) -> Value {
 }
 
 /// How far a read-back is what was wanted.
-enum Shown {
+pub(super) enum Shown {
     /// It is, with a remark when a lesser part differs.
     Yes(Option<&'static str>),
     /// The target is, but a part that changes where the node boots is not.
@@ -115,7 +110,7 @@ enum Shown {
     No,
 }
 
-fn compare(want: &BootOverride, seen: &Reading<BootOverride>) -> Shown {
+pub(super) fn compare(want: &BootOverride, seen: &Reading<BootOverride>) -> Shown {
     let Some(seen) = seen.known() else { return Shown::No };
     if seen.target != want.target {
         return Shown::No;
@@ -136,82 +131,13 @@ fn compare(want: &BootOverride, seen: &Reading<BootOverride>) -> Shown {
     }
 }
 
-impl Client {
-    /// Writes the override on the system and reads it back.
-    pub(super) async fn write_boot(&self, system: &Resource, want: &BootOverride) -> Written {
-        let deadline = Instant::now() + self.limits.request;
-        let now = match self.get_by(&system.path, deadline).await {
-            Ok(now) => now,
-            Err(e) => return Written::NotApplied(e),
-        };
-        if let Err(e) = offered(&now, want) {
-            return Written::NotApplied(e);
-        }
-        let mut words = String::new();
-        let names_none = now.value.get("Boot").is_none_or(|boot| allowed(boot).is_empty() || allowed(boot).contains(&"None"));
-        match self.patch(&now.path, &patch_body(want, names_none), now.etag.clone(), deadline).await {
-            Sent::Taken(said) => words.push_str(&said),
-            // A refusal of one property may have kept the others: the read-back tells.
-            Sent::No { error, .. } => return self.refused_boot(&now, want, error).await,
-            Sent::Unclear(e) => words = format!("the answer was lost ({e})"),
-        }
-        self.read_back(&now.path, want, &words).await
-    }
-
-    /// After a refusal: applied all the same, or not applied if nothing changed.
-    async fn refused_boot(&self, before: &Resource, want: &BootOverride, error: BmcError) -> Written {
-        match self.get(&before.path).await {
-            Ok(after) if matches!(compare(want, &view(&after)), Shown::Yes(_)) => {
-                Written::Applied(format!("it was refused ({error}), but {}", told(&after)))
-            }
-            Ok(after) if told(&after) != told(before) => {
-                Written::Ambiguous(format!("it was refused ({error}), yet {}", told(&after)))
-            }
-            _ => Written::NotApplied(error),
-        }
-    }
-
-    async fn read_back(&self, at: &str, want: &BootOverride, words: &str) -> Written {
-        let mut last = None;
-        for look in 0..=LOOKS {
-            if let Some(before) = look.checked_sub(1) {
-                sleep(self.limits.poll.0 * 2_u32.pow(before)).await;
-            }
-            last = Some(self.get(at).await);
-            match &last {
-                Some(Ok(now)) => match compare(want, &view(now)) {
-                    Shown::Yes(None) => return Written::Applied(format!("{words}; {}", told(now))),
-                    Shown::Yes(Some(remark)) => return Written::Applied(format!("{words}; {}; {remark}", told(now))),
-                    Shown::Partly(_) | Shown::No => {}
-                },
-                Some(Err(e)) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => break,
-                _ => {}
-            }
-        }
-        match last {
-            Some(Ok(now)) => match compare(want, &view(&now)) {
-                Shown::Partly(remark) => Written::Ambiguous(format!("{words}; {}; {remark}", told(&now))),
-                _ if words.starts_with("the answer was lost") => Written::Ambiguous(format!("{words}; {}", told(&now))),
-                _ => Written::NotApplied(BmcError {
-                    doing: format!("set the boot override to {}", want.target),
-                    seen: format!("{words}, but {}", told(&now)),
-                    kind: BmcTrouble::Refused,
-                    source: None,
-                }),
-            },
-            Some(Err(e)) => Written::Ambiguous(format!("{words}; the read-back failed: {e}")),
-            None => Written::Ambiguous(format!("{words}; it was not read back")),
-        }
-    }
-}
-
 /// The targets that the BMC says it takes; empty when it does not say.
-fn allowed(boot: &Value) -> Vec<&str> {
+pub(super) fn allowed(boot: &Value) -> Vec<&str> {
     views::list(boot, "BootSourceOverrideTarget@Redfish.AllowableValues").iter().filter_map(Value::as_str).collect()
 }
 
 /// Refuses what the BMC says that it does not offer, before anything is touched.
-fn offered(now: &Resource, want: &BootOverride) -> Result<(), BmcError> {
+pub(super) fn offered(now: &Resource, want: &BootOverride) -> Result<(), BmcError> {
     let doing = format!("set the boot override to {} at {}", want.target, safe(&now.path, 256));
     let Some(boot) = now.value.get("Boot").filter(|boot| boot.is_object()) else {
         return Err(unsupported(&doing, "the system has no Boot property"));

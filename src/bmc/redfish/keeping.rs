@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout_at;
 
 use super::{Redfish, restart};
 use crate::bmc::keeping::{BmcAccount, BmcCertificate, Keeping, Subject};
@@ -55,6 +56,18 @@ impl Keeping for Redfish {
         match self.writable().await {
             Ok(system) => self.client.restart(&system, deadline).await,
             Err(e) => Written::NotApplied(e),
+        }
+    }
+
+    async fn ac_cycle(&self, deadline: Duration) -> Written {
+        let deadline = match restart::deadline_of(deadline) {
+            Ok(deadline) => deadline,
+            Err(e) => return Written::NotApplied(e),
+        };
+        match timeout_at(deadline, self.writable()).await {
+            Ok(Ok(system)) => self.client.mains(&system, deadline).await,
+            Ok(Err(e)) => Written::NotApplied(e),
+            Err(_) => Written::NotApplied(super::late("look before the mains are cycled")),
         }
     }
 }

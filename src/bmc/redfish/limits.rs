@@ -26,6 +26,12 @@ pub struct Limits {
     /// Longest wait for an answer on a connection that was used before: some BMCs never give one (RC-05). The question is then asked anew on a
     /// connection of its own, where only the deadline counts. Twice as long for logging in and out.
     pub stall: Duration,
+    /// How long the power stays off where a restart is made of off and on (libredfish: 10 s, RC-58), and the longest that a habit may ask for.
+    pub dark: (Duration, Duration),
+    /// A forced restart that shows nowhere for so long hangs (RC-58).
+    pub restart: Duration,
+    /// Longest wait for a BMC that refuses changes while its node is in self-test (minutes: ironic bug 2136275, RC-64).
+    pub post: Duration,
     /// Bounds of a firmware update.
     pub update: UpdateLimits,
 }
@@ -74,6 +80,9 @@ impl Default for Limits {
             body: 8 << 20,
             reuse: Duration::from_secs(5),
             stall: Duration::from_secs(10),
+            dark: (Duration::from_secs(10), Duration::from_secs(120)),
+            restart: Duration::from_secs(60),
+            post: Duration::from_secs(300),
             update: UpdateLimits::default(),
         }
     }

@@ -18,11 +18,15 @@
 //! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
 //! | `account` | accounts, and a password's change with its proof |
 //! | `tls_place` `tls_certificate` | the BMC's own certificate: where it is, and its replacement with the proof |
+//! | `host_restart` | restarts of the node that darken nothing, and NMI |
+//! | `mains` | standby power cycled, proved by the BMC's own start |
+//! | `boot_write` | the boot override, in every way that BMCs take it |
 //! | `restart` | the BMC's own restart, proved |
 //! | `settings` `keeping` | those halves of the hand |
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
+//! | `event` | following a log: streamed, pushed or read again |
 
 mod accelerator;
 mod account;
@@ -32,21 +36,25 @@ mod bios;
 mod bios_job;
 mod book;
 mod boot;
+mod boot_write;
 mod certificate;
 mod client;
 mod collection;
 mod decode;
 mod dial;
 mod error;
+mod event;
 mod exchange;
 mod firmware;
 mod fru;
 mod greet;
+mod host_restart;
 mod json;
 mod keeping;
 mod ladder;
 mod limits;
 mod log;
+mod mains;
 mod manners;
 mod media;
 mod media_write;
@@ -84,11 +92,11 @@ use tokio::time::{Instant, timeout_at};
 pub use self::authority::{Authority, AuthorityError};
 pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
+pub use self::event::Doorbell;
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 pub use self::pace::Paces;
-pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::quirk::Profile;
@@ -157,17 +165,13 @@ impl Bmc for Redfish {
         match timeout_at(deadline, self.writable()).await {
             Ok(Ok(system)) => self.client.drive_power(&system, verb, deadline).await,
             Ok(Err(e)) => Written::NotApplied(e),
-            Err(_) => Written::NotApplied(BmcError {
-                doing: format!("look before power {verb}"),
-                seen: "the deadline passed before anything was sent".to_owned(),
-                kind: BmcTrouble::TimedOut,
-                source: None,
-            }),
+            Err(_) => Written::NotApplied(late(format!("look before power {verb}"))),
         }
     }
 
     async fn boot(&self) -> Result<Reading<BootOverride>, BmcError> {
-        Ok(boot::view(&self.system().await?))
+        let system = self.system().await?;
+        self.client.boot_view(&system).await
     }
 
     async fn set_boot(&self, want: &BootOverride) -> Written {
@@ -203,5 +207,15 @@ impl Bmc for Redfish {
 
     async fn close(&self) {
         self.client.close().await;
+    }
+}
+
+/// The deadline passed before a write.
+fn late(doing: impl Into<String>) -> BmcError {
+    BmcError {
+        doing: doing.into(),
+        seen: "the deadline passed before anything was sent".to_owned(),
+        kind: BmcTrouble::TimedOut,
+        source: None,
     }
 }

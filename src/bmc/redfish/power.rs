@@ -3,18 +3,19 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::client::{Client, Resource};
 use super::error::{safe, unsupported};
 use super::json as views;
-use super::write::Sent;
+use super::write::{Sent, passing};
 use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::{PowerState, PowerVerb, Reading};
 
 /// How often a touch that was certainly refused is sent again (iDRAC10 refuses `On` for 60 s after off, RC-57; POST refuses changes, RC-64).
-const REFUSALS: u32 = 12;
+const REFUSALS: u32 = 24;
 
 /// `PowerState` of a system or chassis.
 pub(super) fn view(resource: &Resource) -> Reading<PowerState> {
@@ -29,7 +30,7 @@ pub(super) fn view(resource: &Resource) -> Reading<PowerState> {
     }
 }
 
-fn told(reading: &Reading<PowerState>) -> String {
+pub(super) fn told(reading: &Reading<PowerState>) -> String {
     match reading {
         Reading::Known(state) => format!("PowerState {state}"),
         Reading::Absent => "no PowerState".to_owned(),
@@ -38,71 +39,113 @@ fn told(reading: &Reading<PowerState>) -> String {
 }
 
 /// What came of one leg: the state that was asked for was seen, or how it ended instead.
-type Leg = Result<String, Written>;
+pub(super) type Leg = Result<Seen, Written>;
+
+/// A state that was seen.
+pub(super) struct Seen {
+    /// In what words it is told.
+    pub(super) words: String,
+    /// Something was sent for it.
+    pub(super) touched: bool,
+}
+
+/// True while the power is on its way to `want`.
+fn coming(now: &Reading<PowerState>, want: PowerState) -> bool {
+    matches!(
+        (now, want),
+        (Reading::Known(PowerState::PoweringOn), PowerState::On) | (Reading::Known(PowerState::PoweringOff), PowerState::Off)
+    )
+}
 
 impl Client {
     /// Changes the power of the system at `at` and proves it before the deadline.
     pub(super) async fn drive_power(&self, system: &Resource, verb: PowerVerb, deadline: Instant) -> Written {
         let done = match verb {
-            PowerVerb::On => self.leg(system, &["On", "ForceOn"], PowerState::On, deadline).await,
+            PowerVerb::On => self.leg_on(system, deadline).await,
             PowerVerb::Off => self.leg(system, &["ForceOff"], PowerState::Off, deadline).await,
             PowerVerb::Graceful => self.leg(system, &["GracefulShutdown"], PowerState::Off, deadline).await,
-            PowerVerb::Cycle => self.cycle(system, deadline).await,
+            PowerVerb::Cycle => self.cycle(system, &["ForceOff"], Duration::ZERO, deadline).await,
+            PowerVerb::Restart => self.host_restart(system, deadline).await,
+            PowerVerb::Reset => self.host_reset(system, deadline).await,
+            PowerVerb::Nmi => return self.host_interrupt(system, deadline).await,
         };
-        done.map_or_else(|written| written, Written::Applied)
+        done.map_or_else(|written| written, |seen| Written::Applied(seen.words))
     }
 
-    async fn cycle(&self, system: &Resource, deadline: Instant) -> Leg {
-        let off = self.leg(system, &["ForceOff"], PowerState::Off, deadline).await?;
-        match self.leg(system, &["On", "ForceOn"], PowerState::On, deadline).await {
-            Ok(on) => Ok(format!("{off}; then {on}")),
+    /// Powers on.
+    pub(super) async fn leg_on(&self, system: &Resource, deadline: Instant) -> Leg {
+        self.leg(system, &["On", "ForceOn"], PowerState::On, deadline).await
+    }
+
+    /// Off by one of `down`, seen off, dark for at least so long, on, seen on.
+    pub(super) async fn cycle(&self, system: &Resource, down: &[&str], dark: Duration, deadline: Instant) -> Leg {
+        let off = self.leg(system, down, PowerState::Off, deadline).await?;
+        if off.touched {
+            // iDRAC10 refuses to power on for a minute (RC-57): waiting is kinder than being refused.
+            let habit = Duration::from_secs(self.kin.habit(|habits| habits.wait_after_off_s).into());
+            sleep_until(deadline.min(Instant::now() + dark.max(habit.min(self.limits.dark.1)))).await;
+        }
+        match self.leg_on(system, deadline).await {
+            Ok(on) => Ok(Seen { words: format!("{}; then {}", off.words, on.words), touched: off.touched || on.touched }),
+            Err(Written::NotApplied(e)) if !off.touched => Err(Written::NotApplied(e)),
             // The first half had its effect, so that "certainly no effect" would be untrue.
-            Err(Written::NotApplied(e)) => Err(Written::Ambiguous(format!("{off}; but powering on was refused: {e}"))),
-            Err(Written::Ambiguous(seen)) => Err(Written::Ambiguous(format!("{off}; then {seen}"))),
+            Err(Written::NotApplied(e)) => Err(Written::Ambiguous(format!("{}; but powering on was refused: {e}", off.words))),
+            Err(Written::Ambiguous(seen)) => Err(Written::Ambiguous(format!("{}; then {seen}", off.words))),
             Err(other) => Err(other),
         }
     }
 
-    /// Look, touch once, look until `want` is seen. A touch is repeated only after the BMC has promised that nothing was done.
-    async fn leg(&self, system: &Resource, types: &[&str], want: PowerState, deadline: Instant) -> Leg {
-        let mut refusals = 0;
-        loop {
-            let now = self.look(&system.path, deadline).await.map_err(Written::NotApplied)?;
-            let before = view(&now);
-            if before == Reading::Known(want) {
-                let sent = if refusals == 0 { "nothing was sent" } else { "every touch was refused" };
-                return Ok(format!("{} was already so; {sent}", told(&before)));
+    /// Look, touch once, look until `want` is seen. A touch is repeated only after the BMC has promised that nothing was done, and only when a
+    /// look shows that nothing is on its way all the same.
+    pub(super) async fn leg(&self, system: &Resource, types: &[&str], want: PowerState, deadline: Instant) -> Leg {
+        let mut refusal: Option<BmcError> = None;
+        for refusals in 1.. {
+            let now = match self.look(&system.path, deadline).await {
+                Ok(now) => now,
+                Err(e) => return Err(Written::NotApplied(refusal.unwrap_or(e))),
+            };
+            let state = view(&now);
+            if state == Reading::Known(want) {
+                let words = match &refusal {
+                    None => format!("{} was already so; nothing was sent", told(&state)),
+                    Some(refusal) => format!("it was refused ({refusal}), but {} is seen", told(&state)),
+                };
+                return Ok(Seen { words, touched: refusal.is_some() });
             }
-            if before == Reading::Known(PowerState::PoweringOn) && want == PowerState::On {
-                return self
-                    .watch(&system.path, want, deadline, "PowerState powering-on before any touch; nothing was sent")
-                    .await;
+            if coming(&state, want) {
+                let words = match &refusal {
+                    None => format!("{} before any touch; nothing was sent", told(&state)),
+                    Some(refusal) => format!("it was refused ({refusal}), but {} is seen", told(&state)),
+                };
+                return self.watch(&system.path, want, deadline, &words).await;
             }
             let (target, kind) = self.reset_target(&now, types, deadline).await.map_err(Written::NotApplied)?;
-            let taken = match self.post(&target, &json!({ "ResetType": kind }), deadline).await {
-                Sent::Taken(words) => words,
-                Sent::Unclear(e) => format!("the answer to {kind} was lost ({e})"),
-                Sent::No { status, error } => {
-                    refusals += 1;
-                    let wait = Instant::now() + self.limits.poll.1;
-                    let passing = matches!(status.map(|s| s.as_u16()), Some(409 | 423 | 429 | 503))
-                        || error.seen.contains("UnableToModifyDuringSystemPOST");
-                    if passing && refusals < REFUSALS && wait < deadline {
-                        sleep_until(wait).await;
-                        continue;
-                    }
-                    // 400 and 409 may mean "already so" (RC-32): only a look tells.
-                    let after = self.get_by(&system.path, deadline.max(Instant::now() + Duration::from_secs(1))).await;
-                    return match after.map(|now| view(&now)) {
-                        Ok(after) if after == Reading::Known(want) => {
-                            Ok(format!("{kind} was refused ({error}), but {} is seen", told(&after)))
-                        }
-                        _ => Err(Written::NotApplied(error)),
-                    };
+            let (status, error) = match self.post(&target, &json!({ "ResetType": kind }), deadline).await {
+                Sent::Taken(words) => return self.watch(&system.path, want, deadline, &words).await,
+                Sent::Unclear(e) => {
+                    return self.watch(&system.path, want, deadline, &format!("the answer to {kind} was lost ({e})")).await;
                 }
+                Sent::No { status, error } => (status, error),
             };
-            return self.watch(&system.path, want, deadline, &taken).await;
+            let wait = Instant::now() + self.limits.poll.1;
+            // 400 and 409 may mean "already so" (RC-32), 409 also "not yet" (RC-57): only a look tells.
+            if !(passing(status, &error) || status == Some(StatusCode::CONFLICT)) || refusals >= REFUSALS || wait >= deadline {
+                let after = self.get_by(&system.path, deadline.max(Instant::now() + Duration::from_secs(1))).await;
+                return match after.map(|now| view(&now)) {
+                    Ok(after) if after == Reading::Known(want) => {
+                        Ok(Seen { words: format!("{kind} was refused ({error}), but {} is seen", told(&after)), touched: true })
+                    }
+                    Ok(after) if coming(&after, want) => {
+                        let words = format!("{kind} was refused ({error}), but {} is seen", told(&after));
+                        self.watch(&system.path, want, deadline, &words).await
+                    }
+                    _ => Err(Written::NotApplied(error)),
+                };
+            }
+            refusal = Some(error);
+            sleep_until(wait).await;
         }
+        Err(Written::NotApplied(unsupported("reset", "it was not sent")))
     }
 
     /// Looks until `want` is seen or the deadline passes.
@@ -113,7 +156,8 @@ impl Client {
         loop {
             let last = match self.look(at, deadline).await {
                 Ok(now) if view(&now) == Reading::Known(want) => {
-                    return Ok(format!("{taken}; PowerState {want} was seen after {:.1} s", start.elapsed().as_secs_f32()));
+                    let words = format!("{taken}; PowerState {want} was seen after {:.1} s", start.elapsed().as_secs_f32());
+                    return Ok(Seen { words, touched: true });
                 }
                 Ok(now) => seen.insert(told(&view(&now))).clone(),
                 Err(e) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => {
@@ -135,7 +179,7 @@ impl Client {
     }
 
     /// The reset action's target and the first of `types` that it allows.
-    async fn reset_target<'a>(
+    pub(super) async fn reset_target<'a>(
         &self,
         system: &Resource,
         types: &[&'a str],
@@ -175,11 +219,11 @@ fn words(list: &[Value]) -> Option<Vec<String>> {
     (!words.is_empty()).then_some(words)
 }
 
-fn allowable(action: &Value) -> Option<Vec<String>> {
+pub(super) fn allowable(action: &Value) -> Option<Vec<String>> {
     words(views::list(action, "ResetType@Redfish.AllowableValues"))
 }
 
-fn parameter(info: &Value) -> Option<Vec<String>> {
+pub(super) fn parameter(info: &Value) -> Option<Vec<String>> {
     let of_reset = |p: &&Value| views::word(p, "Name") == Some("ResetType");
     words(views::list(views::list(info, "Parameters").iter().find(of_reset)?, "AllowableValues"))
 }

@@ -180,6 +180,8 @@ faults! {
     BootModeRequired = "boot.mode_required"/0,
     /// Only Once and Disabled are taken (RC-60).
     BootOnceOnly = "boot.once_only"/0,
+    /// Pxe reads back as UefiBootNext (RC-60).
+    BootNextAlias = "boot.next_alias"/0,
     /// Boot and BIOS can only be set through the settings resource, and pending blocks the next (RC-61).
     BiosPending = "bios.pending"/0,
     /// BIOS settings need a job of the vendor's (RC-61).
@@ -224,6 +226,8 @@ faults! {
     IpmiKg = "ipmi.kg"/0,
     /// RAKP 2 carries a wrong authentication code (IP-06).
     RakpBadHmac = "rakp.bad_hmac"/0,
+    /// The proof of RAKP 2 takes so many real milliseconds, as old BMCs compute it (IP-03).
+    RakpSlow = "rakp.slow"/1,
     /// RAKP 1 is answered "inactive session" and the session is lost (IP-06).
     RakpInactive = "rakp.inactive"/0,
     /// Open Session takes privilege 0 only (IP-07).

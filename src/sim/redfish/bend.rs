@@ -119,6 +119,12 @@ fn recase(value: &mut Value, depth: usize) {
 
 fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String, Value>) {
     if fields.get("Members").is_some_and(Value::is_array) {
+        // Members that were sent along are as careless as they are alone.
+        for member in fields.get_mut("Members").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(inline) = member.as_object_mut().filter(|inline| inline.contains_key("Version")) {
+                resource(machine, asked, inline);
+            }
+        }
         collection(machine, asked, fields);
     }
     let nothing = [Value::Null, json!(""), json!("N/A")];
@@ -134,7 +140,8 @@ fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String,
         let ahead = moment + jiff::SignedDuration::from_secs(i64::from(skew.arg()));
         fields.insert("DateTime".to_owned(), json!(super::tree::second(ahead)));
     }
-    if fields.contains_key("@odata.id") && machine.strikes(BmcFault::JsonNoOdataId).is_some() {
+    let inline = fields.contains_key("Version") && asked.query.is_some();
+    if fields.contains_key("@odata.id") && !inline && machine.strikes(BmcFault::JsonNoOdataId).is_some() {
         fields.remove("@odata.id");
     }
 }
@@ -142,12 +149,15 @@ fn resource(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String,
 fn collection(machine: &MachineHandle, asked: &Asked<'_>, fields: &mut Map<String, Value>) {
     let path = asked.path.trim_end_matches('/');
     let Some(Value::Array(mut members)) = fields.remove("Members") else { return };
+    // A page tells how many there are in all.
+    let told = fields.get("Members@odata.count").and_then(Value::as_u64).and_then(|count| usize::try_from(count).ok());
+    let mut count = told.unwrap_or(members.len());
     if let Some(other) = second_of(path)
         && machine.bends(BmcFault::TopoMulti).is_some()
     {
         members.insert(0, link(other));
+        count += 1;
     }
-    let count = members.len();
     fields.insert("Members@odata.count".to_owned(), json!(count));
     if machine.strikes(BmcFault::CollNoMembers).is_some() {
         return;

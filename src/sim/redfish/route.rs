@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, kept, senses, system, tags, tree, update};
+use super::{bend, boot_settings, kept, mains, senses, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -153,10 +153,15 @@ impl Service {
         if let Some(sensed) = senses::resource(&self.machine, path) {
             return Some(sensed);
         }
+        if let Some(settings) = boot_settings::resource(&self.machine, path) {
+            return Some(settings);
+        }
         let mut found = self.base(path)?;
         if let Some(fields) = found.as_object_mut() {
             kept::complete(&self.machine, self.shown(), path, fields);
             senses::complete(&self.machine, path, fields);
+            mains::complete(&self.machine, path, fields);
+            boot_settings::complete(&self.machine, path, fields);
         }
         Some(found)
     }
@@ -164,6 +169,9 @@ impl Service {
     fn base(&self, path: &str) -> Option<Value> {
         if path == system::path(&self.machine) {
             return Some(system::resource(&self.machine));
+        }
+        if path == system::info_path(&self.machine) {
+            return system::info(&self.machine);
         }
         if let Some(resource) = tree::resource(&self.machine, path) {
             return Some(resource);
@@ -214,7 +222,8 @@ impl Service {
         let Some(resource) = self.resource(path) else {
             return Answer::error(404, &Message::missing(asked_path(path)));
         };
-        if path != system::path(&self.machine) && !kept::takes_patch(&self.machine, path) {
+        let own = path == system::path(&self.machine) || path == boot_settings::path(&self.machine);
+        if !own && !kept::takes_patch(&self.machine, path) {
             return Answer::status(405).with("Allow", "GET, HEAD");
         }
         if let Some(refused) = tags::refuses_patch(&self.machine, asked, &resource) {
@@ -222,6 +231,9 @@ impl Service {
         }
         match body(asked) {
             Ok(body) => {
+                if let Some(refused) = boot_settings::refuses(&self.machine, path, &body) {
+                    return refused;
+                }
                 let kept = kept::patch(&self.machine, path, &body);
                 let mut answer = kept.unwrap_or_else(|| system::patch(&self.machine, &body));
                 if let (200, Some(resource)) = (answer.status, &answer.body)
@@ -251,9 +263,9 @@ impl Service {
         }
         if path != system::reset_path(&self.machine) {
             let kept = match body(asked) {
-                Ok(body) => {
-                    kept::post(&self.machine, self.shown(), path, &body).or_else(|| senses::post(&self.machine, path, &body))
-                }
+                Ok(body) => mains::post(&self.machine, path, &body)
+                    .or_else(|| kept::post(&self.machine, self.shown(), path, &body))
+                    .or_else(|| senses::post(&self.machine, path, &body)),
                 Err(_) => None,
             };
             if let Some(answer) = kept {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Message};
-use super::tree::{ROOT, link, power_word, well};
+use super::tree::{ROOT, link, power_word, second, well};
 use super::update;
 use crate::model::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
+use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::machine::Stage;
 
@@ -27,7 +28,15 @@ pub fn resource(machine: &MachineHandle) -> Value {
     let id = machine.identity();
     let path = path(machine);
     let power = machine.power_state();
-    json!({
+    let mut reset = json!({ "target": reset_path(machine) });
+    let (key, types) = match machine.bends(BmcFault::PowerTypes) {
+        None => ("ResetType@Redfish.AllowableValues", json!(reset_types(machine))),
+        Some(_) => ("@Redfish.ActionInfo", json!(info_path(machine))),
+    };
+    if let Some(fields) = reset.as_object_mut() {
+        fields.insert(key.to_owned(), types);
+    }
+    let mut system = json!({
         "@odata.type": "#ComputerSystem.v1_20_0.ComputerSystem",
         "@odata.id": path,
         "Id": id.profile.system_id,
@@ -49,13 +58,39 @@ pub fn resource(machine: &MachineHandle) -> Value {
             "Chassis": [link(format!("{ROOT}/Chassis/{}", id.profile.chassis_id))],
             "ManagedBy": [link(format!("{ROOT}/Managers/{}", id.profile.manager_id))],
         },
-        "Actions": {
-            "#ComputerSystem.Reset": {
-                "target": reset_path(machine),
-                "ResetType@Redfish.AllowableValues": id.profile.reset_types,
-            },
-        },
-    })
+        "Actions": { "#ComputerSystem.Reset": reset },
+    });
+    if let (Some(fields), Some(started)) = (system.as_object_mut(), machine.host_started()) {
+        fields.insert("LastResetTime".to_owned(), json!(second(started)));
+    }
+    system
+}
+
+/// Where the allowable values of the reset stand when they do not stand in the action (RC-58).
+#[must_use]
+pub fn info_path(machine: &MachineHandle) -> String {
+    format!("{}/ResetActionInfo", path(machine))
+}
+
+/// That resource.
+#[must_use]
+pub fn info(machine: &MachineHandle) -> Option<Value> {
+    machine.bends(BmcFault::PowerTypes)?;
+    Some(json!({
+        "@odata.type": "#ActionInfo.v1_4_2.ActionInfo",
+        "@odata.id": info_path(machine),
+        "Id": "ResetActionInfo",
+        "Name": "Reset Action Info",
+        "Parameters": [
+            { "Name": "ResetType", "Required": true, "DataType": "String", "AllowableValues": reset_types(machine) },
+        ],
+    }))
+}
+
+fn reset_types(machine: &MachineHandle) -> Vec<&'static str> {
+    let all = machine.identity().profile.reset_types;
+    let fewer = machine.bends(BmcFault::PowerTypes).is_some();
+    all.iter().copied().filter(|kind| !fewer || !matches!(*kind, "ForceRestart" | "PowerCycle" | "Nmi")).collect()
 }
 
 fn progress(stage: &Stage) -> &'static str {
@@ -64,7 +99,8 @@ fn progress(stage: &Stage) -> &'static str {
         Stage::Post => "PCIResourceConfigStarted",
         Stage::Rom { .. } | Stage::DiskLoader => "SystemHardwareInitializationComplete",
         Stage::Kernel | Stage::Starting => "OSBootStarted",
-        Stage::Up | Stage::Stopping => "OSRunning",
+        // A machine that hangs tells nothing new.
+        Stage::Up | Stage::Stopping | Stage::Hung => "OSRunning",
     }
 }
 
@@ -87,7 +123,9 @@ fn targets(machine: &MachineHandle) -> Vec<&'static str> {
     TARGETS.into_iter().filter(|t| http || *t != BootTarget::UefiHttp).map(target_word).collect()
 }
 
-fn boot(machine: &MachineHandle) -> Value {
+/// What the BMC says of the boot override.
+#[must_use]
+pub fn boot(machine: &MachineHandle) -> Value {
     let boot = machine.boot_override();
     let enabled = match (boot.target, boot.once) {
         (BootTarget::None, _) => "Disabled",
@@ -125,7 +163,13 @@ pub fn patch(machine: &MachineHandle, body: &Value) -> Answer {
     };
     match changed(machine, wanted) {
         Ok(boot) => {
-            machine.set_boot_override(boot);
+            // RC-60: what comes without a mode is taken and forgotten.
+            let dropped = !wanted.contains_key("BootSourceOverrideMode")
+                && boot.target != BootTarget::None
+                && machine.bends(BmcFault::BootModeRequired).is_some();
+            if !dropped {
+                machine.set_boot_override(boot);
+            }
             Answer::ok(resource(machine))
         }
         Err(answer) => *answer,
@@ -151,6 +195,7 @@ fn changed(machine: &MachineHandle, wanted: &serde_json::Map<String, Value>) -> 
                 boot.target = target.filter(|t| known.contains(&target_word(*t))).ok_or_else(|| refuse(name, value))?;
             }
             "BootSourceOverrideEnabled" => match word {
+                Some("Continuous") if machine.bends(BmcFault::BootOnceOnly).is_some() => return Err(refuse(name, value)),
                 Some(word @ ("Once" | "Continuous" | "Disabled")) => enabled = Some(word),
                 _ => return Err(refuse(name, value)),
             },
@@ -200,7 +245,7 @@ pub fn reset(machine: &MachineHandle, body: &Value) -> Answer {
         return Answer::error(400, &message);
     };
     let profile = machine.identity().profile;
-    if !profile.reset_types.contains(&kind) {
+    if !reset_types(machine).contains(&kind) {
         let shown: String = kind.chars().take(80).collect();
         let message = Message::new(
             "ActionParameterValueNotInList",
@@ -225,13 +270,24 @@ pub fn reset(machine: &MachineHandle, body: &Value) -> Answer {
         );
         return Answer::error(409, &message);
     }
+    if !on
+        && matches!(kind, "On" | "ForceOn" | "PushPowerButton")
+        && let Some(refuses) = machine.bends(BmcFault::Power409)
+        && machine.power_for().is_some_and(|s| s < u64::from(refuses.arg()))
+    {
+        let message = Message::new("ResourceInUse", "the power was turned off a moment ago", &[], "try again later");
+        return Answer::error(409, &message);
+    }
     match kind {
         "On" | "ForceOn" => machine.power(PowerVerb::On),
         "ForceOff" => machine.power(PowerVerb::Off),
         "GracefulShutdown" => machine.power(PowerVerb::Graceful),
         "PushPowerButton" if on => machine.power(PowerVerb::Graceful),
         "PushPowerButton" => machine.power(PowerVerb::On),
-        "Nmi" => {}
+        "Nmi" => machine.power(PowerVerb::Nmi),
+        "ForceRestart" if machine.bends(BmcFault::PowerHang).is_some() => machine.hang(),
+        "ForceRestart" => machine.power(PowerVerb::Reset),
+        "GracefulRestart" => machine.power(PowerVerb::Restart),
         _ => machine.power(PowerVerb::Cycle),
     }
     match profile.reset_status {

@@ -64,6 +64,11 @@ impl Slots {
         }
     }
 
+    /// Ends everything.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
     /// So few slots, and no clock frees them.
     pub(super) fn limit(&mut self, most: usize) {
         self.most = most;
@@ -100,6 +105,16 @@ impl Slots {
         let slot = self.slots.iter_mut().find(|slot| slot.id == id)?;
         slot.used = now;
         Some(slot)
+    }
+
+    /// A slot by the BMC's id, for what the BMC says by itself: it does not count as used.
+    pub(super) fn peek(&mut self, id: u32) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.id == id)
+    }
+
+    /// True when there is such a slot.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.slots.iter().any(|slot| slot.id == id)
     }
 
     /// Gives a slot back; false when there is none.

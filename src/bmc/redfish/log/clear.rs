@@ -45,13 +45,20 @@ impl Redfish {
         let body = self.parameters(info).await;
         let taken = match self.client.post(&target, &body, deadline).await {
             Sent::Taken(words) => words,
-            Sent::No { error, .. } => return Written::NotApplied(error),
+            Sent::No { error, .. } => {
+                // RC-32: a refusal may come although the action was taken. One look tells.
+                let soon = deadline.min(Instant::now() + self.client.limits.poll.1);
+                return match self.watch_empty(&place, &before, &format!("it was refused ({error})"), soon).await {
+                    seen @ Written::Applied(_) => seen,
+                    _ => Written::NotApplied(error),
+                };
+            }
             Sent::Unclear(e) => format!("the answer was lost ({e})"),
         };
         self.watch_empty(&place, &before, &taken, deadline).await
     }
 
-    /// What the action wants to be told: nothing as a rule; AMI describes a `ClearType` that must be there.
+    /// What the action wants to be told: nothing as a rule. Where its ActionInfo demands a parameter that can be `ClearAll`, that.
     async fn parameters(&self, info: Option<String>) -> Value {
         let mut body = Map::new();
         let described = match info {
@@ -77,7 +84,8 @@ impl Redfish {
             let last = match self.entries(place, BEFORE).await {
                 Ok(log) => {
                     let still = log.entries.iter().filter(|e| old.contains(&name(e))).count();
-                    if still == 0 && log.unread.is_empty() {
+                    // A full window may hold entries that were older than those that are remembered.
+                    if still == 0 && log.unread.is_empty() && log.entries.len() < BEFORE {
                         let left = log.entries.len();
                         let what = if left == 0 { "is empty".to_owned() } else { format!("holds {left} entries, all newer") };
                         return Written::Applied(format!(

@@ -95,11 +95,12 @@ impl Client {
         let mut all = std::mem::take(&mut first.members);
         let mut pages = BTreeSet::from([at.trim_end_matches('/').to_owned()]);
         let mut next = first.next;
-        let mut skipped = false;
+        let (mut skipped, mut older) = (false, false);
         let mut unread = Vec::new();
         while let Some(link) = next.take() {
             let downwards = newest_first(&all);
             if downwards == Some(true) && all.len() >= most {
+                older = true;
                 break;
             }
             // Oldest first: everything before the last `most` can be passed over.
@@ -143,10 +144,10 @@ impl Client {
         }
         let seen = u64::try_from(all.len()).unwrap_or(u64::MAX);
         // RC-24: the count may be wrong; what was seen may not. A page that was not read leaves the count.
-        let whole = !skipped && next.is_none() && unread.is_empty();
+        let whole = !skipped && !older && unread.is_empty();
         let held = match count {
             _ if whole => Reading::Known(seen),
-            Some(count) if count >= seen => Reading::Known(count),
+            Some(count) if count > seen => Reading::Known(count),
             _ => Reading::unknown(format!("at least {seen} were seen")),
         };
         if newest_first(&all) == Some(true) {

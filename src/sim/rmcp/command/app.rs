@@ -7,6 +7,7 @@ use crate::sim::rmcp::crypto::Suite;
 use crate::sim::rmcp::session::level;
 
 pub(super) const DEVICE_ID: u8 = 0x01;
+pub(super) const COLD_RESET: u8 = 0x02;
 pub(super) const SELF_TEST: u8 = 0x04;
 pub(super) const DEVICE_GUID: u8 = 0x08;
 pub(super) const SYSTEM_GUID: u8 = 0x37;
@@ -34,9 +35,13 @@ pub(super) fn run(
 ) -> Answer {
     match (command, data) {
         (DEVICE_ID, []) => Ok(device_id(machine)),
+        (COLD_RESET, []) => {
+            *effect = Effect::Restart;
+            Ok(Vec::new())
+        }
         (SELF_TEST, []) => Ok(vec![0x55, 0x00]),
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
-        (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted),
+        (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted, machine.bends(BmcFault::IpmiKg).is_some()),
         (CIPHER_SUITES, [channel, kind, index]) => cipher_suites(machine, *channel, *kind, *index),
         // Cisco's refusal (IP-08).
         (SET_PRIVILEGE, [_]) if machine.bends(BmcFault::IpmiSetpriv).is_some() => Err(code::PRIVILEGE),
@@ -45,7 +50,6 @@ pub(super) fn run(
             *effect = Effect::Close(u32::from_le_bytes([*a, *b, *c, *d]));
             Ok(Vec::new())
         }
-        (SESSION_INFO, [0x00, ..]) => session_info(machine, caller),
         (CHANNEL_INFO, [channel]) => channel_info(caller, *channel),
         _ => Err(code::LENGTH),
     }
@@ -71,15 +75,16 @@ fn device_id(machine: &MachineHandle) -> Vec<u8> {
     vec![0x20, 0x01, major, ((minor / 10) << 4) | (minor % 10), 0x02, 0x8e, m0, m1, m2, 0x00, 0x01]
 }
 
-/// §22.13. No IPMI 1.5 session, no empty user name; only IPMI 2.0.
-fn auth_capabilities(channel: u8, wanted: u8) -> Answer {
+/// §22.13. No IPMI 1.5 session, no empty user name; only IPMI 2.0; whether the BMC has a key of its own.
+fn auth_capabilities(channel: u8, wanted: u8, key: bool) -> Answer {
     if !this(channel) || !(level::CALLBACK..=level::ADMIN).contains(&(wanted & 0x0f)) {
         return Err(code::FIELD);
     }
     // A client that does not ask for the 2.0 data sees a BMC with no authentication type at all.
     let extended = channel & 0x80 != 0;
     let (types, capabilities) = if extended { (0x80, 0x02) } else { (0x00, 0x00) };
-    Ok(vec![CHANNEL, types, 0x04, capabilities, 0, 0, 0, 0])
+    let status = if key { 0x24 } else { 0x04 };
+    Ok(vec![CHANNEL, types, status, capabilities, 0, 0, 0, 0])
 }
 
 /// §22.15: records of five bytes, 16 bytes at a time.
@@ -111,12 +116,6 @@ fn privilege(caller: Caller, wanted: u8, effect: &mut Effect) -> Answer {
             Ok(vec![wanted])
         }
     }
-}
-
-/// §22.20, of the session that asks.
-fn session_info(machine: &MachineHandle, caller: Caller) -> Answer {
-    // One account, which is user 2 as on most BMCs; 10h in the last byte: an IPMI 2.0 session.
-    Ok(vec![0x01, count(machine.identity().profile.sessions), count(caller.active), 0x02, caller.level, 0x10 | CHANNEL])
 }
 
 /// §22.24: 802.3 LAN, IPMB-1.0 messages, many sessions.
