@@ -11,6 +11,7 @@ pub mod ipmi_rig;
 mod ipmi_sim;
 mod ipmi_weather;
 mod ipmi_wire;
+mod redfish_keeping;
 mod redfish_model;
 mod redfish_push;
 mod redfish_reads;

@@ -268,6 +268,7 @@ fn a_kill_anywhere_in_a_rotation_is_survived() {
     assert_eq!(password(&rig).as_deref(), Some(NEW), "{ran:#?}");
     let changes = rig.farm().nodes()[0].machine.accounts(|a| a.changes());
     assert!(changes >= 1, "{changes}");
+    assert_eq!(rig.farm().nodes()[0].machine.sessions(), 0, "the killed left none behind");
     assert!(!written(&rig).contains(NEW));
 }
 

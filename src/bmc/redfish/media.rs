@@ -44,6 +44,8 @@ pub(super) fn holds(drive: &Value) -> Holds {
     match (inserted, connected, image(drive).is_some()) {
         (Some(true), Some(true), _) | (Some(true), None, true) | (None, Some(true), true) => Holds::Image,
         (Some(false), Some(false) | None, _) | (None, Some(false), false) => Holds::Nothing,
+        // sushy-tools says `URI` of an empty drive too.
+        (Some(false), Some(true), false) => Holds::Nothing,
         // Nothing is named and nothing is connected: `Inserted` is the one that is late.
         (Some(true), Some(false), false) => Holds::Nothing,
         (None, None, false) if silent(drive, "Image") => Holds::Nothing,
@@ -226,6 +228,7 @@ mod tests {
         assert_eq!(judge(true.into(), "NotConnected".into(), "http://x/a.iso".into()), Holds::Unclear, "community.general #6969");
         assert_eq!(judge(false.into(), "NotConnected".into(), "http://x/a.iso".into()), Holds::Nothing);
         assert_eq!(judge(false.into(), "URI".into(), "http://x/a.iso".into()), Holds::Unclear);
+        assert_eq!(judge(false.into(), "URI".into(), "".into()), Holds::Nothing, "sushy-tools");
         assert_eq!(holds(&json!({})), Holds::Nothing);
     }
 
