@@ -211,3 +211,67 @@ async fn survey(want: &Want, bmc: &Redfish) -> String {
         certificate.known().and_then(|c| c.until.known().cloned()).unwrap_or_else(|| "not told".to_owned())
     )
 }
+
+/// An iLO as its capture shows it: the certificate has a resource of its own, which takes no key, and makes its request late.
+#[tokio::test]
+async fn hpe_makes_its_request_late_and_takes_no_key() {
+    use super::redfish_server::{Reply, Seen};
+    use bringup::bmc::keeping::Subject;
+    use serde_json::json;
+
+    let link = |at: &str| json!({ "@odata.id": at });
+    let csr = "-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n";
+    let handler = move |seen: &Seen| {
+        let https = "/redfish/v1/Managers/1/SecurityService/HttpsCert";
+        let body = match (seen.method.as_str(), seen.path.trim_end_matches('/')) {
+            ("GET", "/redfish/v1") => {
+                json!({ "Systems": link("/redfish/v1/Systems"), "Links": { "Sessions": link("/redfish/v1/S") } })
+            }
+            ("POST", "/redfish/v1/S") => return Reply::status(201).with("x-auth-token", "t").with("location", "/redfish/v1/S/1"),
+            ("DELETE", _) => return Reply::status(204),
+            ("GET", "/redfish/v1/Systems") => json!({ "Members": [link("/redfish/v1/Systems/1")] }),
+            ("GET", "/redfish/v1/Systems/1") => json!({ "Id": "1", "Links": { "ManagedBy": [link("/redfish/v1/Managers/1")] } }),
+            ("GET", "/redfish/v1/Managers/1") => {
+                json!({ "Id": "1", "Oem": { "Hpe": { "Links": { "SecurityService": link("/redfish/v1/Managers/1/SecurityService") } } } })
+            }
+            ("GET", "/redfish/v1/Managers/1/SecurityService") => json!({ "Links": { "HttpsCert": link(https) } }),
+            ("GET", path) if path == https => json!({
+                "CertificateSigningRequest": if seen.before < 4 { json!(null) } else { json!(csr) },
+                "Actions": {
+                    "#HpeHttpsCert.GenerateCSR": { "target": format!("{https}/Actions/HpeHttpsCert.GenerateCSR") },
+                    "#HpeHttpsCert.ImportCertificate": { "target": format!("{https}/Actions/HpeHttpsCert.ImportCertificate") },
+                },
+                "X509CertificateInformation": { "Subject": "CN = ILO", "Issuer": "CN = Default", "ValidNotAfter": "2038-01-17T07:07:34Z" },
+            }),
+            ("POST", path) if path.starts_with(https) => {
+                json!({ "error": { "code": "iLO.0.10.ExtendedInfo" }, "@odata.id": path })
+            }
+            _ => return Reply::status(404),
+        };
+        Reply::json(200, &body)
+    };
+    let server = Server::tls(handler).await;
+    let bmc = server.client();
+    let told = bmc.own_certificate().await.unwrap();
+    assert_eq!(told.known().and_then(|c| c.subject.known().cloned()).as_deref(), Some("CN = ILO"));
+    let subject = Subject { common_name: "ilo.example".to_owned(), organization: "Example".to_owned(), ..Subject::default() };
+    assert_eq!(bmc.signing_request(&subject).await.unwrap(), csr.trim());
+    let made = rcgen::generate_simple_self_signed(vec!["ilo.example".to_owned()]).unwrap();
+    let key = bringup::bmc::Password::new(made.signing_key.serialize_pem());
+    let soon = std::time::Duration::from_millis(300);
+    match bmc.replace_certificate(&made.cert.pem(), Some(&key), soon).await {
+        Written::NotApplied(e) => assert!(e.to_string().contains("takes no key from outside"), "{e}"),
+        other => panic!("{other:?}"),
+    }
+    // It goes on showing its own: taken is not replaced.
+    match bmc.replace_certificate(&made.cert.pem(), None, soon).await {
+        Written::Ambiguous(text) => assert!(text.contains("was not shown within") && text.contains("it shows"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let imported = server.log.lock().unwrap().iter().find(|s| s.path.ends_with("ImportCertificate")).unwrap().body.clone();
+    assert!(imported.starts_with("{\"Certificate\":\"-----BEGIN CERTIFICATE"), "{imported}");
+    // Plain HTTP: no key goes over it.
+    let plain = Server::plain(|_: &Seen| Reply::status(404)).await;
+    assert!(matches!(plain.client().replace_certificate("x", Some(&key), soon).await, Written::NotApplied(_)));
+    bmc.close().await;
+}

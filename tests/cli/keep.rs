@@ -56,6 +56,7 @@ fn bios_attributes_are_shown_set_and_taken_by_the_boot() {
     rig.run(&["bmc", "bios", "--set", "AssetTag=x", "--yes"]).refused(64, &["needs to be told which nodes"]);
     rig.run(&["bmc", "bios", NODE, "--set", "AssetTag=x"]).refused(64, &["was not agreed to", "--yes"]);
     rig.run(&["bmc", "bios", NODE, "--set", "AssetTag"]).ends(64, &["NAME=VALUE"]);
+    rig.run(&["bmc", "bios", NODE, "--set", "SetupPassword=hunter2", "--yes"]).refused(64, &["SetupPassword is a password"]);
     let ran = rig.run(&["bmc", "bios", NODE, "--set", "SriovGlobalEnable=On!", "--set", "Nope=1", "--yes"]).ends(4, &[]);
     assert!(flat(&ran).contains("is not one of Enabled, Disabled") && flat(&ran).contains("no such attribute"), "{}", ran.out);
     assert!(machine.bios(|b| b.pending().is_empty()));
@@ -97,9 +98,15 @@ fn media_go_in_and_out() {
     assert!(flat(&rig.run(&["bmc", "media"]).ends(0, &[])).contains(url));
     rig.run(&["bmc", "media", NODE, "--eject", "--yes"]).ends(0, &[]);
     assert_eq!(held(), None);
+    // A signed address lets anybody in: it goes to the BMC and nowhere else.
+    let signed = "https://10.77.0.1/x.iso?X-Signature=5ecre7";
+    let ran = rig.run(&["bmc", "media", NODE, "--insert", signed, "--yes"]).ends(0, &[]);
+    assert_eq!(held().as_deref(), Some(signed));
+    assert!(!format!("{ran:?}{}", written(&rig)).contains("5ecre7"), "{ran:#?}");
+    rig.run(&["bmc", "media", NODE, "--eject", "--yes"]).ends(0, &[]);
     let ran = rig.run(&["bmc", "media", NODE, "--insert", url, "--slot", "CD9", "--yes"]).ends(4, &[]);
     assert!(flat(&ran).contains("there are: RemovableDisk"), "{}", ran.out);
-    assert_eq!(touched(&rig).len(), 3);
+    assert_eq!(touched(&rig).len(), 5);
 
     // The share's password is resolved before anything is touched, and stands nowhere.
     let share = [

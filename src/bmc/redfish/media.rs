@@ -75,10 +75,18 @@ pub(super) fn view(drive: &Resource) -> MediaSlot {
     }
 }
 
+/// An address for a text that is kept: without its query, in which signed addresses carry what lets anybody in.
+pub(super) fn bare(url: &str) -> String {
+    match url.split_once('?') {
+        Some((place, _)) => format!("{}?…", safe(place, 512)),
+        None => safe(url, 512),
+    }
+}
+
 /// What a drive says, in its own words.
 pub(super) fn told(drive: &Value) -> String {
     let of = |key: &str| match drive.get(key) {
-        Some(Value::String(text)) => safe(text, 256),
+        Some(Value::String(text)) => bare(text),
         Some(Value::Bool(flag)) => flag.to_string(),
         _ => "nothing".to_owned(),
     };
@@ -214,6 +222,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_signed_address_is_told_without_its_signature() {
+        assert_eq!(bare("https://h/x.iso?X-Amz-Signature=abc"), "https://h/x.iso?…");
+        let drive = json!({"Image": "https://h/x.iso?X-Amz-Signature=abc", "Inserted": true, "ConnectedVia": "URI"});
+        assert_eq!(told(&drive), "Image https://h/x.iso?…, Inserted true, ConnectedVia URI");
+    }
 
     #[test]
     fn a_drive_is_judged_by_all_that_it_says() {
