@@ -1,13 +1,6 @@
 //! The handle by which servers act on a machine: sync, brief, safe to clone. It holds the account and counts requests; it opens no socket.
-//!
-//! For a BMC server (Redfish, RMCP+):
-//! - [`MachineHandle::request`] first, once per request or per packet that opens one: `Dead` means say nothing, `Busy` means the protocol's
-//!   own "not now" (HTTP 503, IPMI completion code C0h);
-//! - [`MachineHandle::password`] for the account (RAKP needs the password itself), or [`MachineHandle::admits`];
-//! - [`MachineHandle::power_state`] and [`MachineHandle::power`]; the change shows later (`PoweringOn`, then `On`). IPMI chassis status has
-//!   one bit: [`MachineHandle::is_powered`];
-//! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
-//! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
+//! A BMC server asks [`MachineHandle::request`] first, once per request: `Dead` means say nothing, `Busy` means the protocol's own "not now" (HTTP 503,
+//! IPMI completion code C0h).
 
 mod host;
 mod life;
