@@ -290,6 +290,7 @@ impl Service {
     fn delete(&self, path: &str) -> Answer {
         match path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
             Some(id) => self.lock().0.delete(id),
+            None if let Some(answer) = kept::delete(&self.machine, path) => answer,
             None if self.resource(path).is_some() => Answer::status(405).with("Allow", "GET, HEAD"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
         }
