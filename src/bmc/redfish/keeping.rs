@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::time::timeout_at;
 
 use super::{Redfish, restart};
-use crate::bmc::keeping::{BmcAccount, BmcCertificate, Keeping, Subject};
+use crate::bmc::keeping::{BmcAccount, BmcCertificate, Keeping, ShownCertificate, Subject};
 use crate::bmc::{BmcError, BmcTrouble, Password, Written};
 use crate::model::Reading;
 
@@ -27,6 +27,10 @@ impl Keeping for Redfish {
 
     async fn proves(&self, user: &str, password: &Password) -> Result<bool, BmcError> {
         self.client.try_login(user, password).await
+    }
+
+    async fn shown_certificate(&self) -> Result<Reading<ShownCertificate>, BmcError> {
+        self.client.shown_certificate().await
     }
 
     async fn own_certificate(&self) -> Result<Reading<BmcCertificate>, BmcError> {

@@ -65,7 +65,7 @@ pub(super) fn view(drive: &Resource) -> MediaSlot {
         name: safe(path::last(&drive.path), 64),
         at: safe(&drive.path, 256),
         types,
-        image: image(value).map_or(Reading::Absent, |image| Reading::Known(safe(&image, 1_024))),
+        image: image(value).map_or(Reading::Absent, |image| Reading::Known(bare(&image))),
         inserted: match holds(value) {
             Holds::Image => Reading::Known(true),
             Holds::Nothing => Reading::Known(false),
@@ -115,15 +115,47 @@ fn refuse(doing: &str, seen: impl Into<String>) -> BmcError {
     BmcError { kind: BmcTrouble::Refused, ..malformed(doing, seen) }
 }
 
+/// The drives of a BMC.
+#[derive(Default)]
+pub(super) struct Drives {
+    /// Those that were read.
+    pub(super) read: Vec<Resource>,
+    /// Places that are named and could not be read just now, and why: what is in them is not known. One that is not there (404) is not among them.
+    pub(super) unread: Vec<(String, BmcError)>,
+}
+
+impl Drives {
+    /// All of them for people; what could not be read is unknown, not left out.
+    pub(super) fn views(&self) -> Vec<MediaSlot> {
+        let unread = self.unread.iter().map(|(at, error)| MediaSlot {
+            name: safe(path::last(at), 64),
+            at: safe(at, 256),
+            types: Vec::new(),
+            image: Reading::unknown(error.to_string()),
+            inserted: Reading::unknown(error.to_string()),
+            connected: Reading::unknown(error.to_string()),
+        });
+        self.read.iter().map(view).chain(unread).collect()
+    }
+}
+
 impl Client {
     /// The drives, those of the likelier place first, each once. `None` when neither the system nor its manager names any.
-    pub(super) async fn drives(&self, system: &Resource) -> Result<Option<Vec<Resource>>, BmcError> {
+    pub(super) async fn drives(&self, system: &Resource) -> Result<Option<Drives>, BmcError> {
         let deadline = Instant::now() + self.limits.request;
         let first = self.kin.learned().media_place.unwrap_or_else(|| self.kin.habit(|habits| habits.media_place));
         let not = self.kin.habit(|habits| Glob::new(&habits.media_not).ok());
+        let (mut drives, mut trouble) = (Drives::default(), None);
+        let mut skip = |at: &str, e: BmcError, drives: &mut Drives| match e.kind {
+            BmcTrouble::Unsupported => trouble = Some(e),
+            _ => drives.unread.push((at.to_owned(), e)),
+        };
         let manager = match self.manager(system).await {
             Ok(manager) => manager,
-            Err(e) if soft(&e) => None,
+            Err(e) if soft(&e) => {
+                skip("Managers", e, &mut drives);
+                None
+            }
             Err(e) => return Err(e),
         };
         let of = |resource: &Resource| views::link(&resource.value, "VirtualMedia");
@@ -132,47 +164,49 @@ impl Client {
             MediaPlace::System => [at_system, at_manager],
             MediaPlace::Manager => [at_manager, at_system],
         };
-        if places.iter().all(Option::is_none) {
+        if places.iter().all(Option::is_none) && drives.unread.is_empty() {
             return Ok(None);
         }
-        let (mut drives, mut trouble) = (Vec::<Resource>::new(), None);
         for place in places.into_iter().flatten() {
             let members = match self.members(&place, deadline).await {
                 Ok((members, _)) => members,
                 Err(e) if soft(&e) => {
-                    trouble = Some(e);
+                    skip(&place, e, &mut drives);
                     continue;
                 }
                 Err(e) => return Err(e),
             };
             for member in members {
-                let known = drives.iter().any(|drive| path::same(&drive.path, &member.path));
-                if known || drives.len() >= MOST || not.as_ref().is_some_and(|not| not.fits(path::last(&member.path))) {
+                let known = drives.read.iter().any(|drive| path::same(&drive.path, &member.path));
+                if known || drives.read.len() >= MOST || not.as_ref().is_some_and(|not| not.fits(path::last(&member.path))) {
                     continue;
                 }
                 match self.get_by(&member.path, deadline).await {
-                    Ok(drive) => drives.push(drive),
-                    Err(e) if soft(&e) => trouble = Some(e),
+                    Ok(drive) => drives.read.push(drive),
+                    Err(e) if soft(&e) => skip(&member.path, e, &mut drives),
                     Err(e) => return Err(e),
                 }
             }
         }
+        if drives.read.is_empty() {
+            trouble = drives.unread.pop().map(|(_, e)| e).or(trouble);
+        }
         match trouble {
-            Some(trouble) if drives.is_empty() => Err(trouble),
+            Some(trouble) if drives.read.is_empty() => Err(trouble),
             _ => Ok(Some(drives)),
         }
     }
 
-    /// The drives that a write is about: the one that is named, or those that fit.
+    /// The drives that a write is about: the one that is named, or those that fit, with what could not be read where none was named.
     pub(super) async fn pick_drives(
         &self,
         system: &Resource,
         name: Option<&str>,
         doing: &str,
         fit: impl Fn(&Resource) -> bool,
-    ) -> Result<Vec<Resource>, BmcError> {
-        let drives = match self.drives(system).await? {
-            Some(drives) if !drives.is_empty() => drives,
+    ) -> Result<Drives, BmcError> {
+        let Drives { read: drives, mut unread } = match self.drives(system).await? {
+            Some(drives) if !drives.read.is_empty() => drives,
             Some(_) => return Err(unsupported(doing, "the BMC lists no virtual drive (some need a licence, or the host on)")),
             None => return Err(unsupported(doing, "neither the system nor its manager names virtual media")),
         };
@@ -183,26 +217,31 @@ impl Client {
         let Some(name) = name else {
             let listed = listed();
             let fitting: Vec<Resource> = drives.into_iter().filter(|drive| fit(drive)).collect();
-            if fitting.is_empty() {
-                return Err(unsupported(doing, format!("no virtual drive fits; there are: {listed}")));
-            }
-            return Ok(fitting);
+            return match unread.pop() {
+                Some((_, error)) if fitting.is_empty() => Err(error),
+                None if fitting.is_empty() => Err(unsupported(doing, format!("no virtual drive fits; there are: {listed}"))),
+                last => {
+                    unread.extend(last);
+                    Ok(Drives { read: fitting, unread })
+                }
+            };
         };
         let listed = listed();
-        let mut named: Vec<Resource> =
-            drives.into_iter().filter(|d| path::last(&d.path) == name || path::same(&d.path, name)).collect();
-        match named.len() {
-            1 => Ok(named),
-            0 => Err(refuse(doing, format!("no virtual drive is called `{}`; there are: {listed}", safe(name, 64)))),
-            // The same id under manager and system: the likelier place is first.
-            _ => Ok(named.drain(..1).collect()),
+        let is = |at: &str| path::last(at) == name || path::same(at, name);
+        // The same id under manager and system: the likelier place is first.
+        if let Some(named) = drives.into_iter().find(|drive| is(&drive.path)) {
+            return Ok(Drives { read: vec![named], unread: Vec::new() });
+        }
+        match unread.into_iter().find(|(at, _)| is(at)) {
+            Some((_, error)) => Err(error),
+            None => Err(refuse(doing, format!("no virtual drive is called `{}`; there are: {listed}", safe(name, 64)))),
         }
     }
 
     /// The drive that an image goes into.
     pub(super) async fn drive_for(&self, system: &Resource, name: Option<&str>, doing: &str) -> Result<Resource, BmcError> {
         let fit = |drive: &Resource| can_insert(drive) && takes_cd(drive);
-        let mut fitting = self.pick_drives(system, name, doing, fit).await?;
+        let mut fitting = self.pick_drives(system, name, doing, fit).await?.read;
         // An empty one, if there is one, so that nobody's image is thrown out without need.
         let empty = fitting.iter().position(|drive| holds(&drive.value) == Holds::Nothing).unwrap_or(0);
         Ok(fitting.swap_remove(empty))

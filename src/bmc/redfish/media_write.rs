@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{Client, Resource};
 use super::error::{malformed, safe};
-use super::media::{Holds, action, bare, can_insert, holds, image, told};
+use super::media::{Drives, Holds, action, bare, can_insert, holds, image, told};
 use super::write::Sent;
 use crate::bmc::quirk::{Learned, MediaForm};
 use crate::bmc::settings::MediaOrder;
@@ -247,7 +247,7 @@ impl Client {
     pub(super) async fn eject(&self, system: &Resource, name: Option<&str>) -> Written {
         let doing = "eject virtual media";
         let fit = |drive: &Resource| holds(&drive.value) != Holds::Nothing || can_insert(drive);
-        let drives = match self.pick_drives(system, name, doing, fit).await {
+        let Drives { read: drives, unread } = match self.pick_drives(system, name, doing, fit).await {
             Ok(drives) => drives,
             Err(e) => return Written::NotApplied(e),
         };
@@ -265,10 +265,15 @@ impl Client {
                 }
             }
         }
-        if words.is_empty() {
-            return Written::Applied("nothing was in; nothing was sent".to_owned());
+        match (unread.into_iter().next(), words.is_empty()) {
+            (None, true) => Written::Applied("nothing was in; nothing was sent".to_owned()),
+            (None, false) => Written::Applied(words.join("; ")),
+            // What is in it is not known, and nothing was sent.
+            (Some((_, error)), true) => Written::NotApplied(error),
+            (Some((at, error)), false) => {
+                Written::Ambiguous(format!("{}; but {} could not be read: {error}", words.join("; "), safe(&at, 256)))
+            }
         }
-        Written::Applied(words.join("; "))
     }
 
     /// Ejects what is in one drive. HPE wants a body, if an empty one; a drive without the action is changed itself.

@@ -14,7 +14,7 @@ use super::session::ROOT;
 use super::tls_place::Place;
 use super::trust::{FirstContact, Trust};
 use super::write::Sent;
-use crate::bmc::keeping::{BmcCertificate, Subject};
+use crate::bmc::keeping::{BmcCertificate, ShownCertificate, Subject};
 use crate::bmc::{BmcError, BmcTrouble, Password, Written};
 use crate::model::{BmcTrust, Digest, Reading};
 
@@ -98,6 +98,32 @@ fn view(resource: &Resource) -> BmcCertificate {
 }
 
 impl Client {
+    /// The certificate that a new connection shows. Nothing but the open root is asked for, and that only where it is accepted.
+    pub(super) async fn shown_certificate(&self) -> Result<Reading<ShownCertificate>, BmcError> {
+        if !self.trust.tls() {
+            return Ok(Reading::Absent);
+        }
+        self.transport.trim(0);
+        let accepted = match self.get_open(ROOT, Instant::now() + self.limits.request).await {
+            Ok(_) => true,
+            Err(BmcError { kind: BmcTrouble::Certificate { .. }, .. }) => false,
+            Err(e) => return Err(e),
+        };
+        let Some(shown) = self.trust.last() else { return Err(malformed("read the certificate", "it showed none")) };
+        Ok(Reading::Known(ShownCertificate {
+            sha256: Digest::from_bytes(&shown.leaf),
+            spki: shown.key.map_or_else(
+                || Reading::unknown("its key cannot be found in it"),
+                |key| Reading::Known(Digest::from_bytes(&key)),
+            ),
+            until: shown.until.map_or_else(
+                || Reading::unknown("its end cannot be read"),
+                |until| Reading::Known(until.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            ),
+            accepted,
+        }))
+    }
+
     /// The certificate as the BMC tells it.
     pub(super) async fn certificate_view(&self, system: &Resource) -> Result<Reading<BmcCertificate>, BmcError> {
         match self.certificate_place(system).await {
@@ -203,8 +229,9 @@ impl Client {
             Sent::Taken(said) => without_key(said, key),
             // A web service that restarts at once does not always answer first.
             Sent::Unclear(e) => format!("the answer was lost ({})", without_key(e.to_string(), key)),
-            Sent::No { error, .. } => {
-                return Written::NotApplied(BmcError { seen: without_key(error.seen, key), ..error });
+            Sent::No { status, error } => {
+                let error = BmcError { seen: without_key(error.seen, key), ..error };
+                return if status.is_none() { Written::NotApplied(error) } else { self.refused_certificate(&fresh, error).await };
             }
         };
         match self.await_certificate(&fresh, deadline).await {
@@ -215,11 +242,32 @@ impl Client {
         }
     }
 
+    /// After a refusal that came back: what a new connection shows decides.
+    async fn refused_certificate(&self, fresh: &Fresh, error: BmcError) -> Written {
+        let probe = match self.probe_for(fresh) {
+            Ok(probe) => probe,
+            Err(e) => return Written::Ambiguous(format!("{error}; and nobody could look: {e}")),
+        };
+        match probe.get_open(ROOT, Instant::now() + self.limits.connect).await {
+            Ok(_) => {
+                self.transport.trim(0);
+                self.trust.replaced(&fresh.leaf);
+                Written::Applied(format!("it was refused ({error}), but a new connection shows {}", fresh.shown))
+            }
+            Err(BmcError { kind: BmcTrouble::Certificate { .. }, .. }) => Written::NotApplied(error),
+            Err(e) => Written::Ambiguous(format!("it was refused ({error}), and what it shows now is not known: {e}")),
+        }
+    }
+
+    /// A client that accepts the new certificate alone, and has no password.
+    fn probe_for(&self, fresh: &Fresh) -> Result<Client, BmcError> {
+        self.under(Trust::new(&BmcTrust::Pinned(fresh.shown.clone()), FirstContact::Refuse, None))
+    }
+
     /// Connects anew until the certificate is shown; from then on it is the one that is trusted.
     async fn await_certificate(&self, fresh: &Fresh, deadline: Instant) -> Result<(), String> {
         let begun = Instant::now();
-        let trust = Trust::new(&BmcTrust::Pinned(fresh.shown.clone()), FirstContact::Refuse, None);
-        let probe = self.under(trust).map_err(|e| e.to_string())?;
+        let probe = self.probe_for(fresh).map_err(|e| e.to_string())?;
         let mut pause = self.limits.poll.0;
         loop {
             let until = deadline.min(Instant::now() + self.limits.connect);

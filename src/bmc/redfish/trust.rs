@@ -94,6 +94,11 @@ impl Trust {
         self.with(|r| r.seen.map(|shown| hex(&shown.leaf)))
     }
 
+    /// What was shown last, accepted or not.
+    pub(super) fn last(&self) -> Option<Shown> {
+        self.with(|r| r.seen)
+    }
+
     /// The accepted fingerprint, once a handshake has completed with it.
     pub(super) fn certificate(&self) -> Option<Digest> {
         self.with(|r| r.accepted).map(|shown| Digest::from_bytes(&shown.leaf))

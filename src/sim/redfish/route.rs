@@ -316,7 +316,11 @@ impl Service {
     }
 }
 
+/// The object that was sent. An action without parameters may come without a body (DSP0266 §7.11).
 fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
+    if asked.body.is_empty() && asked.method == "POST" && asked.path.contains("/Actions/") {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
     match serde_json::from_slice::<Value>(asked.body) {
         Ok(value) if value.is_object() => Ok(value),
         _ => Err(Box::new(Answer::error(400, &Message::malformed()))),
