@@ -35,7 +35,7 @@ pub struct IpmiBmc {
     pub(super) kept: Mutex<Option<Connection>>,
     /// The way to log in that worked last.
     pub(super) manner: Mutex<Option<Manner>>,
-    patience: Duration,
+    pub(super) patience: Duration,
 }
 
 impl IpmiBmc {
@@ -58,7 +58,7 @@ impl IpmiBmc {
         self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
     }
 
-    async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
+    pub(super) async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
         let mut turn = Turn::begin(self, Instant::now() + patience).await.map_err(|fault| fault.into_error(doing))?;
         let opening = format!("open an IPMI session for {doing}");
         turn.connection().await.map_err(|fault| fault.into_error(opening))?;

@@ -16,6 +16,7 @@ mod boot;
 mod client;
 pub mod command;
 mod connection;
+mod examine;
 pub mod fault;
 pub mod handshake;
 mod identity;

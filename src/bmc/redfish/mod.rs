@@ -41,6 +41,8 @@ mod collection;
 mod decode;
 mod dial;
 mod error;
+mod examine;
+mod examine_shape;
 mod exchange;
 mod firmware;
 mod fru;
