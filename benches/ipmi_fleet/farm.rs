@@ -1,6 +1,6 @@
 //! Many `ipmi_sim` processes on 127.1.x.y:623, and an inventory that names them. Stopped by process id when dropped.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 pub const PER_RACK: usize = 20;
 pub const PASSWORD: &str = "bench-pw";
 
-/// Address of BMC `i`.
-pub fn address(i: usize) -> String {
-    format!("127.1.{}.{}", i / 250, i % 250 + 1)
+/// Address of BMC `i` in the network `127.net`.
+pub fn at(net: u8, i: usize) -> Ipv4Addr {
+    Ipv4Addr::new(127, net, (i / 250) as u8, (i % 250) as u8 + 1)
+}
+
+fn address(i: usize) -> String {
+    at(1, i).to_string()
 }
 
 /// A program on the search path or where Debian puts tools of root.
@@ -60,7 +64,6 @@ impl Farm {
             farm.children.push(child);
         }
         farm.wait_until_all_answer();
-        farm.write_inventory();
         farm
     }
 
@@ -84,13 +87,9 @@ impl Farm {
         }
     }
 
-    /// Where the inventory lies.
-    pub fn inventory(&self) -> PathBuf {
-        self.dir.path().join("inventory")
-    }
-
-    fn write_inventory(&self) {
-        let dir = self.inventory();
+    /// Writes an inventory in which the BMCs have these addresses, and gives its directory.
+    pub fn write_inventory(&self, number: usize, address: impl Fn(usize) -> String) -> PathBuf {
+        let dir = self.dir.path().join(format!("inventory{number}"));
         std::fs::create_dir_all(dir.join("facts")).unwrap();
         let site = format!(
             "apiVersion: rack/v1\nsite: bench\n\
@@ -109,5 +108,6 @@ impl Farm {
             facts.push_str(&format!("r{:03}-s{:02},{}:623\n", i / PER_RACK + 1, i % PER_RACK + 1, address(i)));
         }
         std::fs::write(dir.join("facts/nodes.csv"), facts).unwrap();
+        dir
     }
 }

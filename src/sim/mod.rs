@@ -31,7 +31,7 @@ pub mod tls;
 pub use clock::{Clock, SimTime};
 pub use deeds::Deeds;
 pub use farm::{Farm, FarmError, FarmSpec, NodeSpec};
-pub use fault::{Fault, FaultError};
+pub use fault::{BmcFault, Fault, FaultError, Placed};
 pub use handle::{MachineHandle, Mood};
 pub use identity::{Fitted, Identity};
 pub use image::Image;

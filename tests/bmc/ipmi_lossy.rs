@@ -16,21 +16,22 @@ use super::ipmi_rig::{Sim, admin, client, free_ip};
 
 /// How bad it is, in parts of a hundred.
 #[derive(Clone, Copy)]
-struct Weather {
-    loss: u32,
-    twice: u32,
-    forge: u32,
-    late_ms: u64,
+pub struct Weather {
+    pub loss: u32,
+    pub twice: u32,
+    pub forge: u32,
+    /// Shortest and longest time that a packet takes; those in between change places.
+    pub late_ms: (u64, u64),
 }
 
 /// Passes packets on, badly; aborted when dropped.
-struct Proxy {
-    addr: SocketAddr,
+pub struct Proxy {
+    pub addr: SocketAddr,
     _tasks: JoinSet<()>,
 }
 
 impl Proxy {
-    async fn start(bmc: SocketAddr, weather: Weather, seed: u64) -> Self {
+    pub async fn start(bmc: SocketAddr, weather: Weather, seed: u64) -> Self {
         let front = Arc::new(UdpSocket::bind((free_ip(), 0)).await.unwrap());
         let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         back.connect(bmc).await.unwrap();
@@ -79,7 +80,7 @@ async fn pass(front: Arc<UdpSocket>, back: Arc<UdpSocket>, weather: Weather, see
             }
         }
         for packet in out {
-            let wait = Duration::from_millis(dice.random_range(0..=weather.late_ms));
+            let wait = Duration::from_millis(dice.random_range(weather.late_ms.0..=weather.late_ms.1));
             let (front, back, caller) = (Arc::clone(&front), Arc::clone(&back), caller);
             flights.spawn(async move {
                 if !wait.is_zero() {
@@ -115,12 +116,12 @@ async fn power_on_exactly_once(test: &str, weather: Weather, seeds: std::ops::Ra
 
 #[tokio::test]
 async fn lost_doubled_and_late_packets_do_a_power_command_once() {
-    let weather = Weather { loss: 20, twice: 25, forge: 0, late_ms: 30 };
+    let weather = Weather { loss: 20, twice: 25, forge: 0, late_ms: (0, 30) };
     power_on_exactly_once("lost_doubled_and_late_packets_do_a_power_command_once", weather, 0..8).await;
 }
 
 #[tokio::test]
 async fn forged_and_replayed_packets_change_nothing() {
-    let weather = Weather { loss: 0, twice: 0, forge: 100, late_ms: 0 };
+    let weather = Weather { loss: 0, twice: 0, forge: 100, late_ms: (0, 0) };
     power_on_exactly_once("forged_and_replayed_packets_change_nothing", weather, 100..106).await;
 }

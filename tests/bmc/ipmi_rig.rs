@@ -68,10 +68,14 @@ fn fru() -> Vec<u8> {
 impl Sim {
     /// Starts one, or says that the test is skipped.
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_at(test, format!("{}:6230", free_ip()).parse().unwrap(), None)
+    }
+
+    /// Starts one at this address, in this network namespace.
+    pub fn start_at(test: &str, addr: SocketAddr, namespace: Option<&str>) -> Option<Self> {
         let program = need_program(test, "ipmi_sim")?;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let addr: SocketAddr = format!("{}:6230", free_ip()).parse().unwrap();
         std::fs::create_dir(at("state")).unwrap();
         for (name, value) in [("power", "0"), ("boot", "none"), ("hook.sh", HOOK), ("told", "")] {
             std::fs::write(at(name), value).unwrap();
@@ -94,8 +98,16 @@ impl Sim {
             at("fru.bin").display()
         );
         std::fs::write(at("sim.emu"), emu).unwrap();
+        let mut command = match namespace {
+            None => Command::new(program),
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(program);
+                command
+            }
+        };
         let service = Service::start(
-            Command::new(program)
+            command
                 .args(["-n", "-c"])
                 .arg(at("lan.conf"))
                 .arg("-f")

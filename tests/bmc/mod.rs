@@ -3,8 +3,10 @@
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
+mod ipmi_pyghmi;
 pub mod ipmi_rig;
 mod ipmi_sim;
+mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_model;
 mod redfish_push;

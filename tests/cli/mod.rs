@@ -10,4 +10,7 @@ mod bad_words;
 mod discover;
 mod gate;
 mod hand;
+mod keep;
 mod power;
+mod power_ipmi;
+mod quirks;

@@ -28,6 +28,7 @@ pub fn limits() -> Limits {
         request: Duration::from_secs(3),
         inventory: Duration::from_secs(3),
         idle: Duration::from_millis(500),
+        stall: Duration::from_millis(300),
         pause: Duration::from_millis(2),
         retry_after: (Duration::from_millis(2), Duration::from_millis(50)),
         poll: (Duration::from_millis(2), Duration::from_millis(20)),

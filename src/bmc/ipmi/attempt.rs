@@ -115,7 +115,10 @@ impl Handshake<'_> {
         let proven = match self.name(id).await {
             Ok(proven) => proven,
             Err(step) => {
-                self.give_up(id);
+                // Only to a BMC that has answered RAKP 1: others are lost at a RAKP 3 that they do not expect (pyghmi's server).
+                if matches!(step, Step::Wrong(_)) {
+                    self.give_up(id);
+                }
                 return Err(step);
             }
         };
@@ -205,7 +208,8 @@ impl Handshake<'_> {
         let siks: Vec<_> = keys.into_iter().map(|key| facts.sik(key)).collect();
         let checks: Vec<_> = siks.iter().map(|sik| facts.rakp4(sik)).collect();
         // What a BMC without a key of its own says to a console that has one: told, never accepted.
-        let keyless = account.kg.is_some().then(|| facts.rakp4(&facts.sik(password)));
+        let without = account.kg.is_some().then(|| facts.sik(password));
+        let keyless = without.as_ref().map(|sik| facts.rakp4(sik));
         let check_len = manner.suite.check_len();
         let mut wrong = None;
         let judged = self
@@ -229,13 +233,17 @@ impl Handshake<'_> {
             })
             .await;
         let facts = self.facts(id, proven);
-        let session = |at: usize| siks.get(at).map(|sik| Session::new(manner.suite, facts.keys(sik), numbers.our_session, id));
         match judged {
-            Ok(at) => session(at).ok_or(Step::Lost),
+            Ok(at) => {
+                let sik = siks.get(at).ok_or(Step::Lost)?;
+                Ok(Session::new(manner.suite, facts.keys(sik), numbers.our_session, id))
+            }
             Err(stop) => {
-                // The BMC may have opened the session, or may wait for a RAKP 3 that was lost: either would keep the slot for a minute.
-                if let Some(mut session) = session(0) {
-                    let close = super::command::close_session(session.bmc_id());
+                // The BMC may have opened the session, or may wait for a RAKP 3 that was lost: either would keep the slot for a minute. Under which
+                // key is not known; one that we have not got leaves it to the BMC's own timeout.
+                for sik in siks.iter().chain(&without) {
+                    let mut session = Session::new(manner.suite, facts.keys(sik), numbers.our_session, id);
+                    let close = super::command::close_session(id);
                     self.line.send_if_ready(&session.seal(&close, 0));
                 }
                 self.give_up(id);

@@ -36,7 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// After a busy answer, before asking again.
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Askings without an answer after which the session is given up for lost (BMC restarted, slot taken away).
-const SILENT_SESSION: u32 = 8;
+const SILENT_SESSION: u32 = 6;
 
 /// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended; [`Connection::close`] makes sure.
 pub(super) struct Connection {
@@ -100,7 +100,7 @@ impl Connection {
 
     async fn repeat_at_most(&mut self, message: &Message, askings: u32, deadline: Instant) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
-        let (mut silent, mut duplicates) = (0, 0);
+        let (mut silent, mut duplicates, mut asked_once) = (0, 0, false);
         let mut tally = Tally::default();
         let mut request = self.request_number();
         // What came before this question was not meant for it.
@@ -110,22 +110,30 @@ impl Connection {
             if left.is_zero() || silent >= askings {
                 tally.astray = tally.astray.saturating_add(self.line.astray());
                 let took = began.elapsed();
+                if !asked_once {
+                    return Err(Fault::NoTime);
+                }
                 return Err(if tally.suspicious() { Fault::NotGenuine(took, tally) } else { Fault::NoAnswer(took) });
             }
             let bytes = self.session.seal(message, request);
+            asked_once = true;
             let asked = Instant::now();
             let patience = self.rtt.patience().min(left);
             let before = tally.duplicates;
             match self.exchange(&bytes, message, request, patience, &mut tally).await? {
-                None => {
-                    self.rtt.missed();
+                // It was heard, and is being worked on or was answered: no reason to speak more slowly.
+                None if tally.duplicates > before => {
                     silent += 1;
-                    duplicates += u32::from(tally.duplicates > before);
+                    duplicates += 1;
                     if duplicates >= DUPLICATES {
                         // The answer is lost for good: to the BMC, a new number is a new question (IP-02).
                         duplicates = 0;
                         request = self.request_number();
                     }
+                }
+                None => {
+                    self.rtt.missed();
+                    silent += 1;
                 }
                 Some(answer) => {
                     if silent == 0 {

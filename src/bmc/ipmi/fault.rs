@@ -18,6 +18,9 @@ pub enum Fault {
     /// The session was open, then an answer did not come.
     #[error("the answer did not come within {0:?}")]
     NoAnswer(Duration),
+    /// The deadline had passed before the question was out.
+    #[error("no time was left to ask")]
+    NoTime,
     /// Something came, and nothing that this BMC's session can have meant.
     #[error("no genuine answer within {0:?}; thrown away: {1}")]
     NotGenuine(Duration, Tally),
@@ -68,12 +71,31 @@ impl Fault {
         matches!(self, Self::NoAnswer(_) | Self::NotGenuine(..))
     }
 
+    /// The same silence after another one: what came in beside is told of both.
+    #[must_use]
+    pub fn after(self, first: Self) -> Self {
+        let of = |fault: &Self| match fault {
+            Self::NotGenuine(took, tally) => Some((*took, *tally)),
+            Self::NoAnswer(took) => Some((*took, Tally::default())),
+            _ => None,
+        };
+        match (of(&first), of(&self)) {
+            (Some((before, mut tally)), Some((took, more))) => {
+                tally.add(more);
+                if tally.suspicious() { Self::NotGenuine(before + took, tally) } else { Self::NoAnswer(before + took) }
+            }
+            // The time ran out on the way to a second session: the first silence is the reason.
+            (Some(_), None) if matches!(self, Self::NoTime) => first,
+            _ => self,
+        }
+    }
+
     /// Tells it to the house: `doing` is a lower-case fragment of what was tried.
     #[must_use]
     pub fn into_error(self, doing: impl Into<String>) -> BmcError {
         let kind = match &self {
             Self::Silent(..) | Self::Closed(..) | Self::Deaf(..) | Self::Send(..) => BmcTrouble::Unreachable,
-            Self::NoAnswer(_) => BmcTrouble::TimedOut,
+            Self::NoAnswer(_) | Self::NoTime => BmcTrouble::TimedOut,
             Self::Credentials(_) => BmcTrouble::Credentials,
             Self::Slots(..) => BmcTrouble::Busy,
             Self::Suite(..) | Self::Off(_) => BmcTrouble::Unsupported,

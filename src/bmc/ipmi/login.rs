@@ -31,9 +31,9 @@ const SLOT_PAUSE: Duration = Duration::from_millis(300);
 const LONGEST_SLOT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Get Channel Authentication Capabilities, IPMI v2.0 data, this channel, operator (§22.13), in an IPMI 1.5 packet outside of any session (§13.6).
-/// Its answer is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port for
-/// that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`).
-const ANNOUNCE: [u8; 23] =
+/// What its answer says is not needed. pyghmi's server (virtualbmc) keeps a closed session for a minute and takes all that comes from the same port
+/// for that session's; only this makes it listen for a new one (`Session._handle_ipmi_packet`), and only what comes after its answer is heard.
+const GREETING: [u8; 23] =
     [0x06, 0x00, 0xff, 0x07, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, 9, 0x20, 0x18, 0xc8, 0x81, 0x00, 0x38, 0x8e, 0x03, 0xb6];
 
 /// What is known while the handshakes go on.
@@ -61,17 +61,20 @@ pub(super) async fn login(
     let mut at =
         Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
     let mut slots: Option<(u8, Duration)> = None;
+    let mut greets = known.is_some_and(|known| known.greets);
     while Instant::now() < deadline {
         let turn = if at.heard { 0 } else { at.silent / SILENT_BEFORE_NEXT_SUITE };
         let Some(manner) = ladder.manner(usize::try_from(turn).unwrap_or(0)) else { break };
-        if at.silent > 0 {
-            lan.line(to).send_if_ready(&ANNOUNCE);
+        if greets || (at.silent > 0 && !at.heard) {
+            let patience = rtt.patience().min(deadline.saturating_duration_since(Instant::now()));
+            let answered = lan.line(to).greet(&GREETING, patience).await.map_err(|e| Fault::Send(to, e))?;
+            greets |= answered;
         }
         let Attempted { step, heard, tally } = attempt(lan, to, account, manner, rtt, deadline).await;
         at.heard |= heard;
         at.tally.add(tally);
         match step {
-            Step::Open(session, line) => return Ok((*session, line, manner)),
+            Step::Open(session, line) => return Ok((*session, line, Manner { greets, ..manner })),
             Step::Lost => at.lost(to, deadline).await?,
             Step::Odd(what) => {
                 // Perhaps forged: nothing protects the packets of a handshake.
@@ -79,6 +82,8 @@ pub(super) async fn login(
                 if at.odd >= MOST_DOUBTS {
                     return Err(Fault::Malformed(what));
                 }
+                // Or a BMC that answers with the one suite that it knows, whatever it was asked for (pyghmi's server).
+                ladder.doubt(manner.suite);
             }
             Step::Wrong(why) => {
                 at.doubts += 1;

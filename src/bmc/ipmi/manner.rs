@@ -19,6 +19,8 @@ pub struct Manner {
     pub open_highest: bool,
     /// The account is looked up by its name alone. BMCs that do not know this bit refuse the role.
     pub by_name: bool,
+    /// The BMC hears a handshake only after a greeting.
+    pub greets: bool,
 }
 
 impl Manner {
@@ -104,7 +106,7 @@ impl Ladder {
     #[must_use]
     pub fn manner(&self, turn: usize) -> Option<Manner> {
         let suite = *self.suites.get(turn.checked_rem(self.suites.len())?)?;
-        Some(Manner { suite, role: *self.roles.first()?, open_highest: self.open_highest, by_name: self.by_name })
+        Some(Manner { suite, role: *self.roles.first()?, open_highest: self.open_highest, by_name: self.by_name, greets: false })
     }
 
     /// The BMC refused a suite. `Err`: the names of all that it refused, when none is left.
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_worked_is_tried_first_and_a_pinned_suite_is_never_left() {
-        let known = Manner { suite: Suite::Three, role: 2, open_highest: true, by_name: false };
+        let known = Manner { suite: Suite::Three, role: 2, open_highest: true, by_name: false, greets: false };
         assert_eq!(Ladder::new(None, Some(known), &[3, 2]).manner(0), Some(known));
         let mut pinned = Ladder::new(Some(Suite::Seventeen), Some(known), &[3, 2]);
         assert_eq!(pinned.manner(0).map(|m| m.suite), Some(Suite::Seventeen));

@@ -1,5 +1,5 @@
 //! Chassis power: look, send once, look until it shows. A lost answer is settled by looking; only when the status shows that nothing happened are the
-//! same bytes sent again, which the BMC's replay window executes at most once.
+//! same bytes sent again, which the BMC's replay window executes at most once, and at last once more in another session.
 
 use std::time::Duration;
 
@@ -14,8 +14,11 @@ use crate::model::PowerVerb;
 
 /// For the answer to a control command; BMCs answer it after they have acted on it.
 const WRITE_PATIENCE: Duration = Duration::from_secs(1);
-/// The same packet is sent at most this often; with a look between each, more would leave the BMC's replay window of 16 (§6.12.13), which drops it.
-const SENDS: u32 = 8;
+/// The same packet is sent at most this often, with a look between each. It stays in the BMC's replay window of 16 (§6.12.13); a BMC that takes no
+/// packet out of its order (pyghmi's server) drops all but the first.
+const SENDS: u32 = 3;
+/// Sessions in which a command is sent at most: with one packet in ten lost, five lost in a row are one case in 100,000.
+const SESSIONS: u32 = 5;
 const FIRST_POLL: Duration = Duration::from_millis(100);
 const SLOWEST_POLL: Duration = Duration::from_secs(2);
 /// "It ran out of time while working on it": whether it took effect is not known.
@@ -83,7 +86,7 @@ async fn drive(turn: &mut Turn<'_>, control: Control, want_on: bool) -> Written 
         None | Some(PROCESSING_TIMEOUT) => false,
         Some(code) => return not_applied(Fault::Code(code), &doing),
     };
-    let mut wait = Settling { control, want_on, accepted, lost: answer_lost(accepted), sent, sends: 1 };
+    let mut wait = Settling { control, want_on, accepted, lost: answer_lost(accepted), sent, sends: 1, sessions: 1 };
     wait.run(turn).await
 }
 
@@ -99,12 +102,13 @@ struct Settling {
     lost: Option<&'static str>,
     sent: Sent,
     sends: u32,
+    sessions: u32,
 }
 
 impl Settling {
     async fn run(&mut self, turn: &mut Turn<'_>) -> Written {
         let began = Instant::now();
-        let session = turn.session_id();
+        let mut session = turn.session_id();
         let mut pause = FIRST_POLL;
         let mut last: Result<bool, BmcError>;
         loop {
@@ -119,6 +123,13 @@ impl Settling {
                 }
                 continue;
             }
+            if last.is_ok() && !self.accepted && self.sessions < SESSIONS && self.control != Control::SoftShutdown {
+                if let Some(ended) = self.anew(turn).await {
+                    return ended;
+                }
+                session = turn.session_id();
+                continue;
+            }
             if Instant::now() + pause >= turn.deadline {
                 break;
             }
@@ -131,6 +142,41 @@ impl Settling {
             Err(error) => error.to_string(),
         };
         Written::Ambiguous(format!("{} {heard}; {seen} after {:.0?}", self.control.name(), began.elapsed()))
+    }
+
+    /// The command seems never to have come through. Its session is ended, so that it cannot come through any more; the status is looked at once
+    /// more; then the command is sent in a new session. "On" and "off" are states: had the first one been done after all, the second would change
+    /// nothing. (A soft shutdown is a push of a button, and is not pushed twice.)
+    async fn anew(&mut self, turn: &mut Turn<'_>) -> Option<Written> {
+        self.sessions += 1;
+        let unclear = |fault: Fault| {
+            let seen = fault.into_error("open another session");
+            Some(Written::Ambiguous(format!("{} sent, its answer was lost; {seen}", self.control.name())))
+        };
+        if let Err(fault) = turn.renew().await {
+            return unclear(fault);
+        }
+        match status(turn).await {
+            Ok(on) if on != self.want_on => {}
+            // As was wanted, or not to be seen: the next look tells.
+            _ => return None,
+        }
+        let connection = match turn.prepare_write().await {
+            Ok(connection) => connection,
+            Err(fault) => return unclear(fault),
+        };
+        match connection.write(self.control.message(), WRITE_PATIENCE).await {
+            Ok((sent, answer)) => {
+                (self.sent, self.sends) = (sent, 1);
+                match answer.map(|answer| answer.code) {
+                    Some(0) => self.accepted = true,
+                    None | Some(PROCESSING_TIMEOUT) => {}
+                    Some(code) => return unclear(Fault::Code(code)),
+                }
+            }
+            Err(fault) => return unclear(fault),
+        }
+        None
     }
 
     async fn again(&mut self, turn: &mut Turn<'_>) -> Result<(), Written> {

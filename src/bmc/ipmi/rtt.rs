@@ -31,8 +31,8 @@ impl Rtt {
     #[must_use]
     pub fn patience(&self) -> Duration {
         let base = self.smooth.map_or(self.first, |smooth| smooth + 4 * self.spread).max(LEAST);
-        // Half as long again each time: gentle, since loss on a management network is mostly a single dropped packet.
-        (0..self.backoff).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
+        // Half as long again each time, from the second miss in a row on: gentle, since loss on a management network is mostly a single packet.
+        (1..self.backoff).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
     }
 
     /// An answer came to a question that was asked once (Karn's rule: otherwise it is not known which asking it answers).
@@ -97,6 +97,8 @@ mod tests {
         }
         assert!(rtt.patience() > Duration::from_millis(300) && rtt.patience() < Duration::from_millis(500));
         let before = rtt.patience();
+        rtt.missed();
+        assert_eq!(rtt.patience(), before, "a single packet is lost now and then");
         rtt.missed();
         assert!(rtt.patience() > before);
         for _ in 0..100 {

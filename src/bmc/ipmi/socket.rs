@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,16 +13,19 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::packet::{self, MAX_PACKET, Payload};
+use super::packet::{self, COVERED_FROM, MAX_PACKET, Payload};
 use super::rtt::{Fleet, Rtt};
 
 /// What the kernel is asked to hold for us; it gives at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Packets that one session may have waiting. It has one request out, so more than two are duplicates.
 const MAILBOX: usize = 16;
-/// Requests that may be on their way at once, so that the answers fit the receive buffer even where `rmem_max` is Debian's 208 KiB (a small datagram
-/// is charged about 768 bytes).
+/// Requests that may be on their way at once before the receive buffer is known, and as many as fit it then: the answers must not overflow it,
+/// which Debian's `rmem_max` of 208 KiB does at 277.
 const IN_FLIGHT: usize = 256;
+const MOST_IN_FLIGHT: usize = 4096;
+/// What the kernel charges for one waiting answer: a small datagram with its bookkeeping takes 768 bytes, and up to twice that with some drivers.
+const CHARGE: usize = 1536;
 /// How long a question holds its place among them: what has not come by then fills no buffer, and a dead BMC must not keep the others waiting.
 const PLACE: Duration = Duration::from_millis(60);
 
@@ -81,6 +84,8 @@ struct Mailbox {
     arrived: Notify,
     /// Packets of this BMC's address that were for nobody here.
     astray: AtomicU32,
+    /// The BMC has answered a greeting, in the wrapper of IPMI 1.5.
+    greeted: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,8 +134,11 @@ impl Lan {
         let any: SocketAddr = if to.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
         let socket = std::net::UdpSocket::bind(any)?;
         socket.set_nonblocking(true)?;
-        // A smaller buffer than asked for costs retransmits, nothing else.
-        let _granted = socket2::SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
+        let buffer = socket2::SockRef::from(&socket);
+        // A smaller buffer than asked for lets fewer questions out at once, nothing else.
+        let _granted = buffer.set_recv_buffer_size(RECEIVE_BUFFER);
+        let fits = buffer.recv_buffer_size().unwrap_or(0) / CHARGE;
+        self.window.add_permits(fits.min(MOST_IN_FLIGHT).saturating_sub(IN_FLIGHT));
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let reader = tokio::spawn(read(Arc::clone(&socket), Arc::clone(&self.table))).abort_handle();
         Ok(cell.get_or_init(|| Half { socket, reader }))
@@ -201,8 +209,15 @@ impl Table {
         if let Some(mailbox) = owner.and_then(|entry| entry.mailbox.upgrade()) {
             return Some(mailbox);
         }
+        // An answer in the wrapper of IPMI 1.5 is one to our own greeting before a handshake.
+        let greeting = bytes.get(COVERED_FROM) == Some(&0);
         for mailbox in entries.iter().filter_map(|entry| entry.mailbox.upgrade()) {
-            mailbox.astray.fetch_add(1, Ordering::Relaxed);
+            if greeting {
+                mailbox.greeted.store(true, Ordering::Relaxed);
+                mailbox.arrived.notify_one();
+            } else {
+                mailbox.astray.fetch_add(1, Ordering::Relaxed);
+            }
         }
         None
     }
@@ -256,6 +271,17 @@ impl Line {
         if let Ok(half) = self.lan.half(self.to) {
             let _lost_if_busy = half.socket.try_send_to(bytes, self.to);
         }
+    }
+
+    /// Sends a greeting and waits until the BMC has answered it; false when it has not within `patience`.
+    pub(super) async fn greet(&self, bytes: &[u8], patience: Duration) -> io::Result<bool> {
+        self.send(bytes).await?;
+        let answered = async {
+            while !self.mailbox.greeted.load(Ordering::Relaxed) {
+                self.mailbox.arrived.notified().await;
+            }
+        };
+        Ok(tokio::time::timeout(patience, answered).await.is_ok())
     }
 
     /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over.

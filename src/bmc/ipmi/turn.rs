@@ -85,9 +85,13 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(fault) if fault.is_silence() && Instant::now() < deadline => {
+            Err(silence) if silence.is_silence() && Instant::now() < deadline => {
                 self.connection = None;
-                self.ready(need).await?.repeat(message, deadline).await
+                let again = match self.ready(need).await {
+                    Ok(connection) => connection.repeat(message, deadline).await,
+                    Err(fault) => Err(fault),
+                };
+                again.map_err(|fault| fault.after(silence))
             }
             other => other,
         }
@@ -96,6 +100,14 @@ impl<'a> Turn<'a> {
     /// Which session this is; changes when it had to be replaced.
     pub(super) fn session_id(&self) -> Option<u32> {
         self.connection.as_ref().map(Connection::id)
+    }
+
+    /// Ends the session and opens another one: what was sent in the old one and never answered cannot be done any more.
+    pub(super) async fn renew(&mut self) -> Result<(), Fault> {
+        if let Some(old) = self.connection.take() {
+            old.close().await;
+        }
+        self.connection().await.map(drop)
     }
 
     /// Gives the session the operator privilege that a write needs.

@@ -58,6 +58,8 @@ impl Bmc {
         match packet {
             Packet::Ping { tag } => Some(packet::pong(tag, !off)),
             _ if off => {
+                // Switching the service off ends its sessions.
+                self.slots.clear();
                 self.machine.packet();
                 None
             }

@@ -64,6 +64,11 @@ impl Slots {
         }
     }
 
+    /// Ends everything.
+    pub(super) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
     /// So few slots, and no clock frees them.
     pub(super) fn limit(&mut self, most: usize) {
         self.most = most;

@@ -23,7 +23,8 @@ pub(super) struct Wire {
     twice: bool,
     thrown: u64,
     held: VecDeque<Held>,
-    /// A genuine answer of a session, to be replayed.
+    forges: bool,
+    /// The last answer of a session that went out, to be replayed.
     earlier: Option<Vec<u8>>,
 }
 
@@ -39,7 +40,9 @@ impl Wire {
         let faults = machine.faults();
         let loss = faults.iter().find_map(|f| if let Fault::UdpLoss(percent) = f { Some(*percent) } else { None });
         let twice = faults.contains(&Fault::UdpDup);
-        Self { machine: machine.clone(), loss: loss.unwrap_or(0), twice, thrown: 0, held: VecDeque::new(), earlier: None }
+        let forges = faults.iter().any(|f| matches!(f, Fault::Bmc(placed) if placed.what == BmcFault::UdpForge));
+        let machine = machine.clone();
+        Self { machine, loss: loss.unwrap_or(0), twice, thrown: 0, held: VecDeque::new(), forges, earlier: None }
     }
 
     fn dice(&mut self, bound: u64) -> u64 {
@@ -108,12 +111,15 @@ impl Wire {
 
     /// Forgeries of an answer of a session, and whether they come in its place.
     fn forged(&mut self, answer: &[u8]) -> (Vec<Vec<u8>>, bool) {
-        let Some(placed) = self.machine.bends(BmcFault::UdpForge) else { return (Vec::new(), false) };
         // RMCP+, encrypted and authenticated: an answer of a session.
         let sealed = matches!(answer, [_, _, _, _, 0x06, kind, ..] if kind & 0xc0 == 0xc0);
-        if !sealed || !self.strikes_all(placed.times) {
+        if !self.forges || !sealed {
             return (Vec::new(), false);
         }
+        let Some(placed) = self.machine.strikes(BmcFault::UdpForge) else {
+            self.earlier = Some(answer.to_vec());
+            return (Vec::new(), false);
+        };
         let changed = |at: usize| {
             let mut bytes = answer.to_vec();
             if let Some(byte) = bytes.get_mut(at) {
@@ -123,11 +129,11 @@ impl Wire {
         };
         // A bit of the code; a bit of the session's id.
         let mut out = vec![changed(answer.len().saturating_sub(1)), changed(6)];
-        out.extend(self.earlier.replace(answer.to_vec()));
-        (out, placed.arg() == 1)
-    }
-
-    fn strikes_all(&self, times: Option<u32>) -> bool {
-        times.is_none() || self.machine.strikes(BmcFault::UdpForge).is_some()
+        out.extend(self.earlier.clone());
+        let instead = placed.arg() == 1;
+        if !instead {
+            self.earlier = Some(answer.to_vec());
+        }
+        (out, instead)
     }
 }

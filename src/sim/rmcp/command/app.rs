@@ -36,7 +36,7 @@ pub(super) fn run(
         (DEVICE_ID, []) => Ok(device_id(machine)),
         (SELF_TEST, []) => Ok(vec![0x55, 0x00]),
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
-        (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted),
+        (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted, machine.bends(BmcFault::IpmiKg).is_some()),
         (CIPHER_SUITES, [channel, kind, index]) => cipher_suites(machine, *channel, *kind, *index),
         // Cisco's refusal (IP-08).
         (SET_PRIVILEGE, [_]) if machine.bends(BmcFault::IpmiSetpriv).is_some() => Err(code::PRIVILEGE),
@@ -71,15 +71,16 @@ fn device_id(machine: &MachineHandle) -> Vec<u8> {
     vec![0x20, 0x01, major, ((minor / 10) << 4) | (minor % 10), 0x02, 0x8e, m0, m1, m2, 0x00, 0x01]
 }
 
-/// §22.13. No IPMI 1.5 session, no empty user name; only IPMI 2.0.
-fn auth_capabilities(channel: u8, wanted: u8) -> Answer {
+/// §22.13. No IPMI 1.5 session, no empty user name; only IPMI 2.0; whether the BMC has a key of its own.
+fn auth_capabilities(channel: u8, wanted: u8, key: bool) -> Answer {
     if !this(channel) || !(level::CALLBACK..=level::ADMIN).contains(&(wanted & 0x0f)) {
         return Err(code::FIELD);
     }
     // A client that does not ask for the 2.0 data sees a BMC with no authentication type at all.
     let extended = channel & 0x80 != 0;
     let (types, capabilities) = if extended { (0x80, 0x02) } else { (0x00, 0x00) };
-    Ok(vec![CHANNEL, types, 0x04, capabilities, 0, 0, 0, 0])
+    let status = if key { 0x24 } else { 0x04 };
+    Ok(vec![CHANNEL, types, status, capabilities, 0, 0, 0, 0])
 }
 
 /// §22.15: records of five bytes, 16 bytes at a time.
