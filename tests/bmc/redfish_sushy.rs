@@ -85,6 +85,14 @@ impl Sushy {
         options
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    pub fn fingerprint(&self) -> &Digest {
+        &self.fingerprint
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bringup::bmc::Bmc;
+use bringup::bmc::examining::{Examining as _, Sight};
 use bringup::bmc::redfish::Redfish;
 use bringup::model::{PowerState, Reading};
 
@@ -143,4 +144,35 @@ async fn survey(want: &Want, bmc: &Redfish) -> String {
         profile.name(),
         unknown.join("; ")
     )
+}
+
+#[tokio::test]
+async fn every_captured_tree_is_examined_and_shows_what_its_maker_does() {
+    let test = "every_captured_tree_is_examined_and_shows_what_its_maker_does";
+    // What each shows beyond what a capture cannot know (entity tags and statuses are the test server's).
+    let wants: [(&str, &[&str]); 6] = [
+        ("dell", &[]),
+        ("hpe", &[]),
+        ("supermicro", &[]),
+        ("nvidia_viking", &["RC-27"]),
+        ("tree-supermicro-gb300", &["RC-27"]),
+        ("dmtf-public-rackmount1", &[]),
+    ];
+    for (tree, rows) in wants {
+        let Some((_dir, root)) = unpack(test, tree) else { return };
+        let server = Server::plain(serve(root)).await;
+        let bmc = server.client();
+        let exam = bmc.examine().await;
+        bmc.close().await;
+        println!("{tree}");
+        for look in &exam.looks {
+            println!("    {:<6} {:<48} {:?}", look.row, look.at, look.seen);
+        }
+        let shows = |row: &str| exam.looks.iter().any(|look| look.row == row && matches!(look.seen, Sight::Quirk(_)));
+        assert!(rows.iter().all(|row| shows(row)), "{tree}");
+        assert!(exam.looks.len() >= 20, "{tree}: {}", exam.looks.len());
+        assert_eq!(exam.latencies_ms.len(), 8, "{tree}");
+        let writes = server.log.lock().unwrap().iter().filter(|s| s.method != "GET" && !s.path.contains("Sessions")).count();
+        assert_eq!(writes, 0, "{tree}: an examination changes nothing");
+    }
 }

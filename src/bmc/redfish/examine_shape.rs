@@ -64,7 +64,7 @@ pub(super) fn tags(exam: &mut Examination, tags: &[Option<String>], last: &Resou
         exam.note("RC-35", "the system's entity tag", Sight::Quirk("it has none".to_owned()));
         return;
     };
-    exam.note("RC-35", "the system's entity tag", Sight::Plain(first.clone()));
+    exam.note("RC-35", "the system's entity tag", Sight::Plain("it has one".to_owned()));
     let drifts = tags.iter().flatten().find(|tag| *tag != first).map(|other| format!("{first}, and a moment later {other}"));
     let weak = first.starts_with("W/").then(|| format!("{first} is weak"));
     let inside = json::word(&last.value, "@odata.etag").map(|tag| safe(tag, 80));
@@ -107,7 +107,7 @@ pub(super) fn clock(exam: &mut Examination, manager: &Value) {
             if off > SKEW {
                 Sight::Quirk(format!("it is {} s off", off.as_secs()))
             } else {
-                Sight::Plain(format!("it is {} s off", off.as_secs()))
+                Sight::Plain(format!("it is {} s off at most", SKEW.as_secs()))
             }
         }
     };

@@ -4,6 +4,7 @@ mod accounts;
 mod bios;
 mod cert;
 mod doctor;
+mod dossier;
 mod fru;
 pub mod heard;
 mod info;
@@ -12,7 +13,7 @@ mod reset;
 mod sel;
 mod sensors;
 
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::global::Global;
 
 /// Asks and keeps the BMCs themselves
