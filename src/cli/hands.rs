@@ -183,18 +183,7 @@ impl Hands {
                 options.authority = self.authority(node)?;
                 Arc::new(Redfish::new(options)?)
             }
-            BmcProtocol::Ipmi => {
-                let mut account = Account::new(&written.user, password, written.cipher_suite)
-                    .map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why bmc.user", node.id)))?;
-                if let Some(reference) = &written.kg {
-                    let key = BmcKey::from_hex(secret::first_line(&self.secret(node, reference)?)).ok_or_else(|| {
-                        Failure::new(Exit::INVALID, format!("the secret {reference} is no IPMI key of a BMC (K_G)"))
-                            .hint("40 hexadecimal digits are expected: 20 bytes")
-                    })?;
-                    account = account.with_bmc_key(key);
-                }
-                Arc::new(IpmiBmc::new(Arc::clone(&self.lan), written.address, account).with_patience(IPMI_PATIENCE))
-            }
+            BmcProtocol::Ipmi => Arc::new(self.ipmi_at(node, password, written.address)?),
         };
         let mut known = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(node.id.clone()).or_insert(bmc)))
@@ -218,6 +207,34 @@ impl Hands {
             .map_err(|source| AuthorityFileError { path, source: source.into() })
             .map_err(|e| Failure::new(Exit::INVALID, e).hint(hint))?;
         Ok(Some(authority))
+    }
+
+    /// The BMC of a node over IPMI, for what no other protocol has. One that the inventory reaches by Redfish is spoken to at the same address, on
+    /// this UDP port, with the same account.
+    ///
+    /// # Errors
+    /// As [`Self::whole`].
+    pub fn ipmi(&self, node: &Node, port: u16) -> Result<IpmiBmc> {
+        let mut address = node.bmc.address;
+        if node.bmc.protocol == BmcProtocol::Redfish {
+            address.set_port(port);
+        }
+        let password = Password::new(secret::first_line(&self.secret(node, &node.bmc.password)?));
+        self.ipmi_at(node, password, address)
+    }
+
+    fn ipmi_at(&self, node: &Node, password: Password, address: std::net::SocketAddr) -> Result<IpmiBmc> {
+        let written = &node.bmc;
+        let mut account = Account::new(&written.user, password, written.cipher_suite)
+            .map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why bmc.user", node.id)))?;
+        if let Some(reference) = &written.kg {
+            let key = BmcKey::from_hex(secret::first_line(&self.secret(node, reference)?)).ok_or_else(|| {
+                Failure::new(Exit::INVALID, format!("the secret {reference} is no IPMI key of a BMC (K_G)"))
+                    .hint("40 hexadecimal digits are expected: 20 bytes")
+            })?;
+            account = account.with_bmc_key(key);
+        }
+        Ok(IpmiBmc::new(Arc::clone(&self.lan), address, account).with_patience(IPMI_PATIENCE))
     }
 
     /// The shell of a node. Its host keys are its own facts', or else those that the playbook's image carries.

@@ -285,6 +285,27 @@ pub enum Touch {
         /// Why.
         why: String,
     },
+    /// Open the serial console.
+    Console {
+        /// Keys are sent to the node. What is typed is never written down.
+        writes: bool,
+        /// It may be taken away from another client.
+        take_over: bool,
+    },
+    /// Set something of the chassis beside power and boot: its lamp, what it does when the mains come back.
+    Chassis {
+        /// What, in words.
+        what: String,
+    },
+    /// Send an IPMI command that somebody wrote byte by byte.
+    Raw {
+        /// Network function.
+        netfn: u8,
+        /// Command.
+        command: u8,
+        /// Its data, as hex.
+        data: String,
+    },
     /// Set BIOS attributes, which the next boot takes.
     SetBios {
         /// Attributes as they were asked for.

@@ -65,6 +65,42 @@ impl Accounts {
         self.list.iter().find(of).map(|a| a.password.as_str())
     }
 
+    /// True when this is the password of the account in `slot`, whether or not it may log in.
+    #[must_use]
+    pub fn is_password(&self, slot: u8, password: &str) -> bool {
+        self.list.iter().any(|a| a.slot == slot && !a.user.is_empty() && a.password == password)
+    }
+
+    /// What the account of this name may.
+    #[must_use]
+    pub fn role(&self, user: &str) -> Option<&'static str> {
+        self.list.iter().find(|a| !user.is_empty() && a.user == user).map(|a| a.role)
+    }
+
+    /// Lets the account in `slot` log in, or not.
+    pub fn set_enabled(&mut self, slot: u8, enabled: bool) {
+        if let Some(account) = self.list.iter_mut().find(|a| a.slot == slot) {
+            account.enabled = enabled;
+        }
+    }
+
+    /// Gives the account in `slot` another role, in Redfish's words.
+    pub fn set_role(&mut self, slot: u8, role: &'static str) {
+        if let Some(account) = self.list.iter_mut().find(|a| a.slot == slot) {
+            account.role = role;
+        }
+    }
+
+    /// Names the account in `slot`; `false` where another has the name, and for the first place, whose name is fixed.
+    pub fn set_user(&mut self, slot: u8, user: &str) -> bool {
+        let taken = !user.is_empty() && self.list.iter().any(|a| a.slot != slot && a.user == user);
+        let found = self.list.iter_mut().find(|a| a.slot == slot && slot > 1 && !taken);
+        found.is_some_and(|account| {
+            account.user = user.to_owned();
+            true
+        })
+    }
+
     /// Gives the account in `slot` another password; `false` when there is none or the password is too short or too long.
     pub fn set_password(&mut self, slot: u8, password: &str) -> bool {
         let fits = (PASSWORD.0..=PASSWORD.1).contains(&password.len());

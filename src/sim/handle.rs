@@ -10,6 +10,7 @@
 //! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
 
 mod host;
+mod life;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,6 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
-use super::firmware::Firmware;
 use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
@@ -56,6 +56,8 @@ struct Inner {
     state: Mutex<State>,
     /// Rung when the driver should look at the clock again.
     bell: Notify,
+    /// Rung when something went over the serial line.
+    serial: Notify,
     system: watch::Sender<Option<Arc<System>>>,
     /// Number of the newest entry of the history.
     history: watch::Sender<u64>,
@@ -73,6 +75,8 @@ struct State {
     busy_left: u32,
     /// How often each placed fault has struck, in the order of the machine's faults.
     struck: Vec<u32>,
+    /// What went over the serial line and nobody has read; `None` while nobody listens.
+    serial: Option<Vec<u8>>,
     accounts: Accounts,
     media: Media,
     bmc: BmcLife,
@@ -89,6 +93,9 @@ struct BmcLife {
     /// When it started, on the wall's clock. Real BMCs tell it to the second, and two starts never fall into one.
     started: jiff::Timestamp,
 }
+
+/// What the BMC keeps of the serial line between two readings; what is older is lost, as in a BMC.
+const SERIAL: usize = 64 * 1024;
 
 impl State {
     /// The first fault of this kind whose place has come and whose times are not used up. The request that is being met counts already.
@@ -138,18 +145,23 @@ impl MachineHandle {
                     sessions: 0,
                     busy_left,
                     struck,
+                    serial: None,
                     accounts: Accounts::new(account.0, account.1),
                     media: Media::default(),
                     bmc: BmcLife { away_until: None, restarts: 0, started: jiff::Timestamp::now() },
                     host: (0, running.then(jiff::Timestamp::now)),
                 }),
                 bell: Notify::new(),
+                serial: Notify::new(),
                 system: watch::Sender::new(None),
                 history: watch::Sender::new(0),
                 born: (clock.now(), jiff::Timestamp::now()),
             }),
         };
-        handle.carry_out(&mut handle.lock(), effects);
+        let mut state = handle.lock();
+        handle.carry_out(&mut state, effects);
+        handle.print(&mut state);
+        drop(state);
         handle
     }
 
@@ -228,55 +240,6 @@ impl MachineHandle {
             *count = count.saturating_add(1);
         }
         Some(placed)
-    }
-
-    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
-    pub fn restart_bmc(&self, seconds: u32) {
-        self.restart(&mut self.lock(), seconds);
-    }
-
-    fn restart(&self, state: &mut State, seconds: u32) {
-        self.restart_at(state, self.inner.clock.now(), seconds);
-    }
-
-    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
-        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
-        state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(at.after_s(seconds));
-        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
-        state.sessions = 0;
-        state.media = Media { insertions: state.media.insertions, ..Media::default() };
-        state.machine.firmware().bmc_restarted(at);
-    }
-
-    /// Looks at or changes the firmware, as it is now.
-    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
-        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
-    }
-
-    fn still_away(&self, state: &mut State) -> bool {
-        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
-            state.bmc.away_until = None;
-        }
-        state.bmc.away_until.is_some()
-    }
-
-    /// True while the BMC restarts and answers nothing.
-    #[must_use]
-    pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.step(Input::Tick))
-    }
-
-    /// How often the BMC has restarted.
-    #[must_use]
-    pub fn bmc_restarts(&self) -> u32 {
-        self.step(Input::Tick).bmc.restarts
-    }
-
-    /// When the BMC started, as it tells it.
-    #[must_use]
-    pub fn bmc_started(&self) -> jiff::Timestamp {
-        self.lock().bmc.started
     }
 
     /// Requests that the BMC has had so far.
@@ -475,6 +438,39 @@ impl MachineHandle {
         }
     }
 
+    /// Begins or ends to listen to the serial line.
+    pub fn listen(&self, listens: bool) {
+        // What is printed up to now is not heard.
+        self.step(Input::Tick).serial = listens.then(Vec::new);
+    }
+
+    /// What went over the serial line since the last reading, and the real time until the machine does something by itself.
+    #[must_use]
+    pub fn serial(&self) -> (Vec<u8>, Option<std::time::Duration>) {
+        let mut state = self.step(Input::Tick);
+        let wake = state.machine.next_wake().map(|moment| self.inner.clock.until(moment));
+        (state.serial.as_mut().map(std::mem::take).unwrap_or_default(), wake)
+    }
+
+    /// Waits until something goes over the serial line.
+    pub async fn serial_rang(&self) {
+        self.inner.serial.notified().await;
+    }
+
+    /// Shows what the machine printed to whoever listens.
+    fn print(&self, state: &mut State) {
+        let screens = state.machine.take_screens();
+        let Some(serial) = &mut state.serial else { return };
+        for screen in &screens {
+            serial.extend(screen.text(&self.inner.identity).bytes());
+        }
+        let over = serial.len().saturating_sub(SERIAL);
+        serial.drain(..over);
+        if !screens.is_empty() {
+            self.inner.serial.notify_one();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere cannot leave the automaton half-changed in a way that matters more than going on.
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -486,6 +482,7 @@ impl MachineHandle {
         let effects = state.machine.step(self.inner.clock.now(), input);
         let rings = rings || !effects.is_empty();
         self.carry_out(&mut state, effects);
+        self.print(&mut state);
         self.tell_history(&state);
         if rings {
             self.inner.bell.notify_one();

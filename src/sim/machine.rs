@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::accelerator::{self, Card};
 use super::bios::Bios;
 use super::clock::SimTime;
+use super::console::Screen;
 use super::deeds::Deeds;
 use super::fault::Fault;
 use super::firmware::{Activation, Firmware, Item, Pace};
@@ -160,6 +161,7 @@ pub struct Machine {
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
+    screens: Vec<Screen>,
     history: History,
 }
 
@@ -193,6 +195,7 @@ impl Machine {
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
+            screens: Vec::new(),
             history: History::default(),
         };
         let mut effects = Vec::new();
@@ -295,6 +298,17 @@ impl Machine {
         self.log.iter()
     }
 
+    /// What went over the serial line since this was last asked.
+    pub fn take_screens(&mut self) -> Vec<Screen> {
+        std::mem::take(&mut self.screens)
+    }
+
+    pub(super) fn show(&mut self, screen: Screen) {
+        if self.screens.len() < LOG_LINES {
+            self.screens.push(screen);
+        }
+    }
+
     /// What its BMC remembers of it.
     #[must_use]
     pub fn history(&self) -> &History {
@@ -374,6 +388,7 @@ impl Machine {
             Stage::DiskLoader => self.load(at, Origin::Disk, None),
             Stage::Kernel => {
                 self.stage = Stage::Starting;
+                self.show(Screen::Userspace);
                 self.stage_ends = Some(at.after_s(self.durations.userspace));
             }
             Stage::Starting => self.come_up(at, effects),
@@ -408,12 +423,14 @@ impl Machine {
         self.attempts += 1;
         self.note(at, format!("rom: network boot, attempt {}", self.attempts));
         self.stage = Stage::Rom { attempt: self.attempts };
+        self.show(Screen::Rom(self.attempts));
         effects.push(Effect::Fetch { attempt: self.attempts, source });
     }
 
     fn fall_to_disk(&mut self, at: SimTime, why: &str) {
         self.note(at, format!("rom: disk ({why})"));
         self.stage = Stage::DiskLoader;
+        self.show(Screen::Disk(why.to_owned()));
         self.stage_ends = Some(at.after_s(self.durations.disk));
     }
 
@@ -434,8 +451,10 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
+        let system = Arc::new(System::new(boot_id, origin, loaded));
+        self.show(Screen::Kernel(Arc::clone(&system)));
+        self.system = Some(system);
         self.history.push(at, What::Boot(origin));
-        self.system = Some(Arc::new(System::new(boot_id, origin, loaded)));
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }
@@ -444,6 +463,7 @@ impl Machine {
         self.stage = Stage::Up;
         self.stage_ends = None;
         self.note(at, "system up");
+        self.show(Screen::Up);
         self.history.push(at, What::Up);
         let cards = self.cards();
         self.history.at_work(at, &cards);

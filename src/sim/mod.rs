@@ -9,6 +9,7 @@ pub mod accounts;
 pub mod bios;
 pub mod bootrom;
 pub mod clock;
+pub mod console;
 pub mod deeds;
 pub mod farm;
 pub mod fault;

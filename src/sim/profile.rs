@@ -78,6 +78,10 @@ pub struct VendorProfile {
     pub expand: bool,
     /// Session slots (RC-18).
     pub sessions: usize,
+    /// Most bytes of a sensor data record in one IPMI answer.
+    pub ipmi_part: usize,
+    /// A cleared event log begins with an entry that says so.
+    pub notes_clearing: bool,
     /// How it keeps settings, media and itself.
     pub keeps: Keeps,
     /// How it takes firmware.
@@ -191,6 +195,8 @@ pub const DELL: VendorProfile = VendorProfile {
     mains: Some(Mains { on_chassis: true, action: "DellOemChassis.ExtendedReset", kind: "PowerCycle", host_off: true }),
     expand: true,
     sessions: 8,
+    ipmi_part: 255,
+    notes_clearing: true,
     pushing: pushing::DELL,
     keeps: Keeps {
         settings_id: "Settings",
@@ -241,6 +247,8 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     mains: Some(Mains { on_chassis: false, action: "OemSystemExtensions.Reset", kind: "ACCycle", host_off: false }),
     expand: false,
     sessions: 16,
+    ipmi_part: 64,
+    notes_clearing: false,
     pushing: pushing::SUPERMICRO,
     keeps: Keeps {
         settings_id: "SD",
@@ -291,6 +299,8 @@ pub const AMI: VendorProfile = VendorProfile {
     mains: None,
     expand: false,
     sessions: 12,
+    ipmi_part: 32,
+    notes_clearing: false,
     pushing: pushing::AMI,
     keeps: Keeps {
         settings_id: "SD",

@@ -16,7 +16,9 @@ use crate::support::{Service, need_program, wait_until};
 pub struct Sim {
     dir: tempfile::TempDir,
     pub addr: SocketAddr,
-    _service: Service,
+    program: PathBuf,
+    namespace: Option<String>,
+    service: Option<Service>,
 }
 
 const HOOK: &str = r#"#!/bin/sh
@@ -68,11 +70,20 @@ fn fru() -> Vec<u8> {
 impl Sim {
     /// Starts one, or says that the test is skipped.
     pub fn start(test: &str) -> Option<Self> {
-        Self::start_at(test, format!("{}:6230", free_ip()).parse().unwrap(), None)
+        Self::start_with(test, "", "")
+    }
+
+    /// As [`Self::start`], with more in its two configuration files; `{dir}` in them is its folder.
+    pub fn start_with(test: &str, more_lan: &str, more_emu: &str) -> Option<Self> {
+        Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, more_lan, more_emu)
     }
 
     /// Starts one at this address, in this network namespace.
     pub fn start_at(test: &str, addr: SocketAddr, namespace: Option<&str>) -> Option<Self> {
+        Self::start_whole(test, addr, namespace, "", "")
+    }
+
+    fn start_whole(test: &str, addr: SocketAddr, namespace: Option<&str>, more_lan: &str, more_emu: &str) -> Option<Self> {
         let program = need_program(test, "ipmi_sim")?;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -85,24 +96,35 @@ impl Sim {
             "name \"t\"\nset_working_mc 0x20\nstartlan 1\naddr {} {}\npriv_limit admin\n\
              allowed_auths_user none md2 md5 straight\nallowed_auths_operator none md2 md5 straight\n\
              allowed_auths_admin none md2 md5 straight\nguid 336a1b2c5d0e4f9091a2b3c4d5e6f708\nendlan\n\
-             chassis_control \"/bin/sh {} {}\"\nuser 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n",
+             chassis_control \"/bin/sh {} {}\"\n{more_lan}user 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n",
             addr.ip(),
             addr.port(),
             at("hook.sh").display(),
             dir.path().display(),
         );
-        std::fs::write(at("lan.conf"), lan).unwrap();
+        let place = |text: String| text.replace("{dir}", &dir.path().display().to_string());
+        std::fs::write(at("lan.conf"), place(lan)).unwrap();
         let emu = format!(
             "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02 persist_sdr\n\
-             mc_add_fru_data 0x20 0 512 file 0 \"{}\"\nmc_enable 0x20\n",
+             mc_add_fru_data 0x20 0 512 file 0 \"{}\"\n{more_emu}mc_enable 0x20\n",
             at("fru.bin").display()
         );
-        std::fs::write(at("sim.emu"), emu).unwrap();
-        let mut command = match namespace {
-            None => Command::new(program),
+        std::fs::write(at("sim.emu"), place(emu)).unwrap();
+        let namespace = namespace.map(str::to_owned);
+        let mut sim = Self { dir, addr, program, namespace, service: None };
+        sim.restart();
+        Some(sim)
+    }
+
+    /// Ends it, as a BMC that loses its power, and starts it again. It forgets all sessions.
+    pub fn restart(&mut self) {
+        self.service = None;
+        let at = |name: &str| self.dir.path().join(name);
+        let mut command = match &self.namespace {
+            None => Command::new(&self.program),
             Some(namespace) => {
                 let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(program);
+                command.args(["netns", "exec", namespace]).arg(&self.program);
                 command
             }
         };
@@ -119,9 +141,8 @@ impl Sim {
                 .stderr(Stdio::null()),
         )
         .unwrap();
-        let sim = Self { dir, addr, _service: service };
-        sim.wait_until_it_answers();
-        Some(sim)
+        self.service = Some(service);
+        self.wait_until_it_answers();
     }
 
     fn wait_until_it_answers(&self) {

@@ -1,5 +1,8 @@
 //! Tests of `bmc`.
 
+mod console;
+mod console_peer;
+pub mod console_rig;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;
@@ -15,8 +18,10 @@ mod redfish_sensing;
 mod redfish_server;
 mod redfish_simple_update;
 pub mod redfish_sushy;
+mod redfish_tls;
 mod redfish_trees;
 mod redfish_trust;
 mod redfish_upload;
 mod redfish_writes;
 pub mod sensing_sim;
+mod sol_exchange;

@@ -18,8 +18,9 @@ mod power;
 mod restart;
 mod rig;
 mod row;
-mod shape;
 mod settings;
+mod shape;
+mod sol;
 mod story;
 mod sweep;
 mod table;
@@ -45,5 +46,6 @@ fn groups() -> Vec<Group> {
         Group::driven(update::rows(), flash::drive),
         Group::driven(settings::bios_rows(), settings::drive_bios),
         Group::driven(settings::media_rows(), settings::drive_media),
+        Group::driven(sol::rows(), sol::drive),
     ]
 }

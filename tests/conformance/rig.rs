@@ -24,11 +24,11 @@ pub struct Rig {
 /// Bounds that are far above what the simulator needs and far below what a test may take.
 pub fn limits() -> Limits {
     Limits {
-        connect: Duration::from_secs(2),
-        request: Duration::from_secs(3),
-        inventory: Duration::from_secs(3),
-        idle: Duration::from_millis(500),
-        stall: Duration::from_millis(300),
+        connect: Duration::from_secs(1),
+        request: Duration::from_millis(1500),
+        inventory: Duration::from_millis(1500),
+        idle: Duration::from_millis(400),
+        stall: Duration::from_millis(250),
         pause: Duration::from_millis(2),
         retry_after: (Duration::from_millis(2), Duration::from_millis(50)),
         poll: (Duration::from_millis(2), Duration::from_millis(20)),

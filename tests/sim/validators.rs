@@ -38,11 +38,9 @@ fn named(node: &SimNode) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_resource_is_as_its_schema_says() {
     let test = "every_resource_is_as_its_schema_says";
-    let (Some(program), Some(schema), Some(_)) = (
-        need_venv(test, "rf_service_validator"),
-        need_shared(test, "redfish-schema.tar.xz"),
-        need_program(test, "xz"),
-    ) else {
+    let (Some(program), Some(schema), Some(_)) =
+        (need_venv(test, "rf_service_validator"), need_shared(test, "redfish-schema.tar.xz"), need_program(test, "xz"))
+    else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
@@ -86,7 +84,12 @@ async fn the_protocol_is_as_it_is_specified() {
         let report = std::fs::read_dir(reports).unwrap().next().expect("a report").unwrap();
         let text = std::fs::read_to_string(report.path()).unwrap();
         let failed: Vec<&str> = text.lines().filter(|line| line.split('\t').nth(4) == Some("FAIL")).collect();
-        assert!(failed.is_empty() && summary.contains("FAIL: 0,"), "{}: {exit} {summary}\n{}\n{complaints}", named(node), failed.join("\n"));
+        assert!(
+            failed.is_empty() && summary.contains("FAIL: 0,"),
+            "{}: {exit} {summary}\n{}\n{complaints}",
+            named(node),
+            failed.join("\n")
+        );
     }
     farm.stop().await;
 }

@@ -15,6 +15,7 @@ use super::command::lan::GetMac;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::manner::Manner;
+use super::sensing::repository;
 use super::socket::Lan;
 use super::turn::{Need, Turn, take};
 use super::{boot, identity, power};
@@ -35,14 +36,25 @@ pub struct IpmiBmc {
     pub(super) kept: Mutex<Option<Connection>>,
     /// The way to log in that worked last.
     pub(super) manner: Mutex<Option<Manner>>,
-    pub(super) patience: Duration,
+    /// Sensor data records, until the session is closed.
+    pub(super) repository: repository::Kept,
+    patience: Duration,
 }
 
 impl IpmiBmc {
     /// Speaks with the BMC at `to` over the shared `lan`; sends nothing yet.
     #[must_use]
     pub fn new(lan: Arc<Lan>, to: SocketAddr, account: Account) -> Self {
-        Self { lan, to, account, turn: Semaphore::new(1), kept: Mutex::new(None), manner: Mutex::new(None), patience: PATIENCE }
+        Self {
+            lan,
+            to,
+            account,
+            turn: Semaphore::new(1),
+            kept: Mutex::new(None),
+            manner: Mutex::new(None),
+            repository: Mutex::new(None),
+            patience: PATIENCE,
+        }
     }
 
     /// Sets how long one call may take, login included (10 s otherwise).
@@ -56,6 +68,24 @@ impl IpmiBmc {
     #[must_use]
     pub fn cipher_suite(&self) -> Option<u8> {
         self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner).map(|manner| manner.suite.id())
+    }
+
+    /// The way to log in that worked last.
+    pub(super) fn known_manner(&self) -> Option<Manner> {
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A session beside the kept one, for what occupies it for long.
+    pub(super) async fn connect(&self, roles: &[u8], deadline: Instant) -> Result<Connection, Fault> {
+        let known = self.known_manner();
+        let open = Connection::open(&self.lan, self.to, &self.account, known, roles, deadline).await?;
+        *self.manner.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(open.manner());
+        Ok(open)
+    }
+
+    /// How long one call may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub(super) async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
@@ -124,6 +154,7 @@ impl Bmc for IpmiBmc {
         // Waits for whoever speaks, then ends the session.
         let _permit = self.turn.acquire().await.ok();
         let kept = take(&self.kept);
+        *self.repository.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
         if let Some(connection) = kept {
             connection.close().await;
         }
@@ -145,7 +176,5 @@ impl Meeting for IpmiBmc {
     }
 }
 
-impl crate::bmc::sensing::Sensing for IpmiBmc {}
 impl crate::bmc::settings::Settings for IpmiBmc {}
-impl crate::bmc::keeping::Keeping for IpmiBmc {}
 impl crate::bmc::updating::Updating for IpmiBmc {}

@@ -29,7 +29,7 @@ impl Examining for IpmiBmc {
     async fn examine(&self) -> Examination {
         let mut exam = Examination::default();
         let pong = presence(self.to, Duration::from_secs(1)).await;
-        let mut turn = match self.begin(self.patience, "examination").await {
+        let mut turn = match self.begin(self.patience(), "examination").await {
             Ok(turn) => turn,
             Err(e) => {
                 exam.note("IP-15", "IPMI over LAN", Sight::Unseen(e.to_string()));

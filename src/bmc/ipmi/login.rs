@@ -20,6 +20,10 @@ use super::tally::Tally;
 
 /// Roles in the order in which they are asked for. Operator does all that a run needs, so administrator is not asked for there.
 pub(super) const OPERATOR_OR_LESS: &[u8] = &[3, 2];
+/// For a login that only proves a password: every account that may log in at all may do so as user.
+pub(super) const LEAST: &[u8] = &[2];
+/// For what only an administrator may do: accounts, restarting the BMC, some consoles.
+pub(super) const ADMINISTRATOR: &[u8] = &[4];
 /// Silent attempts with the first suite before the second is tried in turn: some BMCs throw away what they do not know.
 const SILENT_BEFORE_NEXT_SUITE: u32 = 2;
 /// Silent attempts before it is asked whether there is an IPMI service at all.

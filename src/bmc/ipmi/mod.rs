@@ -6,6 +6,8 @@
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
 //! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
 //! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
+//! sensing/  sensors, event log, units, watts    fru  reading a unit's memory    keeping  accounts, restart    chassis  lamp, mains, raw commands
+//! sol/      the serial console
 //! presence  is there an IPMI service at all     roll_call  who is there in a whole range
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
@@ -13,13 +15,16 @@
 mod account;
 mod attempt;
 mod boot;
+pub mod chassis;
 mod client;
 pub mod command;
 mod connection;
 mod examine;
 pub mod fault;
+mod fru;
 pub mod handshake;
 mod identity;
+mod keeping;
 mod login;
 mod manner;
 pub mod message;
@@ -30,8 +35,10 @@ pub mod rakp;
 pub mod rmcp;
 mod roll_call;
 mod rtt;
+mod sensing;
 pub mod session;
 mod socket;
+pub mod sol;
 pub mod suite;
 pub mod tally;
 mod turn;

@@ -19,6 +19,8 @@ const HEADER_LEN: usize = 12;
 pub enum Payload {
     /// An IPMI message.
     Message,
+    /// Serial over LAN: the console.
+    Sol,
     /// Open Session Request.
     OpenRequest,
     /// Open Session Response.
@@ -37,6 +39,7 @@ impl Payload {
     fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             0x00 => Self::Message,
+            0x01 => Self::Sol,
             0x10 => Self::OpenRequest,
             0x11 => Self::OpenResponse,
             0x12 => Self::Rakp1,
@@ -50,6 +53,7 @@ impl Payload {
     fn code(self) -> u8 {
         match self {
             Self::Message => 0x00,
+            Self::Sol => 0x01,
             Self::OpenRequest => 0x10,
             Self::OpenResponse => 0x11,
             Self::Rakp1 => 0x12,

@@ -27,6 +27,15 @@ pub enum Dropped {
     Garbled,
 }
 
+/// What a genuine packet held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Opened {
+    /// The answer to a question.
+    Answer(Answer),
+    /// Something of the console (§15.9), not yet read.
+    Console(Vec<u8>),
+}
+
 /// An open session.
 pub struct Session {
     suite: Suite,
@@ -63,10 +72,18 @@ impl Session {
 
     /// As [`Self::seal`] with a given initialisation vector, which must be random outside of tests of the bytes.
     pub fn seal_with(&mut self, request: &Message, seq: u8, vector: &[u8; BLOCK]) -> Vec<u8> {
+        self.seal_payload(Payload::Message, &message::encode_request(request, seq), vector)
+    }
+
+    /// Seals something for the console under the next sequence number.
+    pub fn seal_console(&mut self, payload: &[u8]) -> Vec<u8> {
+        self.seal_payload(Payload::Sol, payload, &rand::random())
+    }
+
+    fn seal_payload(&mut self, kind: Payload, plain: &[u8], vector: &[u8; BLOCK]) -> Vec<u8> {
         self.sent = self.sent.checked_add(1).unwrap_or(1);
-        let plain = message::encode_request(request, seq);
-        let sealed = encrypt(&self.keys.aes, vector, &plain);
-        let mut out = packet::encode_protected(Payload::Message, self.bmc_id, self.sent, &sealed);
+        let sealed = encrypt(&self.keys.aes, vector, plain);
+        let mut out = packet::encode_protected(kind, self.bmc_id, self.sent, &sealed);
         let code = self.suite.keyed_hash(self.keys.integrity.bytes(), &[out.get(COVERED_FROM..).unwrap_or_default()]);
         out.extend(code.cut(self.suite.check_len()));
         out
@@ -77,8 +94,20 @@ impl Session {
     /// # Errors
     /// [`Dropped`] says why the packet is to be ignored.
     pub fn open(&mut self, bytes: &[u8]) -> Result<Answer, Dropped> {
+        match self.open_any(bytes)? {
+            Opened::Answer(answer) => Ok(answer),
+            Opened::Console(_) => Err(Dropped::Shape),
+        }
+    }
+
+    /// As [`Self::open`], for a session that has the console as well.
+    ///
+    /// # Errors
+    /// [`Dropped`] says why the packet is to be ignored.
+    pub fn open_any(&mut self, bytes: &[u8]) -> Result<Opened, Dropped> {
         let packet = packet::decode(bytes).ok_or(Dropped::Shape)?;
-        if packet.payload != Payload::Message || !packet.encrypted || !packet.authenticated {
+        let known = matches!(packet.payload, Payload::Message | Payload::Sol);
+        if !known || !packet.encrypted || !packet.authenticated {
             return Err(Dropped::Shape);
         }
         if packet.session != self.our_id {
@@ -90,7 +119,10 @@ impl Session {
             return Err(Dropped::Replayed);
         }
         let plain = decrypt(&self.keys.aes, packet.data).ok_or(Dropped::Garbled)?;
-        message::decode_answer(&plain).ok_or(Dropped::Garbled)
+        if packet.payload == Payload::Sol {
+            return Ok(Opened::Console(plain));
+        }
+        message::decode_answer(&plain).map(Opened::Answer).ok_or(Dropped::Garbled)
     }
 
     fn check(&self, packet: &Packet<'_>) -> Result<(), Dropped> {

@@ -9,7 +9,7 @@ use tokio::time::{Duration, Instant};
 use super::client::IpmiBmc;
 use super::connection::Connection;
 use super::fault::Fault;
-use super::login::OPERATOR_OR_LESS;
+use super::login::{ADMINISTRATOR, OPERATOR_OR_LESS};
 
 /// A kept session that idled longer is not trusted to live: BMCs end one after 60 s ± 3 s (§6.12.15).
 const STALE: Duration = Duration::from_secs(45);
@@ -21,6 +21,8 @@ pub(super) enum Need {
     User,
     /// Power and boot.
     Operator,
+    /// Accounts, and the BMC's own restart.
+    Administrator,
 }
 
 /// The right to speak with the BMC. Gives the session back when dropped.
@@ -29,6 +31,8 @@ pub(super) struct Turn<'a> {
     connection: Option<Connection>,
     /// When the caller's patience ends.
     pub(super) deadline: Instant,
+    /// Roles that a new session asks for.
+    roles: &'static [u8],
     _permit: Option<SemaphorePermit<'a>>,
 }
 
@@ -42,7 +46,7 @@ impl<'a> Turn<'a> {
         if connection.as_ref().is_some_and(|c| c.idle() > STALE) {
             connection = None;
         }
-        Ok(Self { home, connection, deadline, _permit: permit.ok() })
+        Ok(Self { home, connection, deadline, roles: OPERATOR_OR_LESS, _permit: permit.ok() })
     }
 
     /// The session, opened when there is none.
@@ -50,20 +54,22 @@ impl<'a> Turn<'a> {
         let home = self.home;
         let open = match self.connection.take() {
             Some(open) => open,
-            None => {
-                let known = *home.manner.lock().unwrap_or_else(PoisonError::into_inner);
-                let open = Connection::open(&home.lan, home.to, &home.account, known, OPERATOR_OR_LESS, self.deadline).await?;
-                *home.manner.lock().unwrap_or_else(PoisonError::into_inner) = Some(open.manner());
-                open
-            }
+            None => home.connect(self.roles, self.deadline).await?,
         };
         Ok(self.connection.insert(open))
     }
 
     async fn ready(&mut self, need: Need) -> Result<&mut Connection, Fault> {
         let deadline = self.deadline;
+        if need == Need::Administrator && !self.connection.as_ref().is_some_and(Connection::is_administrator) {
+            // A session cannot be raised beyond the role that it was opened with (§22.18).
+            self.roles = ADMINISTRATOR;
+            if let Some(operator) = self.connection.take() {
+                operator.close().await;
+            }
+        }
         let connection = self.connection().await?;
-        if need == Need::Operator {
+        if need != Need::User {
             connection.raise(deadline).await?;
         }
         Ok(connection)
@@ -85,8 +91,12 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(silence) if silence.is_silence() && Instant::now() < deadline => {
+            Err(silence) if silence.is_silence() => {
+                // It may have ended without a word; whoever asks next begins anew.
                 self.connection = None;
+                if Instant::now() >= deadline {
+                    return Err(silence);
+                }
                 let again = match self.ready(need).await {
                     Ok(connection) => connection.repeat(message, deadline).await,
                     Err(fault) => Err(fault),
@@ -112,7 +122,17 @@ impl<'a> Turn<'a> {
 
     /// Gives the session the operator privilege that a write needs.
     pub(super) async fn prepare_write(&mut self) -> Result<&mut Connection, Fault> {
-        self.ready(Need::Operator).await
+        self.prepare_write_as(Need::Operator).await
+    }
+
+    /// Gives the session the privilege that this write needs.
+    pub(super) async fn prepare_write_as(&mut self, need: Need) -> Result<&mut Connection, Fault> {
+        self.ready(need).await
+    }
+
+    /// Hands the session over; the next question opens another.
+    pub(super) fn part_with(&mut self) -> Option<Connection> {
+        self.connection.take()
     }
 }
 

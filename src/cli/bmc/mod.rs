@@ -3,12 +3,14 @@
 mod accounts;
 mod bios;
 mod cert;
+mod chassis;
 mod doctor;
 mod dossier;
 mod fru;
 pub mod heard;
 mod info;
 mod media;
+mod raw;
 mod reset;
 mod sel;
 mod sensors;
@@ -35,6 +37,8 @@ enum What {
     Accounts(accounts::Args),
     Cert(cert::Args),
     Reset(reset::Args),
+    Chassis(chassis::Args),
+    Raw(raw::Args),
     Doctor(doctor::Args),
 }
 
@@ -53,6 +57,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
         What::Accounts(args) => accounts::run(args, global).await,
         What::Cert(args) => cert::run(args, global).await,
         What::Reset(args) => reset::run(args, global).await,
+        What::Chassis(args) => chassis::run(args, global).await,
+        What::Raw(args) => raw::run(args, global).await,
         What::Doctor(args) => doctor::run(args, global).await,
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{Effect, Machine, Stage};
 use crate::model::{PowerState, PowerVerb};
 use crate::sim::clock::SimTime;
+use crate::sim::console::Screen;
 use crate::sim::fault::Fault;
 
 impl Machine {
@@ -40,12 +41,14 @@ impl Machine {
             // Only a running system hears it; a ROM or a kernel that is still loading does not.
             PowerVerb::Graceful if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
                 self.stage = Stage::Stopping;
+                self.show(Screen::Stopping);
                 self.stage_ends = Some(now.after_s(self.durations.shutdown));
             }
             PowerVerb::Graceful => self.note(now, "bmc: nobody heard the shutdown request"),
             PowerVerb::Restart if self.stage == Stage::Up && !self.faults.contains(&Fault::SoftIgnored) => {
                 self.restarts = true;
                 self.stage = Stage::Stopping;
+                self.show(Screen::Stopping);
                 self.stage_ends = Some(now.after_s(self.durations.shutdown));
             }
             PowerVerb::Restart => self.note(now, "bmc: nobody heard the restart request"),
@@ -87,6 +90,7 @@ impl Machine {
         self.deeds.posts = self.deeds.posts.saturating_add(1);
         self.restarts = false;
         self.stage = Stage::Post;
+        self.show(Screen::Post);
         self.stage_ends = Some(at.after_s(self.durations.post));
         self.firmware.node_started(at);
     }

@@ -83,7 +83,9 @@ pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {
                 ],
             })),
             // The attributes' names are the same in every language.
-            Some(name) if name.strip_prefix(keeps.registry_file).is_some_and(|l| matches!(l, "/en" | "/ja")) => Some(registry(machine, at)),
+            Some(name) if name.strip_prefix(keeps.registry_file).is_some_and(|l| matches!(l, "/en" | "/ja")) => {
+                Some(registry(machine, at))
+            }
             Some(_) => None,
         };
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::command::user::privilege;
 use super::crypto::{self, Suite};
 use super::odd::{self, BMC_KEY};
 use super::packet::{self, payload};
@@ -16,6 +17,7 @@ mod status {
     pub(super) const NO_RESOURCES: u8 = 0x01;
     pub(super) const INACTIVE: u8 = 0x08;
     pub(super) const INVALID_ROLE: u8 = 0x09;
+    pub(super) const FORBIDDEN_ROLE: u8 = 0x0a;
     pub(super) const NAME_LENGTH: u8 = 0x0c;
     pub(super) const UNAUTHORIZED_NAME: u8 = 0x0d;
     pub(super) const BAD_CHECK: u8 = 0x0f;
@@ -123,6 +125,11 @@ fn rakp1(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
         slots.close(id);
         return refuse(status::UNAUTHORIZED_NAME);
     };
+    let limit = machine.accounts(|accounts| std::str::from_utf8(user).ok().and_then(|user| accounts.role(user))).map(privilege);
+    if limit.is_none_or(|limit| limit > level::ADMIN || role & ROLE_LEVEL > limit) {
+        slots.close(id);
+        return refuse(status::FORBIDDEN_ROLE);
+    }
     // The same RAKP 1 again gets the same answer, so that a doubled datagram does not spoil the handshake.
     let named = match &slot.phase {
         Phase::Active(_) => return None,

@@ -7,6 +7,7 @@
 //! ```text
 //! datagram ─► packet ─► bmc ─► handshake (Open Session, RAKP 1 to 4)
 //!                        └───► session (keys, windows) ─► message ─► command/* ─► MachineHandle
+//! sol: the console, which speaks without being asked
 //! odd: what this BMC does otherwise than the standard says      wire: what the network does to its datagrams
 //! ```
 //!
@@ -22,8 +23,12 @@ mod handshake;
 mod message;
 mod odd;
 mod packet;
+mod sdr;
+mod sel;
+mod sensors;
 mod session;
 mod slots;
+mod sol;
 mod wire;
 
 use std::time::Instant;
@@ -44,24 +49,34 @@ pub async fn serve(machine: MachineHandle, socket: UdpSocket) {
     let mut wire = Wire::new(&machine);
     let mut bmc = Bmc::new(machine);
     let mut buffer = [0u8; DATAGRAM];
+    if let Ok(own) = socket.local_addr() {
+        bmc.listens_on(own.port());
+    }
     loop {
-        let heard = match wire.next_due() {
-            None => Some(socket.recv_from(&mut buffer).await),
-            Some(due) => tokio::time::timeout_at(due.into(), socket.recv_from(&mut buffer)).await.ok(),
-        };
-        let out = match heard {
-            None => wire.due(),
-            // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
-            Some(Err(_)) => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-            Some(Ok(_)) if wire.loses() => continue,
-            Some(Ok((length, from))) => match buffer.get(..length).and_then(|datagram| bmc.answer(datagram, started.elapsed())) {
-                Some(answer) => wire.out(answer, from),
-                None => continue,
-            },
-        };
+        // What the console has to say comes between the questions.
+        let (said, wake) = bmc.unasked(started.elapsed());
+        let mut out: Vec<_> = said.into_iter().flat_map(|(to, packet)| wire.out(packet, to)).collect();
+        let due = [wire.next_due(), wake.map(|wake| Instant::now() + wake)].into_iter().flatten().min();
+        if out.is_empty() {
+            out = tokio::select! {
+                heard = socket.recv_from(&mut buffer) => match heard {
+                    // An error here is an ICMP answer to something sent before (a client that went away); the socket lives on.
+                    Err(_) => {
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                    Ok(_) if wire.loses() => continue,
+                    Ok((length, from)) => {
+                        match buffer.get(..length).and_then(|datagram| bmc.answer_to(from, datagram, started.elapsed())) {
+                            Some(answer) => wire.out(answer, from),
+                            None => continue,
+                        }
+                    }
+                },
+                () = bmc.console_rang() => continue,
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => wire.due(),
+            };
+        }
         for (datagram, to) in out {
             // UDP promises nothing, and neither does this.
             drop(socket.send_to(&datagram, to).await);

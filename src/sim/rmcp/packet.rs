@@ -10,6 +10,7 @@ const ASF: [u8; 4] = [0x00, 0x00, 0x11, 0xbe];
 /// Payload types (table 13-16).
 pub(super) mod payload {
     pub(in crate::sim::rmcp) const IPMI: u8 = 0x00;
+    pub(in crate::sim::rmcp) const SOL: u8 = 0x01;
     pub(in crate::sim::rmcp) const OPEN: u8 = 0x10;
     pub(in crate::sim::rmcp) const OPENED: u8 = 0x11;
     pub(in crate::sim::rmcp) const RAKP1: u8 = 0x12;

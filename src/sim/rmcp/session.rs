@@ -60,9 +60,9 @@ impl Session {
         self.sent = u32::MAX - 2;
     }
 
-    /// The message inside a packet of this session; `None` when it is not authentic, not fresh or not encrypted.
+    /// The message or console payload inside a packet of this session; `None` when it is not authentic, not fresh or not encrypted.
     pub(super) fn open(&mut self, packet: &Plus<'_>) -> Option<Vec<u8>> {
-        if !packet.authenticated || !packet.encrypted || packet.kind != payload::IPMI {
+        if !packet.authenticated || !packet.encrypted || ![payload::IPMI, payload::SOL].contains(&packet.kind) {
             return None;
         }
         let keep = packet.covered.len().checked_sub(self.suite.code_length())?;
@@ -98,9 +98,18 @@ impl Session {
 
     /// Wraps an answer.
     pub(super) fn seal(&mut self, message: &[u8]) -> Option<Vec<u8>> {
+        self.seal_as(payload::IPMI, message)
+    }
+
+    /// Wraps something of the console.
+    pub(super) fn seal_console(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.seal_as(payload::SOL, bytes)
+    }
+
+    fn seal_as(&mut self, kind: u8, message: &[u8]) -> Option<Vec<u8>> {
         self.sent = self.sent.wrapping_add(1).max(1);
         let secret = crypto::encrypt(&self.k2, rand::random(), message);
-        let mut out = packet::plus_head(0xc0, payload::IPMI, self.console, self.sent, &secret)?;
+        let mut out = packet::plus_head(0xc0, kind, self.console, self.sent, &secret)?;
         let pad = (4 - (out.len() - RMCP + 2) % 4) % 4;
         out.extend(std::iter::repeat_n(0xff, pad));
         out.extend([u8::try_from(pad).ok()?, NEXT_HEADER]);

@@ -107,6 +107,16 @@ impl Slots {
         Some(slot)
     }
 
+    /// A slot by the BMC's id, for what the BMC says by itself: it does not count as used.
+    pub(super) fn peek(&mut self, id: u32) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.id == id)
+    }
+
+    /// True when there is such a slot.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.slots.iter().any(|slot| slot.id == id)
+    }
+
     /// Gives a slot back; false when there is none.
     pub(super) fn close(&mut self, id: u32) -> bool {
         let before = self.slots.len();

@@ -76,6 +76,12 @@ impl Guest {
         Self { machine, system, files: Files::default(), installed, cards }
     }
 
+    /// Boot id of the system.
+    #[must_use]
+    pub fn boot_id(&self) -> &str {
+        &self.system.boot_id
+    }
+
     /// Runs an argument vector.
     pub fn run(&mut self, argv: &[String]) -> Ran {
         let words: Vec<&str> = argv.iter().map(String::as_str).collect();

@@ -67,6 +67,8 @@ pub struct Areas {
     pub board: Option<u16>,
     /// Product info area.
     pub product: Option<u16>,
+    /// Multirecord area.
+    pub multi: Option<u16>,
 }
 
 /// Bytes of the common header.
@@ -81,7 +83,7 @@ fn sums_to_zero(bytes: &[u8]) -> bool {
 /// # Errors
 /// Says what is wrong with it.
 pub fn areas(header: &[u8]) -> Result<Areas, &'static str> {
-    let &[format, _internal, chassis, board, product, _multi, _pad, _sum] = header else {
+    let &[format, _internal, chassis, board, product, multi, _pad, _sum] = header else {
         return Err("the FRU header is cut short");
     };
     if format & 0x0f != 1 {
@@ -91,7 +93,7 @@ pub fn areas(header: &[u8]) -> Result<Areas, &'static str> {
         return Err("the FRU header has a wrong checksum");
     }
     let at = |eighths: u8| (eighths != 0).then(|| u16::from(eighths) * 8);
-    Ok(Areas { chassis: at(chassis), board: at(board), product: at(product) })
+    Ok(Areas { chassis: at(chassis), board: at(board), product: at(product), multi: at(multi) })
 }
 
 /// Length of an area in bytes, from its first two bytes; 0 when they are not there.
@@ -138,8 +140,50 @@ pub fn fields(area: Area, bytes: &[u8]) -> Result<Vec<Option<String>>, &'static 
     Err("the FRU area has no end mark")
 }
 
+/// Bytes of a multirecord's header (§16.1).
+pub const MULTI_HEADER: u16 = 5;
+
+/// The header of one multirecord.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MultiHeader {
+    /// Record type: 0 power supply, 1 and 2 DC output and load, 3 management access, C0h and above the vendor's.
+    pub kind: u8,
+    /// It is the last one.
+    pub last: bool,
+    /// Bytes behind the header.
+    pub length: u8,
+    sum: u8,
+}
+
+/// Reads a multirecord's header.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn multi_header(bytes: &[u8]) -> Result<MultiHeader, &'static str> {
+    let &[kind, flags, length, sum, _] = bytes else { return Err("a FRU multirecord is cut short") };
+    if !sums_to_zero(bytes) {
+        return Err("a FRU multirecord's header has a wrong checksum");
+    }
+    Ok(MultiHeader { kind, last: flags & 0x80 != 0, length, sum })
+}
+
+/// Watts that a power supply can give (§18.1), when this record says so.
+///
+/// # Errors
+/// Says what is wrong with the record.
+pub fn supply_watts(header: &MultiHeader, body: &[u8]) -> Result<Option<u16>, &'static str> {
+    if body.len() != usize::from(header.length) {
+        return Err("a FRU multirecord is cut short");
+    }
+    if body.iter().fold(header.sum, |sum, b| sum.wrapping_add(*b)) != 0 {
+        return Err("a FRU multirecord has a wrong checksum");
+    }
+    let capacity = body.first_chunk().map(|low| u16::from_le_bytes(*low) & 0x0fff);
+    Ok(capacity.filter(|watts| header.kind == 0 && *watts > 0 && *watts < 0x0fff))
+}
+
 /// Field encodings (§13): binary, BCD plus, packed 6-bit ASCII, language's own (Latin-1 for English).
-fn field_text(kind: u8, field: &[u8], english: bool) -> Option<String> {
+pub(super) fn field_text(kind: u8, field: &[u8], english: bool) -> Option<String> {
     let text: String = match kind {
         0 => field.iter().map(|b| format!("{b:02x}")).collect(),
         1 => field
@@ -177,7 +221,22 @@ fn six_bit(field: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Area, areas, fields};
+    use super::{Area, areas, fields, multi_header, supply_watts};
+
+    #[test]
+    fn a_power_supply_says_what_it_gives() {
+        let body = [0x60, 0x09, 1, 2, 3];
+        let sum = body.iter().fold(0u8, |s, b| s.wrapping_add(*b)).wrapping_neg();
+        let mut header = vec![0x00, 0x82, 5, sum];
+        header.push(header.iter().fold(0u8, |s, b| s.wrapping_add(*b)).wrapping_neg());
+        let read = multi_header(&header).unwrap();
+        assert!(read.last && read.kind == 0);
+        assert_eq!(supply_watts(&read, &body), Ok(Some(2400)));
+        assert!(supply_watts(&read, &body[..4]).is_err());
+        assert!(supply_watts(&read, &[0x60, 0x09, 1, 2, 4]).is_err());
+        header[2] = 6;
+        assert!(multi_header(&header).is_err());
+    }
 
     fn sealed(mut body: Vec<u8>) -> Vec<u8> {
         while body.len() % 8 != 7 {

@@ -3,9 +3,15 @@
 
 pub mod boot;
 pub mod chassis;
+pub mod dcmi;
 pub mod fru;
 pub mod guid;
 pub mod lan;
+pub mod payload;
+pub mod sdr;
+pub mod sel;
+pub mod sensor;
+pub mod user;
 
 use ipmi_rs_core::connection::{Message, NetFn};
 

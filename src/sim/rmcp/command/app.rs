@@ -7,6 +7,7 @@ use crate::sim::rmcp::crypto::Suite;
 use crate::sim::rmcp::session::level;
 
 pub(super) const DEVICE_ID: u8 = 0x01;
+pub(super) const COLD_RESET: u8 = 0x02;
 pub(super) const SELF_TEST: u8 = 0x04;
 pub(super) const DEVICE_GUID: u8 = 0x08;
 pub(super) const SYSTEM_GUID: u8 = 0x37;
@@ -34,6 +35,10 @@ pub(super) fn run(
 ) -> Answer {
     match (command, data) {
         (DEVICE_ID, []) => Ok(device_id(machine)),
+        (COLD_RESET, []) => {
+            *effect = Effect::Restart;
+            Ok(Vec::new())
+        }
         (SELF_TEST, []) => Ok(vec![0x55, 0x00]),
         (DEVICE_GUID | SYSTEM_GUID, []) => Ok(guid.to_vec()),
         (AUTH_CAPABILITIES, [channel, wanted]) => auth_capabilities(*channel, *wanted, machine.bends(BmcFault::IpmiKg).is_some()),
@@ -45,7 +50,6 @@ pub(super) fn run(
             *effect = Effect::Close(u32::from_le_bytes([*a, *b, *c, *d]));
             Ok(Vec::new())
         }
-        (SESSION_INFO, [0x00, ..]) => session_info(machine, caller),
         (CHANNEL_INFO, [channel]) => channel_info(caller, *channel),
         _ => Err(code::LENGTH),
     }
@@ -112,12 +116,6 @@ fn privilege(caller: Caller, wanted: u8, effect: &mut Effect) -> Answer {
             Ok(vec![wanted])
         }
     }
-}
-
-/// §22.20, of the session that asks.
-fn session_info(machine: &MachineHandle, caller: Caller) -> Answer {
-    // One account, which is user 2 as on most BMCs; 10h in the last byte: an IPMI 2.0 session.
-    Ok(vec![0x01, count(machine.identity().profile.sessions), count(caller.active), 0x02, caller.level, 0x10 | CHANNEL])
 }
 
 /// §22.24: 802.3 LAN, IPMB-1.0 messages, many sessions.
