@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bmc::examining::Sight;
 use crate::cli::bmc::dossier::{Answers, Dossier};
-use crate::cli::bmc::heard::hear;
+use crate::cli::bmc::heard::hear_of;
 use crate::cli::failure::Result;
 use crate::cli::global::Global;
 use crate::cli::hands::Trust;
@@ -36,7 +36,7 @@ pub struct Args {
 /// # Errors
 /// The selection or inventory is wrong, a secret is missing, or a dossier cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
-    let heard = hear(global, args.nodes.as_deref(), &args.trust, "dossier", |node, bmc| async move {
+    let heard = hear_of(global, args.nodes.as_deref(), &args.trust, "dossier", |node, bmc| async move {
         Dossier::take(&node, bmc.as_ref()).await
     })
     .await?;
