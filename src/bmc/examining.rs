@@ -25,8 +25,10 @@ pub enum Sight {
     Plain(String),
     /// It does what the row says; with an example.
     Quirk(String),
-    /// It could not be seen; with the reason.
+    /// It was looked at and could not be seen; with the reason.
     Unseen(String),
+    /// It is not looked at, since that would change something or do harm; with what would be needed.
+    Untried(String),
 }
 
 /// What all the looks showed.
@@ -47,6 +49,28 @@ impl Examination {
     /// Notes a quirk, or that there is none.
     pub fn judge(&mut self, row: &'static str, at: &'static str, quirk: Option<String>, plain: impl Into<String>) {
         self.note(row, at, quirk.map_or_else(|| Sight::Plain(plain.into()), Sight::Quirk));
+    }
+
+    /// True when something was said of a row.
+    #[must_use]
+    pub fn knows(&self, row: &str) -> bool {
+        self.looks.iter().any(|look| look.row == row)
+    }
+
+    /// True when a row showed its quirk.
+    #[must_use]
+    pub fn shows(&self, row: &str) -> bool {
+        self.looks.iter().any(|look| look.row == row && matches!(look.seen, Sight::Quirk(_)))
+    }
+
+    /// Says of every row that nothing was said of yet what a look would take, and puts all of them in order.
+    pub fn leave(&mut self, rows: &[(&'static str, &str)]) {
+        for (row, needs) in rows {
+            if !self.knows(row) {
+                self.note(row, "not looked at", Sight::Untried((*needs).to_owned()));
+            }
+        }
+        self.looks.sort_by(|a, b| (a.row, a.at).cmp(&(b.row, b.at)));
     }
 }
 

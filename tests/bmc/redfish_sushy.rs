@@ -93,6 +93,25 @@ impl Sushy {
         &self.fingerprint
     }
 
+    /// What it keeps of the systems: power, boot and the like, as its files hold it.
+    pub fn holds(&self) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let mut files: Vec<_> = std::fs::read_dir(self.dir.path().join("state"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Every request that was no read, in order, by method and path.
+    pub fn writes(&self) -> Vec<String> {
+        let log = self.log();
+        let asked = log.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        asked.filter(|ask| !ask.starts_with("GET ")).map(str::to_owned).collect()
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }

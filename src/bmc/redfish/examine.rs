@@ -10,11 +10,11 @@ use tokio::time::Instant;
 
 use super::client::{Ask, Client, Resource};
 use super::error::safe;
-use super::examine_shape as shape;
 use super::manners::Encoding;
 use super::session::ROOT;
 use super::transport::Answer;
 use super::{Redfish, json};
+use super::{examine_left as left, examine_shape as shape};
 use crate::bmc::BmcError;
 use crate::bmc::examining::{Examination, Examining, Sight};
 
@@ -45,6 +45,7 @@ impl Examining for Redfish {
                 shape::system(&mut exam, &system.value);
                 self.client.look_at_reads(&mut exam, &system).await;
                 self.client.look_at_links(&mut exam, root.as_ref(), &system).await;
+                self.client.look_at_settings(&mut exam, &system).await;
             }
             Err(e) => exam.note("RC-27", "the node's system", Sight::Unseen(e.to_string())),
         }
@@ -53,15 +54,15 @@ impl Examining for Redfish {
             self.client.look_at_services(&mut exam, root).await;
         }
         self.client.look_at_errors(&mut exam).await;
-        let reuse = (!self.client.transport.reuses()).then(|| "a connection that was used again broke, again and again".to_owned());
-        exam.judge("RC-04", "connections used again", reuse, "they serve more than one request");
-        // What the product met on the way of its own reads.
-        for (row, example) in self.client.kin.told().showed {
-            if !exam.looks.iter().any(|look| look.row == row && matches!(look.seen, Sight::Quirk(_))) {
-                exam.note(row, "what was read anyway", Sight::Quirk(example));
-            }
+        self.client.look_at_way(&mut exam);
+        if !self.client.transport.reuses() && !exam.shows("RC-04") {
+            exam.note(
+                "RC-04",
+                "connections used again",
+                Sight::Quirk("they are not: each question has one of its own".to_owned()),
+            );
         }
-        exam.looks.sort_by(|a, b| (a.row, a.at).cmp(&(b.row, b.at)));
+        left::finish(&mut exam, self.client.kin.told().showed);
         exam
     }
 }
@@ -91,10 +92,14 @@ impl Client {
             }
             Err(e) => exam.note("RC-10", "`Accept-Encoding: identity`", Sight::Unseen(e.to_string())),
         }
-        if let Ok(answer) = &squeezed {
-            let tag = tag_of(answer);
-            let marked = tag.as_ref().filter(|tag| tag.contains("-gzip")).map(|tag| format!("with gzip the entity tag is {tag}"));
-            exam.judge("RC-09", "the entity tag of a compressed answer", marked, "it is not marked");
+        match &squeezed {
+            Ok(answer) => {
+                let tag = tag_of(answer);
+                let marked =
+                    tag.as_ref().filter(|tag| tag.contains("-gzip")).map(|tag| format!("with gzip the entity tag is {tag}"));
+                exam.judge("RC-09", "the entity tag of a compressed answer", marked, "it is not marked");
+            }
+            Err(e) => exam.note("RC-09", "the entity tag of a compressed answer", Sight::Unseen(e.to_string())),
         }
         let mut tags = Vec::new();
         let mut last = None;
@@ -150,12 +155,14 @@ impl Client {
                 exam.note("RC-27", at, Sight::Unseen(format!("the root names no {name}")));
                 continue;
             };
-            match self.members(&link, self.soon()).await {
+            // The systems as the service offers to send them along, so that an offer which does not hold is met (RC-26).
+            let members = match name {
+                "Systems" => self.members_whole(&link, self.soon()).await,
+                _ => self.members(&link, self.soon()).await,
+            };
+            match members {
                 Ok((members, unusable)) => {
-                    let names: Vec<String> = members.iter().take(16).map(|m| safe(super::path::last(&m.path), 40)).collect();
-                    let names = names.join(", ");
-                    let many = (members.len() > 1).then(|| format!("there are {}: {names}", members.len()));
-                    exam.judge("RC-27", at, many, if names.is_empty() { "none".to_owned() } else { names });
+                    exam.note("RC-27", at, shape::several(members.iter().map(|m| super::path::last(&m.path))));
                     if unusable > 0 {
                         exam.note("RC-24", at, Sight::Quirk(format!("{unusable} members have no usable link")));
                     }
@@ -163,25 +170,18 @@ impl Client {
                 Err(e) => exam.note("RC-24", at, Sight::Unseen(e.to_string())),
             }
         }
-        let quiet = |row: &str| !self.kin.told().showed.contains_key(row);
-        for (row, at) in [("RC-24", "collections"), ("RC-25", "pages of collections")] {
-            if quiet(row) && !exam.looks.iter().any(|look| look.row == row) {
-                exam.note(row, at, Sight::Plain("they are lists that count and end as they say".to_owned()));
-            }
-        }
     }
 
     /// How many sessions are open (RC-18), what the update service takes (RC-48, RC-52), and what tasks there are (RC-45).
     async fn look_at_services(&self, exam: &mut Examination, root: &Value) {
-        let sessions = root.get("Links").and_then(|links| json::link(links, "Sessions"));
-        if let Some(at) = sessions {
-            match self.members(&at, self.soon()).await {
-                Ok((members, _)) => {
-                    exam.note("RC-18", "open sessions, with this one", Sight::Plain(members.len().to_string()));
-                }
-                Err(e) => exam.note("RC-18", "open sessions, with this one", Sight::Unseen(e.to_string())),
-            }
-        }
+        let seen = match root.get("Links").and_then(|links| json::link(links, "Sessions")) {
+            Some(at) => match self.members(&at, self.soon()).await {
+                Ok((members, _)) => Sight::Plain(members.len().to_string()),
+                Err(e) => Sight::Unseen(e.to_string()),
+            },
+            None => Sight::Unseen("the root's Links name no Sessions".to_owned()),
+        };
+        exam.note("RC-18", "open sessions, with this one", seen);
         if let Some(at) = json::link(root, "UpdateService") {
             match self.get(&at).await {
                 Ok(service) => shape::update(exam, &service.value),

@@ -27,11 +27,31 @@ pub(super) fn root(exam: &mut Examination, root: &Value) {
     exam.note("RC-26", "queries", Sight::Plain(said));
 }
 
-/// What the system lets itself be told (RC-58, RC-60, RC-61).
+/// Members that are named before the others are only counted.
+const NAMED: usize = 4;
+
+/// Members of a collection of which many clients take the first (RC-27).
+pub(super) fn several<'a>(members: impl Iterator<Item = &'a str>) -> Sight {
+    let names: Vec<String> = members.map(|name| safe(name, 40)).collect();
+    let first = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => Sight::Plain("none".to_owned()),
+        1 => Sight::Plain(first),
+        many if many <= NAMED => Sight::Quirk(format!("there are {many}: {first}")),
+        many => Sight::Quirk(format!("there are {many}: {first} and {} more", many - NAMED)),
+    }
+}
+
+/// What the system lets itself be told (RC-33, RC-58, RC-60, RC-61).
 pub(super) fn system(exam: &mut Examination, system: &Value) {
+    if system.get("@odata.id").is_none() {
+        exam.note("RC-33", "links between resources", Sight::Quirk("the system has no @odata.id".to_owned()));
+    }
     let reset = system.pointer("/Actions/#ComputerSystem.Reset");
     match reset {
-        None => exam.note("RC-58", "ways to reset the system", Sight::Quirk("there is no ComputerSystem.Reset action".to_owned())),
+        None => {
+            exam.note("RC-58", "ways to reset the system", Sight::Quirk("there is no ComputerSystem.Reset action".to_owned()))
+        }
         Some(action) => {
             let types = words(action, "ResetType@Redfish.AllowableValues");
             let missing: Vec<&str> =
@@ -54,7 +74,7 @@ pub(super) fn system(exam: &mut Examination, system: &Value) {
         }
     }
     let settings = system.pointer("/@Redfish.Settings/SettingsObject").and_then(json::href);
-    let apart = settings.map(|at| format!("the system is set at {}", safe(&at, 128)));
+    let apart = settings.map(|at| format!("at {}, for the next boot", safe(&at, 128)));
     exam.judge("RC-61", "where the system is set", apart, "at the system itself");
 }
 
@@ -105,7 +125,8 @@ pub(super) fn clock(exam: &mut Examination, manager: &Value) {
         Ok(then) => {
             let off = jiff::Timestamp::now().duration_since(then).unsigned_abs();
             if off > SKEW {
-                Sight::Quirk(format!("it is {} s off", off.as_secs()))
+                let way = if then > jiff::Timestamp::now() { "ahead of" } else { "behind" };
+                Sight::Quirk(format!("it is {} {way} this machine's", off_by(off.as_secs())))
             } else {
                 Sight::Plain(format!("it is {} s off at most", SKEW.as_secs()))
             }
@@ -114,20 +135,26 @@ pub(super) fn clock(exam: &mut Examination, manager: &Value) {
     exam.note("RC-34", "the BMC's clock", seen);
 }
 
+/// A length of time in its largest unit, cut.
+fn off_by(seconds: u64) -> String {
+    match seconds {
+        0..7_200 => format!("{seconds} s"),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// What may be pushed to it, and how (RC-48, RC-52).
 pub(super) fn update(exam: &mut Examination, service: &Value) {
     let most = json::count(service, "MaxImageSizeBytes");
     let most = most.map_or_else(|| "it says no largest image".to_owned(), |bytes| format!("images of {bytes} bytes at most"));
     exam.note("RC-48", "the update service", Sight::Plain(most));
-    let ways: Vec<&str> = [
-        ("MultipartHttpPushUri", "multipart push"),
-        ("HttpPushUri", "plain push"),
-    ]
-    .into_iter()
-    .filter(|(key, _)| json::link(service, key).is_some())
-    .map(|(_, way)| way)
-    .chain(service.pointer("/Actions/#UpdateService.SimpleUpdate").map(|_| "SimpleUpdate"))
-    .collect();
+    let ways: Vec<&str> = [("MultipartHttpPushUri", "multipart push"), ("HttpPushUri", "plain push")]
+        .into_iter()
+        .filter(|(key, _)| json::link(service, key).is_some())
+        .map(|(_, way)| way)
+        .chain(service.pointer("/Actions/#UpdateService.SimpleUpdate").map(|_| "SimpleUpdate"))
+        .collect();
     let ways = if ways.is_empty() { "it names no way to push".to_owned() } else { ways.join(", ") };
     exam.note("RC-52", "ways to push firmware", Sight::Plain(ways));
 }
@@ -143,7 +170,11 @@ pub(super) fn tasks(exam: &mut Examination, tasks: &Reading<Vec<BmcTask>>) {
             let odd = tasks.iter().find(|task| !USUAL.contains(&task.state.as_str()));
             match odd {
                 Some(task) => Sight::Quirk(format!("task {} is {}", safe(&task.id, 40), safe(&task.state, 40))),
-                None => Sight::Plain(format!("{} tasks", tasks.len())),
+                None => Sight::Plain(match tasks.len() {
+                    0 => "none".to_owned(),
+                    1 => "1 task".to_owned(),
+                    many => format!("{many} tasks"),
+                }),
             }
         }
         Reading::Absent => Sight::Plain("there is no task service".to_owned()),
@@ -161,6 +192,7 @@ pub(super) fn errors(exam: &mut Examination, status: StatusCode, body: &[u8]) {
         Ok(value) => value,
         Err(why) => {
             exam.note("RC-22", AT, Sight::Quirk(format!("the body is no JSON ({})", safe(&why, 80))));
+            exam.note("RC-29", AT, Sight::Unseen("the body is no JSON".to_owned()));
             return;
         }
     };
@@ -195,7 +227,10 @@ mod tests {
         root(&mut exam, &json!({"Links": {"Sessions": {"@odata.id": "/redfish/v1/SessionService/Sessions"}}}));
         let reset = json!({"ResetType@Redfish.AllowableValues": ["On", "ForceOff", "ForceRestart"]});
         let boot = json!({"BootSourceOverrideTarget@Redfish.AllowableValues": ["None", "Pxe"]});
-        system(&mut exam, &json!({"Actions": {"#ComputerSystem.Reset": reset}, "Boot": boot}));
+        system(
+            &mut exam,
+            &json!({"@odata.id": "/redfish/v1/Systems/1", "Actions": {"#ComputerSystem.Reset": reset}, "Boot": boot}),
+        );
         clock(&mut exam, &json!({"DateTime": jiff::Timestamp::now().to_string()}));
         errors(&mut exam, StatusCode::NOT_FOUND, br#"{"error":{"code":"x","@Message.ExtendedInfo":[]}}"#);
         tasks(&mut exam, &Reading::Known(Vec::new()));
@@ -216,7 +251,11 @@ mod tests {
         tasks(&mut exam, &Reading::Known(vec![stuck]));
         let resource = Resource { path: "/x".to_owned(), value: json!({}), etag: None };
         tags(&mut exam, &[Some("W/\"1\"".to_owned())], &resource);
-        assert_eq!(quirks(&exam), ["RC-20", "RC-58", "RC-60", "RC-61", "RC-34", "RC-30", "RC-22", "RC-45", "RC-37"]);
+        assert_eq!(quirks(&exam), ["RC-20", "RC-33", "RC-58", "RC-60", "RC-61", "RC-34", "RC-30", "RC-22", "RC-45", "RC-37"]);
+        assert_eq!(several(["1"].into_iter()), Sight::Plain("1".to_owned()));
+        assert_eq!(several(["1", "2"].into_iter()), Sight::Quirk("there are 2: 1, 2".to_owned()));
+        assert_eq!(several(["a", "b", "c", "d", "e"].into_iter()), Sight::Quirk("there are 5: a, b, c, d and 1 more".to_owned()));
+        assert_eq!([7_199, 7_200, 172_800].map(off_by), ["7199 s", "2 hours", "2 days"]);
         for link in ["https://bmc/redfish/v1/Systems", "/redfish//v1/Systems", "/redfish/v1/Systems/"] {
             assert!(odd_link(&json!([{"x": {"@odata.id": link}}]), 0).is_some(), "{link}");
         }

@@ -115,13 +115,11 @@ impl Dossier {
         let begun = Instant::now();
         let identity = bmc.identity().await?;
         let mut asked = Vec::new();
-        asked.push(Support {
-            what: "identity",
-            answer: Answers::Yes,
-            seen: "the login is in its time".to_owned(),
-            ms: millis(begun),
-        });
-        let many = |count: usize, what: &str| format!("{count} {what}");
+        asked.push(Support { what: "identity", answer: Answers::Yes, seen: who(&identity), ms: millis(begun) });
+        let many = |count: usize, what: &str| match count {
+            1 => format!("1 {}", what.trim_end_matches('s')),
+            _ => format!("{count} {what}"),
+        };
         asked.push(ask("power", bmc.power(), ToString::to_string).await);
         asked.push(ask("boot override", bmc.boot(), |held| held.target.to_string()).await);
         asked.push(ask("firmware", bmc.firmware(), |list| many(list.len(), "components")).await);
@@ -137,7 +135,6 @@ impl Dossier {
         asked.push(ask("BIOS attributes", bmc.bios(), |bios| many(bios.current.len(), "attributes")).await);
         asked.push(ask("virtual media", bmc.media(), |list| many(list.len(), "drives")).await);
         asked.push(ask("accounts", bmc.accounts(), |list| many(list.len(), "accounts")).await);
-        asked.push(ask("own certificate", bmc.own_certificate(), |_| "it is shown".to_owned()).await);
         let Examination { looks, latencies_ms } = bmc.examine().await;
         Ok(Self {
             format_version: 1,
@@ -155,6 +152,14 @@ impl Dossier {
     }
 }
 
+/// Maker, model and firmware, as far as they are known.
+fn who(identity: &BmcFacts) -> String {
+    let mut parts: Vec<String> =
+        [&identity.vendor, &identity.model].into_iter().filter_map(|part| part.known().cloned()).collect();
+    parts.extend(identity.bmc_version.known().map(|version| format!("BMC {version}")));
+    parts.join(", ")
+}
+
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
@@ -169,7 +174,7 @@ async fn ask<T>(
         Ok(Reading::Known(value)) => (Answers::Yes, words(&value)),
         Ok(Reading::Absent) => (Answers::None, String::new()),
         Ok(Reading::Unknown { why }) => (Answers::Unclear, why),
-        Err(error) if error.kind == BmcTrouble::Unsupported => (Answers::Unsupported, error.to_string()),
+        Err(error) if error.kind == BmcTrouble::Unsupported => (Answers::Unsupported, error.seen),
         Err(error) => (Answers::Fails, error.to_string()),
     };
     Support { what, answer, seen, ms: millis(begun) }
