@@ -21,8 +21,8 @@ fn every_row_of_the_list_has_its_test_or_a_reason() {
     let missing: Vec<&String> = listed.difference(&tested).collect();
     let excused: Vec<&str> = WITHOUT.iter().map(|(id, _)| *id).collect();
     assert_eq!(missing, excused, "rows of firmware.md §5 without a test, against those that have a reason for it");
-    // IP-00 is no row of the list: packets that somebody forged.
-    let strange: Vec<&String> = tested.difference(&listed).filter(|id| *id != "IP-00").collect();
+    // Number 00 is no row of the list: what the groups ask beside it (a dead BMC, forged packets, several faults in one update).
+    let strange: Vec<&String> = tested.difference(&listed).filter(|id| !id.split('-').any(|part| part == "00")).collect();
     assert!(strange.is_empty(), "tests of rows that firmware.md §5 does not have: {strange:?}");
     assert!(WITHOUT.iter().all(|(_, why)| !why.is_empty()));
 }

@@ -56,6 +56,9 @@ fn names(bios: &Bios) -> Sight {
 /// What drives show: none for a CD, words of their own for it, no action to insert, contradictions.
 fn drives(exam: &mut Examination, drives: &[Resource]) {
     let called = |drive: &Resource| safe(path::last(&drive.path), 40);
+    if drives.is_empty() {
+        return exam.note("RC-63", "virtual media", Sight::Unseen("no drive is listed".to_owned()));
+    }
     let list: Vec<String> = drives.iter().take(8).map(called).collect();
     let odd_word = |drive: &&Resource| {
         json::list(&drive.value, "MediaTypes").iter().filter_map(Value::as_str).any(|word| word.eq_ignore_ascii_case("usbcd"))
@@ -73,7 +76,7 @@ fn drives(exam: &mut Examination, drives: &[Resource]) {
             .iter()
             .filter(|drive| takes_cd(drive))
             .find(without)
-            .map(|drive| format!("{} is changed by PATCH alone", called(drive)))
+            .map(|drive| format!("{} has no action to insert, and is changed by PATCH", called(drive)))
     };
     exam.judge("RC-63", "virtual media", quirk, list.join(", "));
 }
@@ -131,7 +134,7 @@ mod tests {
         };
         assert_eq!(shown(std::slice::from_ref(&cd)), Sight::Plain("0".to_owned()));
         assert!(quirk(&[json!({"MediaTypes": ["Floppy"], "Actions": insert})]).contains("no drive takes a CD"));
-        assert!(quirk(&[]).contains("no drive takes a CD"));
+        assert_eq!(shown(&[]), Sight::Unseen("no drive is listed".to_owned()));
         assert!(quirk(&[json!({"MediaTypes": ["UsbCd"], "Actions": insert})]).contains("UsbCd"));
         assert!(quirk(&[json!({"MediaTypes": ["CD"]})]).contains("PATCH"));
         let stale = json!({"MediaTypes": ["CD"], "Actions": insert, "Image": "http://x/y.iso", "Inserted": true, "ConnectedVia": "NotConnected"});

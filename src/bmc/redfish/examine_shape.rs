@@ -82,6 +82,7 @@ pub(super) fn system(exam: &mut Examination, system: &Value) {
 pub(super) fn tags(exam: &mut Examination, tags: &[Option<String>], last: &Resource) {
     let Some(Some(first)) = tags.first() else {
         exam.note("RC-35", "the system's entity tag", Sight::Quirk("it has none".to_owned()));
+        exam.note("RC-37", "entity tags that stay", Sight::Unseen("there is no entity tag".to_owned()));
         return;
     };
     exam.note("RC-35", "the system's entity tag", Sight::Plain("it has one".to_owned()));
