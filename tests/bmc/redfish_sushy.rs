@@ -93,16 +93,18 @@ impl Sushy {
         &self.fingerprint
     }
 
-    /// What it keeps of the systems: power, boot and the like, as its files hold it.
-    pub fn holds(&self) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-        let mut files: Vec<_> = std::fs::read_dir(self.dir.path().join("state"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_file())
-            .map(|path| (path.clone(), std::fs::read(&path).unwrap()))
-            .collect();
-        files.sort();
-        files
+    /// What it keeps of the systems: power, boot and the like. Its databases are rewritten by reads, so that their rows are compared.
+    pub fn holds(&self) -> String {
+        const DUMP: &str = "import glob, sqlite3, sys\n\
+            for name in sorted(glob.glob(sys.argv[1] + '/*.sqlite')):\n    print(name, sorted(sqlite3.connect(name).iterdump()))";
+        let state = self.dir.path().join("state");
+        let out = Command::new(need_venv("the rows of sushy's databases", "python").unwrap())
+            .args(["-c", DUMP])
+            .arg(state)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
     }
 
     /// Every request that was no read, in order, by method and path.

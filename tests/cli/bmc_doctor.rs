@@ -72,10 +72,10 @@ fn a_sound_bmc_shows_no_quirk_and_each_fault_is_found() {
         "a001-s04=etag.weak",
         "a001-s04=body.html",
         "a001-s04=power.types",
+        "a001-s04=json.null_version",
         "a001-s05=dead-bmc",
         "a001-s06=conn.rst_on_reuse",
         "a001-s06=query.501",
-        "a001-s06=json.null_version",
         "a001-s06=bios.registry",
         "a001-s06=vm.usbcd",
         "a001-s07=http.406_identity",
@@ -115,8 +115,8 @@ fn a_sound_bmc_shows_no_quirk_and_each_fault_is_found() {
     for (node, rows) in [
         ("a001-s02", &["RC-27", "RC-34", "RC-37"][..]),
         ("a001-s03", &["RC-20", "RC-24", "RC-29"]),
-        ("a001-s04", &["RC-22", "RC-37", "RC-58"]),
-        ("a001-s06", &["RC-04", "RC-26", "RC-28", "RC-62", "RC-63"]),
+        ("a001-s04", &["RC-22", "RC-28", "RC-37", "RC-58"]),
+        ("a001-s06", &["RC-04", "RC-26", "RC-62", "RC-63"]),
         ("a001-s07", &["RC-08", "RC-10", "RC-15", "RC-21"]),
         ("a001-s08", &["RC-12", "RC-17", "RC-30", "RC-33", "RC-63"]),
     ] {
@@ -209,13 +209,17 @@ fn site(rig: &Rig, bmc: &str, secret: &str, cells: (&str, &str)) {
     std::fs::write(dir.join("facts/nodes.csv"), format!("node,{}\nr1-s1,{}\n", cells.0, cells.1)).unwrap();
 }
 
-/// Runs it on that site, and gives the dossier.
-fn of_site(rig: &Rig) -> (Value, String) {
-    let mut command = rig.command(&["bmc", "doctor", "--all"]);
-    let out = command.args(["-i", "other"]).output().unwrap();
+/// Runs a verb on that site.
+fn on_site(rig: &Rig, args: &[&str]) -> String {
+    let out = rig.command(args).args(["-i", "other"]).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert_eq!(out.status.code(), Some(0), "{}{}", text(&out.stdout), text(&out.stderr));
-    println!("{}", text(&out.stdout));
+    text(&out.stdout)
+}
+
+/// Runs it on that site, and gives the dossier.
+fn of_site(rig: &Rig) -> (Value, String) {
+    println!("{}", on_site(rig, &["bmc", "doctor", "--all"]));
     dossier(rig, "r1-s1")
 }
 
@@ -224,13 +228,16 @@ fn sushy_emulator_has_a_dossier() {
     let Some(sushy) = Sushy::start("sushy_emulator_has_a_dossier") else { return };
     let rig = Rig::up(1, &[]);
     let cells = format!("{},{}", sushy.address(), sushy.fingerprint().as_str());
-    let before = sushy.holds();
     site(
         &rig,
         "driver: redfish, tls: pinned, system: c7a5fdbd-cdaf-9455-926a-d65c16db1809",
         "password",
         ("bmc_address,bmc_cert_sha256", &cells),
     );
+    // It writes down the state of each thing, as it is, when that is first read.
+    on_site(&rig, &["bmc", "doctor"]);
+    let before = sushy.holds();
+    assert!(before.contains("INSERT INTO"), "{before}");
     let (found, text) = of_site(&rig);
     assert_eq!(answer(&found, "power"), "yes", "{found:#}");
     // It has two systems, gives no entity tags, and knows no sessions.
@@ -240,8 +247,8 @@ fn sushy_emulator_has_a_dossier() {
     // Its password is the word itself, which words may hold; as it goes over the wire, they may not.
     assert!(!format!("{found}{text}").contains("YWRtaW46cGFzc3dvcmQ"), "{found:#}");
     assert_eq!(sushy.holds(), before, "its state was changed");
-    // The only thing but reads is the question without credentials whether logins are taken.
-    assert_eq!(sushy.writes(), ["POST /redfish/v1/SessionService/Sessions"]);
+    // The only thing but reads is the question without credentials whether logins are taken, once by each verb.
+    assert_eq!(sushy.writes(), ["POST /redfish/v1/SessionService/Sessions"; 2]);
 }
 
 #[test]
