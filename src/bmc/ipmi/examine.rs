@@ -112,7 +112,7 @@ fn met(exam: &mut Examination, met: Met) {
     );
     exam.judge(
         "IP-02",
-        "questions that are asked again",
+        "repeated questions",
         counted(tally.duplicates, "were called duplicates (CFh)"),
         "none was called a duplicate",
     );
@@ -134,7 +134,7 @@ async fn look_at_time(exam: &mut Examination, turn: &mut Turn<'_>) {
         match turn.read(Need::User, || GetChassisStatus).await {
             Ok(_) => exam.latencies_ms.push(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX)),
             Err(fault) => {
-                exam.note("IP-11", "equal questions, one after the other", Sight::Unseen(fault.to_string()));
+                exam.note("IP-11", "questions in a row", Sight::Unseen(fault.to_string()));
                 return;
             }
         }
@@ -142,7 +142,7 @@ async fn look_at_time(exam: &mut Examination, turn: &mut Turn<'_>) {
     let slowest = exam.latencies_ms.iter().max().copied().unwrap_or(0);
     // ipmitool asks again after 1 s: answers that come later are taken for those of the next question.
     let slow = (slowest >= 1_000).then(|| format!("one answer took {slowest} ms"));
-    exam.judge("IP-11", "equal questions, one after the other", slow, "each took 1 s at most");
+    exam.judge("IP-11", "questions in a row", slow, "each took 1 s at most");
 }
 
 /// The suites that it lists against the one that was agreed (IP-04). `pinned`: the inventory left it no choice.

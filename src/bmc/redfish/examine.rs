@@ -97,9 +97,9 @@ impl Client {
                 let tag = tag_of(answer);
                 let marked =
                     tag.as_ref().filter(|tag| tag.contains("-gzip")).map(|tag| format!("with gzip the entity tag is {tag}"));
-                exam.judge("RC-09", "the entity tag of a compressed answer", marked, "it is not marked");
+                exam.judge("RC-09", "the tag of a gzip answer", marked, "it is not marked");
             }
-            Err(e) => exam.note("RC-09", "the entity tag of a compressed answer", Sight::Unseen(e.to_string())),
+            Err(e) => exam.note("RC-09", "the tag of a gzip answer", Sight::Unseen(e.to_string())),
         }
         let mut tags = Vec::new();
         let mut last = None;
@@ -112,14 +112,14 @@ impl Client {
                     last = Some(again);
                 }
                 Err(e) => {
-                    exam.note("RC-14", "equal reads, one after the other", Sight::Unseen(e.to_string()));
+                    exam.note("RC-14", "reads in a row", Sight::Unseen(e.to_string()));
                     break;
                 }
             }
         }
         if let Some(slowest) = exam.latencies_ms.iter().max() {
             let slow = (*slowest > 5_000).then(|| format!("one read of the system took {slowest} ms"));
-            exam.judge("RC-14", "equal reads, one after the other", slow, "each took 5 s at most");
+            exam.judge("RC-14", "reads in a row", slow, "each took 5 s at most");
         }
         if let Some(last) = &last {
             shape::tags(exam, &tags, last);
@@ -142,9 +142,9 @@ impl Client {
             Ok(answer) => {
                 let to = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
                 let led = answer.status.is_redirection().then(|| format!("{} to {}", answer.status, safe(to, 128)));
-                exam.judge("RC-16", "/redfish/v1 without its last slash", led, format!("it is answered {}", answer.status));
+                exam.judge("RC-16", "/redfish/v1, no slash", led, format!("it is answered {}", answer.status));
             }
-            Err(e) => exam.note("RC-16", "/redfish/v1 without its last slash", Sight::Unseen(e.to_string())),
+            Err(e) => exam.note("RC-16", "/redfish/v1, no slash", Sight::Unseen(e.to_string())),
         }
     }
 
@@ -176,12 +176,12 @@ impl Client {
     async fn look_at_services(&self, exam: &mut Examination, root: &Value) {
         let seen = match root.get("Links").and_then(|links| json::link(links, "Sessions")) {
             Some(at) => match self.members(&at, self.soon()).await {
-                Ok((members, _)) => Sight::Plain(members.len().to_string()),
+                Ok((members, _)) => Sight::Plain(format!("{}, with this one", members.len())),
                 Err(e) => Sight::Unseen(e.to_string()),
             },
             None => Sight::Unseen("the root's Links name no Sessions".to_owned()),
         };
-        exam.note("RC-18", "open sessions, with this one", seen);
+        exam.note("RC-18", "open sessions", seen);
         if let Some(at) = json::link(root, "UpdateService") {
             match self.get(&at).await {
                 Ok(service) => shape::update(exam, &service.value),
@@ -198,7 +198,7 @@ impl Client {
     async fn look_at_errors(&self, exam: &mut Examination) {
         match self.raw(NOWHERE, Encoding::Identity).await {
             Ok(answer) => shape::errors(exam, answer.status, &answer.body),
-            Err(e) => exam.note("RC-29", "the answer for a path where nothing is", Sight::Unseen(e.to_string())),
+            Err(e) => exam.note("RC-29", "a path where nothing is", Sight::Unseen(e.to_string())),
         }
     }
 }

@@ -5,6 +5,7 @@ mod bios;
 mod chassis;
 mod doctor;
 mod dossier;
+mod dossier_tables;
 mod fru;
 pub mod heard;
 mod info;
