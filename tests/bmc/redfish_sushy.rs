@@ -92,6 +92,35 @@ impl Sushy {
         options
     }
 
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    pub fn fingerprint(&self) -> &Digest {
+        &self.fingerprint
+    }
+
+    /// What it keeps of the systems: power, boot and the like. Its databases are rewritten by reads, so that their rows are compared.
+    pub fn holds(&self) -> String {
+        const DUMP: &str = "import glob, sqlite3, sys\n\
+            for name in sorted(glob.glob(sys.argv[1] + '/*.sqlite')):\n    print(name, sorted(sqlite3.connect(name).iterdump()))";
+        let state = self.dir.path().join("state");
+        let out = Command::new(need_venv("the rows of sushy's databases", "python").unwrap())
+            .args(["-c", DUMP])
+            .arg(state)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Every request that was no read, in order, by method and path.
+    pub fn writes(&self) -> Vec<String> {
+        let log = self.log();
+        let asked = log.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        asked.filter(|ask| !ask.starts_with("GET ")).map(str::to_owned).collect()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }

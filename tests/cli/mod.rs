@@ -8,6 +8,7 @@ mod bad_run;
 mod bad_secret;
 mod bad_words;
 mod cert;
+mod bmc_doctor;
 mod discover;
 mod gate;
 mod hand;

@@ -12,6 +12,7 @@ use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
 use super::handshake::{is_defined, is_role_refusal, is_suite_refusal, status_text};
 use super::manner::{Ladder, Manner};
+use super::met::Met;
 use super::presence::{Presence, presence};
 use super::rtt::Rtt;
 use super::session::Session;
@@ -60,7 +61,7 @@ pub(super) async fn login(
     roles: &[u8],
     rtt: &mut Rtt,
     deadline: Instant,
-) -> Result<(Session, Line, Manner), Fault> {
+) -> Result<(Session, Line, Manner, Met), Fault> {
     let mut ladder = Ladder::new(account.suite, known, roles);
     let mut at =
         Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
@@ -78,7 +79,11 @@ pub(super) async fn login(
         at.heard |= heard;
         at.tally.add(tally);
         match step {
-            Step::Open(session, line) => return Ok((*session, line, Manner { greets, ..manner })),
+            Step::Open(session, line) => {
+                let met =
+                    Met { lost: at.silent, doubts: at.doubts + at.odd, crowded: slots.is_some(), unanswered: 0, tally: at.tally };
+                return Ok((*session, line, Manner { greets, ..manner }, met));
+            }
             Step::Lost => at.lost(to, deadline).await?,
             Step::Odd(what) => {
                 // Perhaps forged: nothing protects the packets of a handshake.

@@ -94,7 +94,7 @@ pub(super) fn told(drive: &Value) -> String {
 }
 
 /// True for a drive that takes a CD. Some say `UsbCd`, which is no media type of the specification.
-fn takes_cd(drive: &Resource) -> bool {
+pub(super) fn takes_cd(drive: &Resource) -> bool {
     let slot = view(drive);
     let cd = |word: &str| word.to_ascii_lowercase().contains("cd") || word.eq_ignore_ascii_case("DVD");
     slot.types.iter().any(|word| cd(word)) || (slot.types.is_empty() && cd(&slot.name))

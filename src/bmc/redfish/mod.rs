@@ -26,6 +26,7 @@
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
+//! | `examine` and its shape, settings, way, left | looks for `bmc doctor`: nothing is changed |
 //! | `event` | following a log: streamed, pushed or read again |
 
 mod accelerator;
@@ -44,6 +45,11 @@ mod decode;
 mod dial;
 mod error;
 mod event;
+mod examine;
+mod examine_left;
+mod examine_settings;
+mod examine_shape;
+mod examine_way;
 mod exchange;
 mod firmware;
 mod fru;

@@ -85,6 +85,17 @@ impl Trust {
         self.tls
     }
 
+    /// By what a certificate is accepted, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        self.with(|r| match r.wanted {
+            Wanted::Leaf(_) => "the recorded certificate",
+            Wanted::Key(_) => "a certificate over the recorded key",
+            Wanted::Authority(_) => "a certificate of the site's authority",
+            Wanted::Anything => "the certificate of a first contact",
+            Wanted::Nothing => "no certificate",
+        })
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Record) -> T) -> T {
         f(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -4,6 +4,9 @@ mod accounts;
 mod bios;
 mod cert;
 mod chassis;
+mod doctor;
+mod dossier;
+mod dossier_tables;
 mod fru;
 pub mod heard;
 mod info;
@@ -33,6 +36,7 @@ enum What {
     Accounts(accounts::Args),
     Cert(cert::Args),
     Reset(reset::Args),
+    Doctor(doctor::Args),
     Chassis(chassis::Args),
     Raw(raw::Args),
 }
@@ -51,6 +55,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
         What::Accounts(args) => accounts::run(args, global).await,
         What::Cert(args) => cert::run(args, global).await,
         What::Reset(args) => reset::run(args, global).await,
+        What::Doctor(args) => doctor::run(args, global).await,
         What::Chassis(args) => chassis::run(args, global).await,
         What::Raw(args) => raw::run(args, global).await,
     }
