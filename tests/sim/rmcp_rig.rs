@@ -59,11 +59,24 @@ impl Rig {
             .unwrap()
     }
 
-    /// A FreeIPMI tool; the account stands in its configuration file.
-    pub fn freeipmi(&self, program: &Path, suite: &str, args: &[&str]) -> Output {
+    /// The line that runs a FreeIPMI tool on a terminal; the account stands in its configuration file.
+    pub fn freeipmi_line(&self, program: &str, suite: &str, args: &str) -> String {
+        let config = self.config();
+        format!("{program} --config-file={} -I {suite} -h {} {args}", config.display(), self.address)
+    }
+
+    fn config(&self) -> std::path::PathBuf {
         let config = self.folder.path().join("freeipmi.conf");
         std::fs::write(&config, format!("username {USER}\npassword {PASSWORD}\n")).unwrap();
         std::os::unix::fs::chown(&config, None, None).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
+        config
+    }
+
+    /// A FreeIPMI tool; the account stands in its configuration file.
+    pub fn freeipmi(&self, program: &Path, suite: &str, args: &[&str]) -> Output {
+        let config = self.config();
         Command::new(program)
             .arg(format!("--config-file={}", config.display()))
             .args(["-D", "LAN_2_0", "-I", suite, "-h", &self.address.to_string()])
