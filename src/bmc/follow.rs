@@ -1,7 +1,7 @@
 //! Following a log as it grows. The log is the truth: whatever tells of an event sooner (a stream, a push) only shortens the wait, and what it
 //! did not tell is found when the log is read again, and told as a gap. Reads only.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,11 +14,39 @@ use crate::model::{Class, Reading};
 /// Entries that are read at each look. A log that grows by more between two looks is told as a gap.
 pub const LOOK: usize = 200;
 
+/// How a log is to be followed.
+#[derive(Clone)]
+pub struct FollowHow {
+    /// How often the log is read where nothing tells of events sooner; six times as long where something does.
+    pub every: Duration,
+    /// Where events may be pushed to when the BMC does not stream them; `None`: it is not subscribed to.
+    pub push: Option<PushTo>,
+}
+
+/// Where a BMC may push events to.
+#[derive(Clone)]
+pub struct PushTo {
+    /// What listens.
+    pub doorbell: std::sync::Arc<super::redfish::Doorbell>,
+    /// What the subscription is known by afterwards: unique for this use, and no secret.
+    pub mark: String,
+}
+
+impl FollowHow {
+    /// Without pushes.
+    #[must_use]
+    pub fn every(every: Duration) -> Self {
+        Self { every, push: None }
+    }
+}
+
 /// What comes of following a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Followed {
     /// A new entry.
     Entry(LogEntry),
+    /// An event that stands in no entry of this log.
+    Event(LogEntry),
     /// Entries may have been missed, or were found late; the text says which and why, escaped.
     Gap(String),
     /// How the log is followed from now on, in words: at the start, and whenever it changes.
@@ -49,24 +77,37 @@ pub trait Follow: Send {
 /// What is known of a log between two looks.
 #[derive(Debug, Default)]
 pub struct Known {
-    /// Names and words of the entries of the last look, oldest first.
+    /// The entries of the last look, oldest first.
     entries: Vec<LogEntry>,
+    /// Names of entries that were told since, before the log was read.
+    told: BTreeSet<String>,
 }
 
 impl Known {
     /// Starts from a look at the log: what it holds by now is not new.
     #[must_use]
     pub fn from(log: &EventLog) -> Self {
-        Self { entries: log.entries.clone() }
+        Self { entries: log.entries.clone(), told: BTreeSet::new() }
+    }
+
+    /// Notes that an entry was told already; `false`: it was known before.
+    pub fn tell(&mut self, id: &str) -> bool {
+        !self.entries.iter().any(|entry| entry.id == id) && self.told.insert(id.to_owned())
+    }
+
+    /// Entries of the last look, oldest first.
+    #[must_use]
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.entries
     }
 
     /// What is new in this look, and a gap when the looks do not overlap.
     pub fn compare(&mut self, log: EventLog) -> Vec<Followed> {
         let mut told = Vec::new();
-        let old = std::mem::take(&mut self.entries);
+        let (old, early) = (std::mem::take(&mut self.entries), std::mem::take(&mut self.told));
         // By id and time: ids begin anew after a log was cleared, and some BMCs give every entry of one boot the same time.
         let known = |entry: &LogEntry| old.iter().any(|o| o.id == entry.id && o.when == entry.when && o.message == entry.message);
-        let overlap = log.entries.iter().any(known);
+        let overlap = log.entries.iter().any(|entry| known(entry) || early.contains(&entry.id));
         if !old.is_empty() && !overlap {
             told.push(Followed::Gap(if log.entries.len() < LOOK.min(old.len()) {
                 "the log was cleared, or wrapped around, since the last look; entries may have come and gone meanwhile".to_owned()
@@ -77,7 +118,7 @@ impl Known {
                 )
             }));
         }
-        told.extend(log.entries.iter().filter(|e| !known(e)).cloned().map(Followed::Entry));
+        told.extend(log.entries.iter().filter(|e| !known(e) && !early.contains(&e.id)).cloned().map(Followed::Entry));
         self.entries = log.entries;
         told
     }
@@ -182,7 +223,7 @@ mod tests {
 
     fn told(known: &mut Known, ids: impl IntoIterator<Item = u32>) -> Vec<String> {
         let words = |f| match f {
-            Followed::Entry(e) => e.id,
+            Followed::Entry(e) | Followed::Event(e) => e.id,
             Followed::Gap(_) => "gap".to_owned(),
             Followed::Way(w) => w,
         };
@@ -194,8 +235,10 @@ mod tests {
         let mut known = Known::from(&log(1..=3));
         assert_eq!(told(&mut known, 1..=3), Vec::<String>::new());
         assert_eq!(told(&mut known, 1..=5), ["4", "5"]);
+        assert!(known.tell("6") && !known.tell("6") && !known.tell("5"));
+        assert_eq!(told(&mut known, 1..=6), Vec::<String>::new(), "it was told before the log was read");
         // The window moved on, with an overlap of one.
-        assert_eq!(told(&mut known, 5..=7), ["6", "7"]);
+        assert_eq!(told(&mut known, 6..=8), ["7", "8"]);
         assert_eq!(told(&mut known, 9..=10), ["gap", "9", "10"]);
         assert_eq!(told(&mut known, []), ["gap"]);
         // From an empty log every entry is new, and none was missed.

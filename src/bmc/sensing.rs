@@ -1,11 +1,9 @@
 //! What a BMC measures and remembers: sensors, its event logs, field-replaceable units, accelerators as it sees them, power drawn. Reads, and one
 //! write: clearing a log.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 
-use super::follow::{Follow, Polling};
+use super::follow::{Follow, FollowHow, Polling};
 use super::{Bmc, BmcError, Written, lacks};
 use crate::model::Reading;
 
@@ -238,11 +236,15 @@ pub trait Sensing: Bmc {
     async fn clear_log(&self, _which: Option<&str>) -> Written {
         Written::NotApplied(lacks("clear the event log"))
     }
-    /// Follows a log from now on. By default the log is read every `every`; a hand that can be told sooner does better.
+    /// Follows a log from now on. By default the log is read again and again; a hand that can be told sooner does better.
     ///
     /// The caller ends it with [`Follow::end`]; what was left behind on the BMC otherwise is told by [`Follow::owes`].
-    async fn follow<'a>(&'a self, which: Option<&'a str>, every: Duration) -> Result<Box<dyn Follow + Send + 'a>, BmcError> {
-        Ok(Box::new(Polling::start(self, which, every).await?))
+    async fn follow<'a>(&'a self, which: Option<&'a str>, how: &FollowHow) -> Result<Box<dyn Follow + Send + 'a>, BmcError> {
+        Ok(Box::new(Polling::start(self, which, how.every).await?))
+    }
+    /// Takes away the subscriptions that a killed run left behind under this mark, and reads back that they are gone.
+    async fn unsubscribe(&self, _mark: &str) -> Written {
+        Written::Applied("this protocol has no subscriptions".to_owned())
     }
     /// Field-replaceable units.
     async fn frus(&self) -> Result<Reading<Listing<Fru>>, BmcError> {

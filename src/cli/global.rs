@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failure::{Exit, Failure, Result};
+use super::farewell::Farewells;
 use super::output::{Format, Out};
 
 /// Flags that every verb takes.
@@ -52,6 +53,8 @@ pub struct Global {
     pub flags: Flags,
     /// Where data goes.
     pub out: Out,
+    /// What is to be ended on BMCs when the verb is interrupted.
+    pub farewells: Farewells,
 }
 
 impl Global {
@@ -59,7 +62,7 @@ impl Global {
     #[must_use]
     pub fn new(flags: Flags) -> Self {
         let out = Out::new(flags.output, flags.no_color, flags.quiet);
-        Self { flags, out }
+        Self { flags, out, farewells: Farewells::default() }
     }
 
     /// Talk for people, on standard error; silent with `-q`.

@@ -109,6 +109,7 @@ pub fn words(touch: &Touch) -> String {
         Touch::SetPassword { user, to } => format!("bmc accounts {user} to {to}"),
         Touch::ReplaceCertificate { sha256 } => format!("bmc cert replace by {}", sha256.short()),
         Touch::ResetBmc => "bmc reset".to_owned(),
+        Touch::CycleMains => "power ac".to_owned(),
         Touch::Unknown => "a touch of a newer version".to_owned(),
     }
 }

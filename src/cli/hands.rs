@@ -1,7 +1,8 @@
 //! The hands of every node, made when first asked for and kept for the life of the command: secrets resolved, trust from the facts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -9,16 +10,18 @@ use futures_util::StreamExt as _;
 use zeroize::Zeroizing;
 
 use super::failure::{Exit, Failure, Result};
+use super::farewell::Opened;
 use super::global::Global;
 use super::memory::FileMemory;
 use super::quirks;
 use super::secret::{self, SecretError};
+use super::sessionfiles::SessionFiles;
 use crate::bmc::ipmi::rakp::BmcKey;
 use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
 use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
-use crate::bmc::redfish::{FirstContact, Redfish, RedfishOptions};
+use crate::bmc::redfish::{Authority, FirstContact, Paces, Redfish, RedfishOptions, SessionBook};
 use crate::bmc::{Bmc, Password, WholeBmc};
-use crate::model::{BmcProtocol, Node, NodeId, Playbook, SecretRef};
+use crate::model::{BmcProtocol, BmcTrust, Node, NodeId, Playbook, SecretRef};
 use crate::shell::{self, PrivateKeyText, Shell, SshOptions, SshShell};
 
 /// What may be trusted beyond the facts.
@@ -41,7 +44,7 @@ pub struct Hands {
     image_keys: std::collections::BTreeSet<String>,
     trust: Trust,
     lan: Arc<Lan>,
-    bmcs: Mutex<BTreeMap<NodeId, Arc<dyn WholeBmc>>>,
+    bmcs: Opened,
     shells: Mutex<BTreeMap<NodeId, Arc<dyn Shell>>>,
     keys: Mutex<BTreeMap<SecretRef, PrivateKeyText>>,
     /// One copy of each secret, however many nodes share it; what could not be had is not asked for again.
@@ -49,6 +52,12 @@ pub struct Hands {
     /// The quirks that ship, and then the site's own.
     quirks: OnceLock<std::result::Result<Arc<Quirks>, QuirkError>>,
     memory: Arc<dyn Memory>,
+    /// Sessions that are open, for whoever comes after a kill.
+    book: Option<Arc<SessionBook>>,
+    /// What is known of the pace of BMCs, for all hands of this process.
+    paces: Arc<Paces>,
+    /// Texts of certificate authorities, each read once.
+    authorities: Mutex<BTreeMap<String, Arc<Vec<u8>>>>,
 }
 
 type Secret = std::result::Result<Arc<Zeroizing<String>>, SecretError>;
@@ -63,18 +72,24 @@ impl Hands {
             image_keys,
             trust: *trust,
             lan: Lan::new(),
-            bmcs: Mutex::default(),
+            bmcs: Opened::default(),
             shells: Mutex::default(),
             keys: Mutex::default(),
             secrets: Mutex::default(),
             quirks: OnceLock::new(),
             memory: Arc::new(Forgetful::default()),
+            book: None,
+            paces: Arc::default(),
+            authorities: Mutex::default(),
         }
     }
 
-    /// The same hands with the memory of the site: what BMCs taught earlier runs, and what they teach this one.
+    /// The same hands with the memory of the site: what BMCs taught earlier runs and what they teach this one, and the sessions that are open, so
+    /// that none outlives a killed process for long.
     #[must_use]
     pub fn remembering(mut self, global: &Global) -> Self {
+        global.farewells.look_after(&self.bmcs);
+        self.book = SessionFiles::beside_journal(global).map(|files| Arc::new(SessionBook::new(Box::new(files))));
         if let Some(memory) = FileMemory::beside_journal(global) {
             self.memory = Arc::new(memory);
         }
@@ -162,12 +177,36 @@ impl Hands {
                 options.expect_uuid.clone_from(&node.uuid);
                 options.quirks = Some(self.quirks()?);
                 options.memory = Arc::clone(&self.memory);
+                options.basic = written.basic;
+                options.book.clone_from(&self.book);
+                options.paces = Arc::clone(&self.paces);
+                options.authority = self.authority(node)?;
                 Arc::new(Redfish::new(options)?)
             }
             BmcProtocol::Ipmi => Arc::new(self.ipmi_at(node, password, written.address)?),
         };
         let mut known = self.bmcs.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(node.id.clone()).or_insert(bmc)))
+    }
+
+    /// The certificate authority of a node's BMC, when it has one.
+    fn authority(&self, node: &Node) -> Result<Option<Authority>> {
+        let BmcTrust::Authority { file, name } = &node.bmc.trust else { return Ok(None) };
+        let path = self.base.join(file);
+        let hint = format!("a relative path counts from the inventory's directory (needed for {})", node.id);
+        let known = self.authorities.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned();
+        let text = match known {
+            Some(text) => text,
+            None => {
+                let text = authority_text(&path).map_err(|e| Failure::new(Exit::INVALID, e).hint(hint.clone()))?;
+                let mut all = self.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(all.entry(file.clone()).or_insert_with(|| Arc::new(text)))
+            }
+        };
+        let authority = Authority::read(file.clone(), &text, name.as_deref())
+            .map_err(|source| AuthorityFileError { path, source: source.into() })
+            .map_err(|e| Failure::new(Exit::INVALID, e).hint(hint))?;
+        Ok(Some(authority))
     }
 
     /// The BMC of a node over IPMI, for what no other protocol has. One that the inventory reaches by Redfish is spoken to at the same address, on
@@ -236,6 +275,24 @@ impl Hands {
             bmc.close().await;
         }
     }
+}
+
+/// A file of certificate authorities could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("use the certificate authority {}", path.display())]
+struct AuthorityFileError {
+    path: PathBuf,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Largest file of authorities, in bytes.
+const LARGEST_AUTHORITY: u64 = 1 << 20;
+
+fn authority_text(path: &Path) -> std::result::Result<Vec<u8>, AuthorityFileError> {
+    let fail = |source: std::io::Error| AuthorityFileError { path: path.to_path_buf(), source: source.into() };
+    let mut text = Vec::new();
+    std::fs::File::open(path).map_err(fail)?.take(LARGEST_AUTHORITY).read_to_end(&mut text).map_err(fail)?;
+    Ok(text)
 }
 
 fn no_secret(node: &Node, error: SecretError) -> Failure {

@@ -16,6 +16,7 @@ pub mod each;
 pub mod events;
 pub mod exec;
 pub mod failure;
+pub mod farewell;
 pub mod fit;
 pub mod folded;
 pub mod gate;
@@ -41,6 +42,7 @@ pub mod runner;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+pub mod sessionfiles;
 pub mod shellfiles;
 pub mod show;
 pub mod sim;
@@ -170,7 +172,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(Exit::ERROR.0);
         }
     };
-    let result = runtime.block_on(Box::pin(dispatch(cli.verb, &global)));
+    // The others take signals themselves, or open nothing on a BMC.
+    let guarded =
+        matches!(cli.verb, Verb::Power(_) | Verb::Bmc(_) | Verb::Discover(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Pool(_));
+    let result = runtime.block_on(async {
+        let verb = Box::pin(dispatch(cli.verb, &global));
+        if guarded { global.farewells.guard(verb).await } else { verb.await }
+    });
     // A blocking read that hangs must not keep the program from ending.
     runtime.shutdown_background();
     match result {

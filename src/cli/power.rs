@@ -18,7 +18,14 @@ use crate::model::{Node, PowerVerb, Reading, Touch};
 
 /// Asks or changes the chassis power
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup power status rack=a017\n  bringup power cycle 'a017-s[01-04]' --yes")]
+#[command(after_help = "Examples:
+  bringup power status rack=a017
+  bringup power cycle 'a017-s[01-04]' --yes
+  bringup power ac a017-s03 --yes --deadline 15m
+
+`restart` asks the operating system, `reset` does not; both end on, and are proved by the node's new start. `ac` takes the
+standby power away and gives it back: the BMC and every card in the node start anew, and firmware that waits for that
+becomes active. It is proved by the BMC's own new start. Nothing that a BMC shows proves `nmi`: it ends as unclear.")]
 pub struct Args {
     /// What to do
     #[arg(value_enum, value_name = "VERB")]
@@ -32,9 +39,9 @@ pub struct Args {
     /// With `graceful`: cut the power of a node that is still on when the deadline has passed
     #[arg(long)]
     then_off: bool,
-    /// Longest wait for a node to get there
-    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = parse_duration)]
-    deadline: Duration,
+    /// Longest wait for a node to get there [default: 2m; 10m for `reset`, `restart` and `ac`]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    deadline: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -49,21 +56,75 @@ enum Deed {
     Graceful,
     /// Cut power, then power on
     Cycle,
+    /// Ask the operating system to restart
+    Restart,
+    /// Restart now
+    Reset,
+    /// Send a non-maskable interrupt, for a crash dump
+    Nmi,
+    /// Take the standby power away and give it back
+    Ac,
 }
 
-impl Deed {
-    fn verb(self) -> Option<PowerVerb> {
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Of the chassis power.
+    Power(PowerVerb),
+    /// Of the mains.
+    Mains,
+}
+
+impl Want {
+    /// What a person should know before agreeing; none where the verb says it all.
+    fn risk(self) -> Option<&'static str> {
         match self {
-            Self::Status => None,
-            Self::On => Some(PowerVerb::On),
-            Self::Off => Some(PowerVerb::Off),
-            Self::Graceful => Some(PowerVerb::Graceful),
-            Self::Cycle => Some(PowerVerb::Cycle),
+            Self::Mains => Some(
+                "`power ac` cuts the standby power: a node that runs is cut off, its BMC is away for minutes, every card starts anew, and \
+                 firmware that waits becomes active. Never while anything is being flashed.",
+            ),
+            Self::Power(PowerVerb::Nmi) => Some("an NMI stops the operating system, with or without a dump, as it is set up."),
+            Self::Power(_) => None,
         }
     }
 
+    fn touch(self) -> Touch {
+        match self {
+            Self::Power(verb) => Touch::Power(verb),
+            Self::Mains => Touch::CycleMains,
+        }
+    }
+
+    /// A BMC needs 3–5 min until it is back, a large node as long until its start shows (firmware.md §1.2).
+    fn patience(self) -> Duration {
+        match self {
+            Self::Mains | Self::Power(PowerVerb::Restart | PowerVerb::Reset) => Duration::from_secs(600),
+            Self::Power(_) => Duration::from_secs(120),
+        }
+    }
+}
+
+impl Deed {
+    fn want(self) -> Option<Want> {
+        Some(match self {
+            Self::Status => return None,
+            Self::On => Want::Power(PowerVerb::On),
+            Self::Off => Want::Power(PowerVerb::Off),
+            Self::Graceful => Want::Power(PowerVerb::Graceful),
+            Self::Cycle => Want::Power(PowerVerb::Cycle),
+            Self::Restart => Want::Power(PowerVerb::Restart),
+            Self::Reset => Want::Power(PowerVerb::Reset),
+            Self::Nmi => Want::Power(PowerVerb::Nmi),
+            Self::Ac => Want::Mains,
+        })
+    }
+
     fn name(self) -> String {
-        self.verb().map_or_else(|| "status".to_owned(), |verb| verb.to_string())
+        match self.want() {
+            None => "status".to_owned(),
+            Some(Want::Power(verb)) => verb.to_string(),
+            Some(Want::Mains) => "ac".to_owned(),
+        }
     }
 }
 
@@ -73,32 +134,35 @@ impl Deed {
 /// The selection or inventory is wrong, or nobody agreed to the change. What became of each node is data, and the exit code.
 pub async fn run(args: Args, global: &Global) -> Result {
     let loaded = site::inventory(global)?;
-    let verb = args.deed.verb();
-    if verb.is_some() {
-        let example = format!("bringup power {} SELECT", args.deed.name());
+    let (want, name) = (args.deed.want(), args.deed.name());
+    if want.is_some() {
+        let example = format!("bringup power {name} SELECT");
         deed::must_name(global, args.nodes.as_deref(), "a power change", &example)?;
     }
-    if args.then_off && verb != Some(PowerVerb::Graceful) {
+    if args.then_off && want != Some(Want::Power(PowerVerb::Graceful)) {
         return Err(Failure::new(Exit::USAGE, "--then-off goes with `power graceful` only")
             .hint("bringup power graceful SELECT --then-off"));
     }
     let selected = site::select(global, &loaded.inventory, args.nodes.as_deref())?;
-    if let Some(verb) = verb {
-        deed::agree(global, &format!("power {verb}"), &selected, args.yes, verb == PowerVerb::On)?;
+    if let Some(want) = want {
+        if let Some(risk) = want.risk() {
+            global.talk(risk);
+        }
+        deed::agree(global, &format!("power {name}"), &selected, args.yes, want == Want::Power(PowerVerb::On))?;
     }
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default()).remembering(global);
     let nodes = deed::reach(&loaded.inventory, &hands, &selected).await?;
-    let Some(verb) = verb else {
+    let Some(want) = want else {
         let leaving = Mutex::new(JoinSet::new());
         let told = deed::each(global, nodes, |node| status(&hands, &leaving, node)).await;
         leaving.into_inner().unwrap_or_else(PoisonError::into_inner).join_all().await;
-        deed::show(global, &args.deed.name(), "power", &told);
+        deed::show(global, &name, "power", &told);
         return Ok(exit(&told));
     };
     let book = HandBook::open(global).await?;
-    let order = Order { verb, then_off: args.then_off, deadline: args.deadline };
+    let order = Order { want, then_off: args.then_off, deadline: args.deadline.unwrap_or_else(|| want.patience()) };
     let told = deed::each(global, nodes, |node| change(&hands, &book, node, order)).await;
-    deed::show(global, &args.deed.name(), "power", &told);
+    deed::show(global, &name, "power", &told);
     book.close()?;
     Ok(exit(&told))
 }
@@ -122,23 +186,28 @@ async fn status(hands: &Hands, leaving: &Mutex<JoinSet<()>>, node: &Node) -> Tol
 /// What is to be done to each node.
 #[derive(Debug, Clone, Copy)]
 struct Order {
-    verb: PowerVerb,
+    want: Want,
     then_off: bool,
     deadline: Duration,
 }
 
 async fn change(hands: &Hands, book: &HandBook, node: &Node, order: Order) -> Told {
-    let told = touch(hands, book, node, order.verb, order.deadline).await;
+    let told = touch(hands, book, node, order.want, order.deadline).await;
     if !order.then_off || told.went != Went::Unclear {
         return told;
     }
     // The system did not hear, or did not obey (IP-13): a second touch, journaled as one, that looks first and cuts nothing that is off.
     let graceful = told.detail.unwrap_or_default();
-    let told = touch(hands, book, node, PowerVerb::Off, order.deadline).await;
+    let told = touch(hands, book, node, Want::Power(PowerVerb::Off), order.deadline).await;
     Told { detail: Some(format!("{graceful}; then {}", told.detail.unwrap_or_default())), ..told }
 }
 
-async fn touch(hands: &Hands, book: &HandBook, node: &Node, verb: PowerVerb, deadline: Duration) -> Told {
-    let set = |bmc: std::sync::Arc<dyn WholeBmc>| async move { bmc.set_power(verb, deadline).await };
-    deed::touch(hands, book, node, &Touch::Power(verb), set).await
+async fn touch(hands: &Hands, book: &HandBook, node: &Node, want: Want, deadline: Duration) -> Told {
+    let set = |bmc: std::sync::Arc<dyn WholeBmc>| async move {
+        match want {
+            Want::Power(verb) => bmc.set_power(verb, deadline).await,
+            Want::Mains => bmc.ac_cycle(deadline).await,
+        }
+    };
+    deed::touch(hands, book, node, &want.touch(), set).await
 }

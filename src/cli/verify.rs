@@ -39,7 +39,7 @@ struct Line<'a> {
 pub async fn run(args: Args, global: &Global) -> Result {
     let site = site(global)?;
     let nodes = select(global, &site.inventory, args.nodes.as_deref())?;
-    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default());
+    let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global);
     let gated = examine_all(global, &site, &hands, &nodes).await?;
     let lines: Vec<Line<'_>> = gated.iter().map(line).collect();
     match global.out.format {

@@ -339,6 +339,8 @@ pub enum Touch {
     },
     /// Restart the BMC.
     ResetBmc,
+    /// Take the standby power away and give it back.
+    CycleMains,
     /// A kind of touch that a newer version knows.
     Unknown,
 }

@@ -129,6 +129,8 @@ pub struct BmcAddress {
     pub password: SecretRef,
     /// What makes it trusted.
     pub trust: BmcTrust,
+    /// When the password may go with each request.
+    pub basic: BasicLogin,
     /// Redfish system to drive when one service holds several; `None`: the only one, or the one whose UUID or serial matches the facts.
     pub system: Option<String>,
     /// IPMI cipher suite (3 or 17); `None` tries 17, then 3.
@@ -138,6 +140,19 @@ pub struct BmcAddress {
     pub kg: Option<SecretRef>,
     /// MAC address of the BMC from the facts.
     pub mac: Option<Mac>,
+}
+
+/// When a Redfish password may go with each request (HTTP Basic) instead of once into a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BasicLogin {
+    /// Never.
+    Never,
+    /// When the service has no sessions at all.
+    #[default]
+    WithoutSessions,
+    /// That, and when its session table is full.
+    WhenFull,
 }
 
 /// Out-of-band protocol.

@@ -17,8 +17,8 @@ pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
 pub use inventory::{
-    AcceleratorKind, AcceleratorProfile, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Node, PowerDraw, Rack,
-    SshAccess,
+    AcceleratorKind, AcceleratorProfile, BasicLogin, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Node, PowerDraw,
+    Rack, SshAccess,
 };
 pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};

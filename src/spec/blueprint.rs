@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expression::Template;
 use super::setting::{Layer, Setting, Value};
 use super::source::Span;
-use crate::model::{AcceleratorKind, AcceleratorProfile, BmcProtocol, BootMode, BootTarget, PowerDraw};
+use crate::model::{AcceleratorKind, AcceleratorProfile, BasicLogin, BmcProtocol, BootMode, BootTarget, PowerDraw};
 
 /// Most accelerators of one node. Sixteen-card systems are sold; the rest is room.
 const MAX_ACCELERATORS: u32 = 64;
@@ -26,13 +26,25 @@ pub enum HostKey {
     Written(String),
 }
 
+/// What makes a BMC's certificate acceptable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tls {
+    /// It stands in the facts, or is seen for the first time.
+    Pinned,
+    /// An authority of the site signed it, to this name if one is written.
+    Authority { file: String, name: Option<Spanned<Template>> },
+    /// There is none.
+    Absent,
+}
+
 /// Everything but the slot.
 #[derive(Debug)]
 pub struct Blueprint {
     pub protocol: BmcProtocol,
     pub bmc_user: Spanned<Template>,
     pub password: Spanned<Template>,
-    pub plaintext: bool,
+    pub tls: Tls,
+    pub basic: BasicLogin,
     pub bmc_address: Option<Spanned<AddressRule>>,
     pub bmc_port: u16,
     pub system: Option<Spanned<Template>>,
@@ -145,7 +157,12 @@ impl<'l> Stack<'l> {
                 _ => None,
             });
         Some(Blueprint {
-            plaintext: self.plaintext(out),
+            tls: self.tls(out)?,
+            basic: match self.word("bmc.basic").as_deref() {
+                Some("never") => BasicLogin::Never,
+                Some("when-full") => BasicLogin::WhenFull,
+                _ => BasicLogin::WithoutSessions,
+            },
             bmc_address: self.address("bmc.address"),
             bmc_port: self.port("bmc.port").unwrap_or(if protocol == BmcProtocol::Ipmi { 623 } else { 443 }),
             system: self.template("bmc.system"),
@@ -182,6 +199,34 @@ impl<'l> Stack<'l> {
             verify: verify?,
             pool: pool?,
         })
+    }
+
+    /// `None` when an authority is asked for and not named.
+    fn tls(&self, out: &mut Diagnostics) -> Option<Tls> {
+        let word = self.word("bmc.tls");
+        let authority = word.as_deref() == Some("authority");
+        for path in ["bmc.ca", "bmc.name"].into_iter().filter(|_| !authority) {
+            if let Some((setting, _)) = self.find(path) {
+                let d = Diagnostic::warning(code::NO_EFFECT, format!("`{path}` has no effect without `tls: authority`"));
+                out.push(d.at(setting.span));
+            }
+        }
+        if authority {
+            return self.authority(out);
+        }
+        Some(if self.plaintext(out) { Tls::Absent } else { Tls::Pinned })
+    }
+
+    fn authority(&self, out: &mut Diagnostics) -> Option<Tls> {
+        let Some(file) = self.word("bmc.ca") else {
+            if let Some((setting, _)) = self.find("bmc.tls") {
+                let d = Diagnostic::error(code::MISSING_KEY, "`tls: authority` needs `ca`: the authority's certificate")
+                    .at(setting.span);
+                out.push(d.hint("write `bmc: {tls: authority, ca: ca/bmc.pem}`"));
+            }
+            return None;
+        };
+        Some(Tls::Authority { file, name: self.template("bmc.name") })
     }
 
     /// `tls: none` stands only beside a reason: `bmc.why`, or the `why` of the override that holds it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::address::{AddressError, AddressRule, endpoint};
-use super::blueprint::{Blueprint, HostKey, Stack};
+use super::blueprint::{Blueprint, HostKey, Stack, Tls};
 use super::code;
 use super::decode::Spanned;
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
@@ -190,6 +190,7 @@ impl Maker<'_> {
         let system = b.system.as_ref().map(|t| self.fill(t));
         let kg = b.kg.as_ref().map(|t| self.secret(t));
         let host_keys = self.host_keys();
+        let trust = self.trust();
         let fact = |column: &str| self.row.and_then(|r| r.get(column));
         let serials: std::collections::BTreeSet<String> =
             fact("accelerator_serials").map(|s| s.split(';').map(str::to_owned).collect()).unwrap_or_default();
@@ -197,11 +198,6 @@ impl Maker<'_> {
             let message = || format!("{id} has {} accelerators and the facts name {}", b.accelerator.count, serials.len());
             self.grouped.add(code::BAD_FACT, row.span("accelerator_serials"), id.as_str(), message);
         }
-        let trust = match fact("bmc_cert_sha256").and_then(|d| Digest::new(d).ok()) {
-            _ if b.plaintext => BmcTrust::Plaintext,
-            Some(digest) => BmcTrust::Pinned(digest),
-            None => BmcTrust::FirstContact,
-        };
         let mac = |column| fact(column).and_then(|m| m.parse().ok());
         let (serial, uuid) = (fact("serial").map(str::to_owned), fact("uuid").map(str::to_owned));
         let (bmc_mac, boot_mac) = (mac("bmc_mac"), mac("boot_mac"));
@@ -218,7 +214,8 @@ impl Maker<'_> {
                 address: bmc_address?,
                 user: user?,
                 password: password?,
-                trust,
+                trust: trust?,
+                basic: b.basic,
                 system: system.map_or(Some(None), |s| s.map(Some))?,
                 cipher_suite: b.cipher_suite,
                 kg: kg.map_or(Some(None), |s| s.map(Some))?,
@@ -239,6 +236,24 @@ impl Maker<'_> {
             admit: held.is_none(),
             hold: held.map(|o| o.why.value.clone()),
         })
+    }
+
+    /// What makes the BMC trusted: what the layers say, and what the facts record.
+    fn trust(&mut self) -> Option<BmcTrust> {
+        let name = match &self.blueprint.tls {
+            Tls::Absent => return Some(BmcTrust::Plaintext),
+            Tls::Pinned => {
+                let recorded = self.row.and_then(|row| row.get("bmc_cert_sha256"));
+                let key = recorded.and_then(|text| text.strip_prefix("spki:")).and_then(|digest| Digest::new(digest).ok());
+                let leaf = recorded.and_then(|digest| Digest::new(digest).ok());
+                let pinned = key.map(BmcTrust::PinnedKey).or(leaf.map(BmcTrust::Pinned));
+                return Some(pinned.unwrap_or(BmcTrust::FirstContact));
+            }
+            Tls::Authority { name, .. } => name.as_ref(),
+        };
+        let name = name.map(|template| self.fill(template)).map_or(Some(None), |name| name.map(Some))?;
+        let Tls::Authority { file, .. } = &self.blueprint.tls else { return None };
+        Some(BmcTrust::Authority { file: file.clone(), name })
     }
 
     fn fill(&mut self, template: &Spanned<Template>) -> Option<String> {
@@ -324,10 +339,10 @@ pub fn check_facts(
     }
     for demand in site.require.iter().filter(|_| facts.whole) {
         let column = demand.value.trim_start_matches("facts.");
-        // A certificate can only be demanded where there is one: neither IPMI nor a BMC without TLS has any.
+        // A certificate can only be demanded where one is pinned: neither IPMI nor a BMC without TLS has any, and an authority speaks for its own.
         let exempt = |n: &Node| {
-            column == "bmc_cert_sha256"
-                && (n.bmc.protocol == crate::model::BmcProtocol::Ipmi || n.bmc.trust == BmcTrust::Plaintext)
+            let elsewhere = matches!(n.bmc.trust, BmcTrust::Plaintext | BmcTrust::Authority { .. });
+            column == "bmc_cert_sha256" && (n.bmc.protocol == crate::model::BmcProtocol::Ipmi || elsewhere)
         };
         let lacking = nodes.values().filter(|n| !exempt(n) && facts.rows.get(n.id.as_str()).is_none_or(|r| r.lacks(column)));
         let lacking: Vec<&str> = lacking.map(|n| n.id.as_str()).collect();

@@ -163,8 +163,12 @@ fn canonical(column: &str, text: &str) -> Result<String, String> {
     match column {
         "bmc_mac" | "boot_mac" => text.parse::<Mac>().map(|m| m.to_string()).map_err(|e| e.to_string()),
         "bmc_cert_sha256" => {
-            let bare = text.replace(':', "").to_ascii_lowercase();
-            Digest::new(bare).map(String::from).map_err(|_| format!("`{shown}` is not a SHA-256 fingerprint (64 hex digits)"))
+            // `spki:` names the key instead of the certificate, so that one renewed over it still passes.
+            let lower = text.to_ascii_lowercase();
+            let (kind, digits) = lower.strip_prefix("spki:").map_or(("", lower.as_str()), |digits| ("spki:", digits));
+            Digest::new(digits.replace(':', "")).map(|digest| format!("{kind}{digest}")).map_err(|_| {
+                format!("`{shown}` is not a SHA-256 fingerprint (64 hex digits of a certificate, or `spki:` and 64 of its key)")
+            })
         }
         "uuid" => {
             let lower = text.to_ascii_lowercase();

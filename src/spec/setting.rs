@@ -29,12 +29,15 @@ enum Kind {
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 30] = [
+const TABLE: [(&str, &str, Kind); 33] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
     ("bmc", "password", Kind::Secret),
-    ("bmc", "tls", Kind::Choice(&["pinned", "none"])),
+    ("bmc", "tls", Kind::Choice(&["pinned", "authority", "none"])),
+    ("bmc", "ca", Kind::Word),
+    ("bmc", "name", Kind::Template),
+    ("bmc", "basic", Kind::Choice(&["never", "without-sessions", "when-full"])),
     ("bmc", "why", Kind::Word),
     ("bmc", "address", Kind::Address),
     ("bmc", "port", Kind::Port),

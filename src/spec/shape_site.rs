@@ -120,9 +120,16 @@ pub struct BmcShape {
     /// Where its password is found: `env:NAME`, `file:PATH` or `exec:PROGRAM`. Never the password.
     #[schemars(extend("pattern" = "^(env|file|exec):."))]
     pub password: Option<String>,
-    /// `pinned`: the certificate must be the one in the facts. `none`: no TLS; needs `why`.
-    #[schemars(extend("enum" = ["pinned", "none"]))]
+    /// `pinned`: the certificate, or its key, must be the one in the facts. `authority`: `ca` must have signed it. `none`: no TLS; needs `why`.
+    #[schemars(extend("enum" = ["pinned", "authority", "none"]))]
     pub tls: Option<String>,
+    /// File of the certificate authority of the BMCs (PEM); a relative path counts from the inventory's directory.
+    pub ca: Option<String>,
+    /// Name that the certificate must be made out to, such as `{node}.bmc.example`; without it the name is not looked at.
+    pub name: Option<String>,
+    /// When the password may go with each request instead of once into a session; `without-sessions` when not given.
+    #[schemars(extend("enum" = ["never", "without-sessions", "when-full"]))]
+    pub basic: Option<String>,
     /// Why there is no TLS.
     pub why: Option<String>,
     /// Address: a rule such as `cidr(10.{row}.0.0/16, (n-1)*16+slot)`, or a template.

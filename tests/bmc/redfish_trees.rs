@@ -18,6 +18,7 @@ fn root_of(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Unpacks a captured tree.
+/// Unpacks a captured tree.
 pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let archive = need_shared(test, &format!("redfish/{name}.tar.xz"))?;
     need_program(test, "tar")?;
@@ -29,6 +30,7 @@ pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, root))
 }
 
+/// Answers reads from a tree, and nothing else.
 /// Answers reads from a tree, and nothing else.
 pub fn serve(root: PathBuf) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen: &Seen| {

@@ -7,6 +7,7 @@
 //!
 //! A group's file gives `pub fn rows() -> Vec<Row>` and is named once here and once in [`groups`].
 
+mod auth;
 mod bring_up;
 mod caught;
 mod dead;
@@ -17,12 +18,14 @@ mod power;
 mod restart;
 mod rig;
 mod row;
+mod settings;
 mod shape;
 mod sol;
 mod story;
 mod sweep;
 mod table;
 mod task;
+mod transport;
 mod update;
 
 use row::Group;
@@ -37,8 +40,12 @@ fn groups() -> Vec<Group> {
         Group::of(power::rows()),
         Group::driven(power::restart_rows(), restart::drive),
         Group::of(ipmi::rows()),
+        Group::of(transport::rows()),
+        Group::of(auth::rows()),
         Group::driven(task::rows(), flash::drive),
         Group::driven(update::rows(), flash::drive),
+        Group::driven(settings::bios_rows(), settings::drive_bios),
+        Group::driven(settings::media_rows(), settings::drive_media),
         Group::driven(sol::rows(), sol::drive),
     ]
 }

@@ -85,14 +85,14 @@ fn reaped(vendor: &'static str) -> Own {
         let rig = rig(vendor, &["task.reaped", "upload.verify_fail"]).await;
         let pushed = push(&rig, How::default()).await;
         rig.bmc.close().await;
-        let told = match &pushed.written {
-            Written::NotApplied(e) => {
-                vendor == "dell"
-                    && UpdateClass::of(e) == Some(UpdateClass::DeviceFailed)
-                    && e.seen.contains("Failed, status Critical")
+        let told = match (&pushed.written, vendor) {
+            (Written::NotApplied(e), "dell") => {
+                UpdateClass::of(e) == Some(UpdateClass::DeviceFailed) && e.seen.contains("Failed, status Critical")
             }
-            Written::Ambiguous(text) => vendor != "dell" && text.starts_with(&UpdateClass::Lost.to_string()),
-            Written::Applied(_) => false,
+            // Nothing was staged, so that nothing could be started.
+            (Written::Ambiguous(text), "supermicro") => text.contains("no image waits to be started"),
+            (Written::Ambiguous(text), "ami") => text.starts_with(&UpdateClass::Lost.to_string()),
+            _ => false,
         };
         if told && rig.machine().flashes() == 0 {
             Ok("decided by the version".to_owned())

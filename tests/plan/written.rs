@@ -45,6 +45,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             password: "env:P".parse::<SecretRef>().unwrap(),
             trust: BmcTrust::FirstContact,
             system: None,
+            basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
             kg: None,
             mac: None,

@@ -16,4 +16,5 @@ mod rmcp_sensing;
 mod rmcp_wire;
 mod rom;
 mod site;
+mod validators;
 mod whole;

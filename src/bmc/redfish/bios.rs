@@ -164,16 +164,14 @@ impl Client {
             return Written::NotApplied(e);
         }
         let want = judged.send;
-        if held.missing(&want).is_empty() {
-            let waits: Values =
-                want.iter().filter(|(n, v)| held.pending.get(*n) == Some(v)).map(|(n, v)| (n.clone(), v.clone())).collect();
-            let how = if waits.is_empty() { "in force".to_owned() } else { format!("already pending: {}", words(waits.iter())) };
-            return Written::Applied(with(format!("{} was so already, {how}; nothing was sent", words(want.iter())), &remarks));
-        }
         let jobs = match self.bios_jobs(system).await {
             Ok(jobs) => jobs,
             Err(e) => return Written::NotApplied(e),
         };
+        if held.missing(&want).is_empty() {
+            let said = format!("{} was so already", words(want.iter()));
+            return self.tell_bios(&held, &want, jobs, &said, &remarks).await;
+        }
         let said = match self.send_bios(&held, &want).await {
             Sent::Taken(said) => said,
             Sent::Unclear(e) => format!("the answer was lost ({e})"),
@@ -223,18 +221,7 @@ impl Client {
                 sleep(self.limits.poll.0 * 2_u32.pow(before)).await;
             }
             match self.bios_held(system).await {
-                Ok(Some(held)) if held.missing(want).is_empty() => {
-                    let told = told(&held, want);
-                    let job = match jobs {
-                        Some(jobs) if !held.pending.is_empty() => self.settle_job(jobs, &held.place().path).await,
-                        _ => Ok(None),
-                    };
-                    return match job {
-                        Ok(None) => Written::Applied(with(format!("{said}; {told}"), remarks)),
-                        Ok(Some(job)) => Written::Applied(with(format!("{said}; {told}; {job}"), remarks)),
-                        Err(e) => Written::Ambiguous(with(format!("{said}; {told}; but no job would apply them: {e}"), remarks)),
-                    };
-                }
+                Ok(Some(held)) if held.missing(want).is_empty() => return self.tell_bios(&held, want, jobs, said, remarks).await,
                 Ok(Some(held)) => last = Some(Ok(held)),
                 Ok(None) => last = Some(Err("the system names no Bios any more".to_owned())),
                 Err(e) if matches!(e.kind, BmcTrouble::Credentials | BmcTrouble::Certificate { .. }) => {
@@ -255,6 +242,17 @@ impl Client {
             }
             Some(Err(why)) => Written::Ambiguous(format!("{said}; the read-back failed: {why}")),
             None => Written::Ambiguous(format!("{said}; it was not read back")),
+        }
+    }
+
+    /// What is wanted is held: told, with the job that will apply it where one must.
+    async fn tell_bios(&self, held: &Held, want: &Values, jobs: Option<Jobs>, said: &str, remarks: &[String]) -> Written {
+        let told = told(held, want);
+        let waits = want.iter().any(|(name, value)| held.pending.get(name) == Some(value));
+        let Some(jobs) = jobs.filter(|_| waits) else { return Written::Applied(with(format!("{said}; {told}"), remarks)) };
+        match self.settle_job(jobs, &held.place().path).await {
+            Ok(job) => Written::Applied(with(format!("{said}; {told}; {job}"), remarks)),
+            Err(e) => Written::Ambiguous(with(format!("{said}; {told}; but no job would apply them: {e}"), remarks)),
         }
     }
 
@@ -315,8 +313,9 @@ fn told(held: &Held, want: &Values) -> String {
     let in_force: Vec<_> = want.iter().filter(|(name, _)| !held.pending.contains_key(*name)).collect();
     let mut parts = Vec::new();
     if !waits.is_empty() {
-        let when =
-            if held.apply_times().is_empty() { "the next boot".to_owned() } else { safe(&held.apply_times().join(", "), 128) };
+        let times = held.apply_times();
+        let by_boot = times.is_empty() || times.contains(&"OnReset");
+        let when = if by_boot { "the next boot".to_owned() } else { safe(&times.join(", "), 128) };
         parts.push(format!("read back as pending until {when}: {}", words(waits.into_iter())));
     }
     if !in_force.is_empty() {

@@ -16,6 +16,9 @@ use crate::bmc::{BmcError, BmcTrouble};
 
 /// How often a job that is not there at once is looked for again.
 const LOOKS: u32 = 3;
+/// Most jobs that are read; their names are times, so that the last are the newest.
+const NEWEST: usize = 16;
+const DOING: &str = "make a job for BIOS settings";
 
 /// The jobs of a BMC before the write.
 pub(super) struct Jobs {
@@ -50,15 +53,20 @@ impl Client {
     }
 
     /// Makes sure that a job will apply what waits at `settings`; says which.
-    pub(super) async fn settle_job(&self, jobs: Jobs, settings: &str) -> Result<Option<String>, BmcError> {
-        if let Some(made) = self.new_job(&jobs).await? {
-            return self.told_job(&made).await;
+    pub(super) async fn settle_job(&self, jobs: Jobs, settings: &str) -> Result<String, BmcError> {
+        let now = self.job_paths(&jobs.at).await?;
+        if let Some(made) = now.difference(&jobs.before).next() {
+            return self.told_job(made).await;
+        }
+        if let Some(open) = self.open_job(&now).await? {
+            return Ok(open);
         }
         let deadline = Instant::now() + self.limits.request;
         let sent = self.post(&jobs.at, &json!({ "TargetSettingsURI": settings }), deadline).await;
         for look in 0..LOOKS {
-            if let Some(made) = self.new_job(&jobs).await? {
-                return self.told_job(&made).await;
+            let now = self.job_paths(&jobs.at).await?;
+            if let Some(made) = now.difference(&jobs.before).next() {
+                return self.told_job(made).await;
             }
             if matches!(sent, Sent::No { .. }) {
                 break;
@@ -67,26 +75,41 @@ impl Client {
         }
         Err(match sent {
             Sent::No { error, .. } | Sent::Unclear(error) => error,
-            Sent::Taken(said) => BmcError {
-                kind: BmcTrouble::Refused,
-                ..malformed("make a BIOS job", format!("{said}, but no new job is to be seen"))
-            },
+            Sent::Taken(said) => {
+                BmcError { kind: BmcTrouble::Refused, ..malformed(DOING, format!("{said}, but no new job is to be seen")) }
+            }
         })
     }
 
-    async fn new_job(&self, jobs: &Jobs) -> Result<Option<String>, BmcError> {
-        Ok(self.job_paths(&jobs.at).await?.into_iter().find(|job| !jobs.before.contains(job)))
+    /// A job for BIOS settings that has not ended yet, among the newest.
+    async fn open_job(&self, all: &BTreeSet<String>) -> Result<Option<String>, BmcError> {
+        for at in all.iter().rev().take(NEWEST) {
+            let job = match self.get(at).await {
+                Ok(job) => job,
+                // Jobs are purged while one looks.
+                Err(e) if soft(&e) => continue,
+                Err(e) => return Err(e),
+            };
+            let about = [views::text(&job.value, "JobType"), views::text(&job.value, "Name")];
+            let about = about.into_iter().flatten().any(|text| text.to_ascii_uppercase().contains("BIOS"));
+            let state = views::text(&job.value, "JobState").unwrap_or_default();
+            let ended = ["complete", "fail", "cancel"].iter().any(|word| state.to_ascii_lowercase().contains(word));
+            if about && !ended {
+                return Ok(Some(format!("job {} is {}", safe(path::last(at), 64), safe(&state, 64))));
+            }
+        }
+        Ok(None)
     }
 
-    async fn told_job(&self, at: &str) -> Result<Option<String>, BmcError> {
+    async fn told_job(&self, at: &str) -> Result<String, BmcError> {
         let job = self.get(at).await?;
         let state = views::text(&job.value, "JobState").unwrap_or_else(|| "in a state that it does not say".to_owned());
         let message = views::text(&job.value, "Message").unwrap_or_default();
         let name = safe(path::last(at), 64);
         if state.to_ascii_lowercase().contains("fail") {
             let seen = format!("job {name} is {}: {}", safe(&state, 64), safe(&message, 256));
-            return Err(BmcError { kind: BmcTrouble::Refused, ..malformed("make a BIOS job", seen) });
+            return Err(BmcError { kind: BmcTrouble::Refused, ..malformed(DOING, seen) });
         }
-        Ok(Some(format!("job {name} is {}", safe(&state, 64))))
+        Ok(format!("job {name} is {}", safe(&state, 64)))
     }
 }

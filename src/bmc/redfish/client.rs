@@ -1,7 +1,7 @@
 //! Requests to one BMC with its rules: bounded time, at most two reads and one write at once, reads retried, writes sent once. It never
 //! follows a link to another host and never decides what a resource means.
 
-use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Mutex, OnceLock, RwLock};
 use std::time::Duration;
 
@@ -57,8 +57,8 @@ pub(super) struct Client {
     pub(super) attempts: Attempts,
     /// Sessions of killed runs that were ended here.
     pub(super) ended: AtomicU32,
-    /// The session table was counted for an error.
-    pub(super) counted: AtomicBool,
+    /// Who held the session slots when none was free, if that could be read.
+    pub(super) counted: OnceLock<Option<String>>,
 }
 
 /// What a request carries.
@@ -97,7 +97,7 @@ impl Client {
             turn: Turn::default(),
             attempts: Attempts::default(),
             ended: AtomicU32::new(0),
-            counted: AtomicBool::new(false),
+            counted: OnceLock::new(),
         }
     }
 

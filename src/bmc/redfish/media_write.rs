@@ -165,7 +165,7 @@ impl Client {
         let touched = !words.is_empty();
         let mut credentials = self.kin.habit(|habits| habits.media_credentials);
         let forms = self.forms(drive);
-        let (mut at, mut last) = (0, None);
+        let (mut at, mut turned, mut refusals) = (0, false, Vec::new());
         while let Some(form) = forms.get(at) {
             let way = Way { form: *form, credentials };
             let said = match self.send_form(drive, &way, order).await {
@@ -174,17 +174,17 @@ impl Client {
                 Sent::No { status, error } => {
                     let error = BmcError { seen: scrub(error.seen, order), ..error };
                     let seen = error.seen.to_ascii_lowercase();
-                    if !credentials && order.share.is_none() && (seen.contains("username") || seen.contains("password")) {
-                        // The same form once more, with words for the credentials that it wants (RC-63).
-                        credentials = true;
+                    if !turned && order.share.is_none() && (seen.contains("username") || seen.contains("password")) {
+                        // The same form once more: with words for the credentials that it wants, or without those that it will not have (RC-63).
+                        (credentials, turned) = (!credentials, true);
                         continue;
                     }
                     let other_form = matches!(status.map(|s| s.as_u16()), Some(400 | 404 | 405 | 501));
-                    last = Some(error);
+                    refusals.push(error);
                     if !other_form {
                         break;
                     }
-                    at += 1;
+                    (at, turned) = (at + 1, false);
                     continue;
                 }
             };
@@ -200,7 +200,13 @@ impl Client {
                 Err(seen) => Written::Ambiguous(format!("{}, but it is not seen connected: {seen}", words.join("; "))),
             };
         }
-        let error = last.unwrap_or_else(|| refuse("insert virtual media", "the drive takes no form of the insertion"));
+        // The refusal of the first form says most; those of the others are about the form.
+        let forms = refusals.len();
+        let error = refusals.into_iter().next();
+        let error = error.map(|e| {
+            if forms > 1 { BmcError { seen: format!("{}; {} other forms were refused too", e.seen, forms - 1), ..e } } else { e }
+        });
+        let error = error.unwrap_or_else(|| refuse("insert virtual media", "the drive takes no form of the insertion"));
         if touched {
             return Written::Ambiguous(format!("{}; then the insertion was refused: {error}", words.join("; ")));
         }

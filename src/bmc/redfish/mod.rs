@@ -25,6 +25,7 @@
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
+//! | `event` | following a log: streamed, pushed or read again |
 
 mod accelerator;
 mod account;
@@ -41,6 +42,7 @@ mod collection;
 mod decode;
 mod dial;
 mod error;
+mod event;
 mod exchange;
 mod firmware;
 mod fru;
@@ -87,11 +89,11 @@ use tokio::time::{Instant, timeout_at};
 pub use self::authority::{Authority, AuthorityError};
 pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
+pub use self::event::Doorbell;
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;
 pub use self::pace::Paces;
-pub use self::session::Basic;
 use self::system::Expected;
 pub use self::trust::FirstContact;
 use super::quirk::Profile;

@@ -12,13 +12,13 @@ use super::error::malformed;
 use super::limits::Limits;
 use super::manners::Manners;
 use super::pace::{Pace, Paces};
-use super::session::{Basic, Login};
+use super::session::Login;
 use super::system::Expected;
 use super::transport::Transport;
 use super::trust::{FirstContact, Trust};
 use crate::bmc::quirk::{Forgetful, Memory, Quirks};
 use crate::bmc::{BmcError, Password};
-use crate::model::BmcTrust;
+use crate::model::{BasicLogin, BmcTrust};
 
 /// What [`Redfish::new`] needs to know.
 pub struct RedfishOptions {
@@ -43,7 +43,7 @@ pub struct RedfishOptions {
     /// The site's certificate authority, for [`BmcTrust::Authority`]; without it nothing is accepted then.
     pub authority: Option<Authority>,
     /// When the password may go with each request.
-    pub basic: Basic,
+    pub basic: BasicLogin,
     /// Where sessions are written down while they are open; `None`: a killed process leaves them to the BMC's own timeout.
     pub book: Option<Arc<SessionBook>>,
     /// What is known of the pace of classes of BMCs; shared by the clients of a process.
@@ -71,7 +71,7 @@ impl RedfishOptions {
             expect_serial: None,
             expect_uuid: None,
             authority: None,
-            basic: Basic::default(),
+            basic: BasicLogin::default(),
             book: None,
             paces: Arc::default(),
             limits: Limits::default(),

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::Redfish;
 use super::system::soft;
+use crate::bmc::follow::{Follow, FollowHow};
 use crate::bmc::sensing::{Drawn, EventLog, Fru, Listing, LogInfo, SeenAccelerator, Sensing, Sensor};
 use crate::bmc::{BmcError, BmcTrouble, Written};
 use crate::model::Reading;
@@ -49,6 +50,14 @@ impl Sensing for Redfish {
 
     async fn clear_log(&self, which: Option<&str>) -> Written {
         self.empty_log(which).await
+    }
+
+    async fn follow<'a>(&'a self, which: Option<&'a str>, how: &FollowHow) -> Result<Box<dyn Follow + Send + 'a>, BmcError> {
+        Ok(Box::new(self.follow_log(which, how).await?))
+    }
+
+    async fn unsubscribe(&self, mark: &str) -> Written {
+        self.client.end_marked(mark).await
     }
 
     async fn frus(&self) -> Result<Reading<Listing<Fru>>, BmcError> {

@@ -20,6 +20,7 @@ use super::error::{broken, malformed, refused};
 use super::transport::{Answer, Broke};
 use super::{json, path, slots};
 use crate::bmc::{BmcError, BmcTrouble, Password};
+use crate::model::BasicLogin;
 
 /// The service root (DSP0266 §6.2), readable without credentials.
 pub(super) const ROOT: &str = "/redfish/v1/";
@@ -29,25 +30,13 @@ const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 const SYSTEMS: &str = "/redfish/v1/Systems";
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 
-/// When the password may go with each request instead of once into a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Basic {
-    /// Never.
-    Never,
-    /// When the service has no sessions at all.
-    #[default]
-    WithoutSessions,
-    /// That, and when its session table is full (RC-18).
-    WhenFull,
-}
-
 /// Who logs in.
 #[derive(Clone)]
 pub(super) struct Login {
     pub(super) bmc: SocketAddr,
     pub(super) user: String,
     pub(super) password: Password,
-    pub(super) basic: Basic,
+    pub(super) basic: BasicLogin,
     pub(super) book: Option<Arc<SessionBook>>,
     /// A password that was refused a moment ago is not tried; false for one that has just been set or is to be proved.
     pub(super) wary: bool,
@@ -238,7 +227,7 @@ impl Client {
         if let Some(error) = doubt {
             return Err(error);
         }
-        if self.login().basic == Basic::Never {
+        if self.login().basic == BasicLogin::Never {
             return Err(BmcError {
                 doing: "log in".to_owned(),
                 seen: format!("it has no sessions at {}, and Basic is not allowed for it", tried.join(" or ")),

@@ -15,9 +15,10 @@ use super::book::REST;
 use super::client::{Ask, Client};
 use super::error::{hear, safe};
 use super::json;
-use super::session::{Auth, Basic, TOKEN};
+use super::session::{Auth, TOKEN};
 use super::transport::{Answer, Broke};
 use crate::bmc::{BmcError, BmcTrouble};
+use crate::model::BasicLogin;
 
 /// How often a session is tried to be ended.
 const ENDINGS: u32 = 3;
@@ -116,13 +117,16 @@ impl Client {
 
     /// Ends one session by its own token. True when the BMC has answered: it is ended then, or was before (401, 404).
     pub(super) async fn end_session(&self, at: &str, token: HeaderValue, deadline: Instant) -> bool {
+        let mut turned = None;
         for attempt in 0..ENDINGS {
+            let encoding = turned.unwrap_or_else(|| self.manners.encoding());
             let auth = Some((TOKEN, token.clone()));
             let ask = Ask { method: Method::DELETE, path: at, body: None, auth, if_match: None, deadline };
             // Deleting twice does no harm: the second answer is 401 or 404.
             let fresh = attempt > 0;
-            match self.once_as(ask, self.manners.encoding(), fresh).await {
-                Ok(answer) if matches!(answer.status.as_u16(), 406 | 429 | 500..=599) => {}
+            match self.once_as(ask, encoding, fresh).await {
+                Ok(answer) if answer.status.as_u16() == 406 => turned = Some(self.manners.next(encoding, at)),
+                Ok(answer) if matches!(answer.status.as_u16(), 429 | 500..=599) => {}
                 Ok(_) => return true,
                 Err(gone) if gone.head.is_some() => return true,
                 Err(gone) if matches!(gone.how, Broke::Lost | Broke::Stalled) => {}
@@ -141,14 +145,14 @@ impl Client {
     /// an error that says who holds them.
     pub(super) async fn when_full(&self, at: &str, error: BmcError, deadline: Instant) -> Result<Auth, BmcError> {
         let basic = self.login().basic;
-        if basic == Basic::WhenFull {
+        if basic == BasicLogin::WhenFull {
             return self.prove_basic(at, deadline).await;
         }
         let held = match basic {
-            Basic::Never => None,
-            Basic::WithoutSessions | Basic::WhenFull => self.who_holds(at, deadline).await,
+            BasicLogin::Never => None,
+            BasicLogin::WithoutSessions | BasicLogin::WhenFull => self.who_holds(at, deadline).await,
         };
-        let held = held.unwrap_or_else(|| "who holds them cannot be read without one".to_owned());
+        let held = held.as_deref().unwrap_or("who holds them cannot be read without one");
         let ended = self.ended.load(Ordering::Relaxed);
         Err(BmcError {
             seen: format!(
@@ -165,9 +169,14 @@ impl Client {
     /// The open sessions, counted by account and origin: `7 of admin from 10.0.0.5`. Read by Basic, once in a client's life and for this text
     /// alone.
     async fn who_holds(&self, at: &str, deadline: Instant) -> Option<String> {
-        if self.counted.swap(true, Ordering::Relaxed) {
-            return None;
+        if let Some(counted) = self.counted.get() {
+            return counted.clone();
         }
+        let counted = self.count(at, deadline).await;
+        self.counted.get_or_init(|| counted).clone()
+    }
+
+    async fn count(&self, at: &str, deadline: Instant) -> Option<String> {
         let basic = self.basic_header()?;
         let read = async |at: &str| {
             let auth = Some((header::AUTHORIZATION, basic.clone()));
@@ -188,7 +197,8 @@ impl Client {
         if members.len() > LISTED {
             told.push(format!("{} more", members.len() - LISTED));
         }
-        Some(format!("{} are open ({})", members.len(), told.join(", ")))
+        let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
+        Some(format!("{} are open{told}", members.len()))
     }
 }
 

@@ -62,6 +62,11 @@ impl Client {
         last.unwrap_or_else(no_step)
     }
 
+    /// DELETE once.
+    pub(super) async fn delete(&self, at: &str, deadline: Instant) -> Sent {
+        self.write(Method::DELETE, at, Bytes::new(), None, deadline).await
+    }
+
     /// PATCH by the ladder, `tag` being the one just read. A BMC that refuses changes for the time being is asked again before the deadline.
     pub(super) async fn patch(&self, at: &str, body: &Value, tag: Option<HeaderValue>, deadline: Instant) -> Sent {
         let mut pause = self.limits.poll.1;

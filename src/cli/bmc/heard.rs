@@ -18,7 +18,7 @@ use crate::cli::hands::{Hands, Trust};
 use crate::cli::lanes::lanes;
 use crate::cli::output::Format;
 use crate::cli::{deed, site};
-use crate::model::NodeId;
+use crate::model::{Node, NodeId};
 
 /// What every node answered.
 pub struct Heard<T> {
@@ -48,19 +48,34 @@ pub async fn hear<T: Serialize, F: Future<Output = std::result::Result<T, BmcErr
     key: &'static str,
     ask: impl Fn(Arc<dyn WholeBmc>) -> F,
 ) -> Result<Heard<T>> {
+    hear_of(global, nodes, trust, key, |_, bmc| ask(bmc)).await
+}
+
+/// As [`hear`], with what is written of each node.
+///
+/// # Errors
+/// As [`hear`].
+pub async fn hear_of<T: Serialize, F: Future<Output = std::result::Result<T, BmcError>>>(
+    global: &Global,
+    nodes: Option<&str>,
+    trust: &Trust,
+    key: &'static str,
+    ask: impl Fn(Node, Arc<dyn WholeBmc>) -> F,
+) -> Result<Heard<T>> {
     let loaded = site::inventory(global)?;
     let selected = site::select(global, &loaded.inventory, nodes)?;
     let hands = Hands::new(&global.flags.inventory, None, trust).remembering(global);
     deed::reach(&loaded.inventory, &hands, &selected).await?;
     let mut asked = Vec::new();
     for node in selected.iter().filter_map(|id| loaded.inventory.nodes.get(id)) {
-        asked.push((node.id.clone(), hands.whole(node)?));
+        asked.push((node.clone(), hands.whole(node)?));
     }
     let ask = &ask;
-    let mut ends = pin!(lanes(asked, AT_ONCE, |(node, bmc): (NodeId, Arc<dyn WholeBmc>)| async move {
-        let answer = ask(Arc::clone(&bmc)).await;
+    let mut ends = pin!(lanes(asked, AT_ONCE, |(node, bmc): (Node, Arc<dyn WholeBmc>)| async move {
+        let id = node.id.clone();
+        let answer = ask(node, Arc::clone(&bmc)).await;
         bmc.close().await;
-        (node, answer.map_err(|error| Told::error(&error)))
+        (id, answer.map_err(|error| Told::error(&error)))
     }));
     let mut answers = BTreeMap::new();
     while let Some((node, answer)) = ends.next().await {
@@ -73,6 +88,12 @@ pub async fn hear<T: Serialize, F: Future<Output = std::result::Result<T, BmcErr
 }
 
 impl<T: Serialize> Heard<T> {
+    /// Answers that were had elsewhere.
+    #[cfg(test)]
+    pub(crate) fn of(key: &'static str, answers: BTreeMap<NodeId, std::result::Result<T, Told>>) -> Self {
+        Self { key, answers }
+    }
+
     /// Shows the answers: as JSON whole, in a table as `cells` puts them. What could not be heard has a table of its own.
     pub fn show(&self, global: &Global, columns: &[&str], cells: impl Fn(&NodeId, &T) -> Vec<Vec<String>>) {
         match global.out.format {
@@ -82,8 +103,17 @@ impl<T: Serialize> Heard<T> {
             }
             Format::Ndjson => {}
             _ => {
-                let table: Vec<Vec<String>> =
-                    self.answers.iter().filter_map(|(node, answer)| Some(cells(node, answer.as_ref().ok()?))).flatten().collect();
+                let table: Vec<Vec<String>> = self.well().flat_map(|(node, answer)| cells(node, answer)).collect();
+                self.show_rows(global, columns, table);
+            }
+        }
+    }
+
+    /// As [`Self::show`], with rows that were made of all answers together.
+    pub fn show_rows(&self, global: &Global, columns: &[&str], table: Vec<Vec<String>>) {
+        match global.out.format {
+            Format::Json | Format::Ndjson => self.show(global, columns, |_, _| Vec::new()),
+            _ => {
                 if !table.is_empty() {
                     global.out.table(columns, table);
                 }
@@ -97,6 +127,11 @@ impl<T: Serialize> Heard<T> {
                 }
             }
         }
+    }
+
+    /// Those that answered.
+    pub fn well(&self) -> impl Iterator<Item = (&NodeId, &T)> {
+        self.answers.iter().filter_map(|(node, answer)| Some((node, answer.as_ref().ok()?)))
     }
 
     /// The exit code of the contract.

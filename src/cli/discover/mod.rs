@@ -79,7 +79,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let addresses = ranges::addresses(&args.ranges).map_err(|e| Failure::new(Exit::USAGE, e))?;
     let account = account(&args, global)?;
     let loaded = site::accept(global, spec::load_inventory_without_facts(&global.flags.inventory, &today()))?;
-    let hands = Hands::new(&global.flags.inventory, None, &args.trust);
+    let hands = Hands::new(&global.flags.inventory, None, &args.trust).remembering(global);
     let found = search(&args, global, &loaded.inventory, &hands, addresses, account).await?;
     show::all(global, &found, args.replace);
     let new = to_write(&found, args.replace);

@@ -83,7 +83,9 @@ pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {
                 ],
             })),
             // The attributes' names are the same in every language.
-            Some(name) if name.strip_prefix(keeps.registry_file).is_some_and(|l| l == "/en") => Some(registry(machine, at)),
+            Some(name) if name.strip_prefix(keeps.registry_file).is_some_and(|l| matches!(l, "/en" | "/ja")) => {
+                Some(registry(machine, at))
+            }
             Some(_) => None,
         };
     }
@@ -228,8 +230,9 @@ pub fn patch(machine: &MachineHandle, body: &Value) -> Answer {
         let message = Message::new("PropertyMissing", "the property Attributes is required", &["Attributes"], "add the property");
         return Answer::error(400, &message);
     };
-    let waits = machine.bios(|bios| !bios.pending().is_empty() || bios.jobs().contains(&false));
-    if waits && machine.bends(BmcFault::BiosPending).is_some() {
+    let (waits, scheduled) = machine.bios(|bios| (!bios.pending().is_empty(), bios.jobs().contains(&false)));
+    // A job that is scheduled holds the settings until the boot has taken them (iDRAC).
+    if scheduled || (waits && machine.bends(BmcFault::BiosPending).is_some()) {
         let message =
             Message::new("ResourceInUse", "settings wait for the next boot already", &[], "reset the system, or clear them");
         return Answer::error(409, &message);

@@ -154,19 +154,21 @@ pub struct Sending {
     rest: Option<Bytes>,
     announced: u64,
     cut: bool,
+    /// What was written is on its way.
+    flushed: bool,
 }
 
 impl Sending {
     /// All of it.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false }
+        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, flushed: false }
     }
 
     /// The first half, under the length of the whole.
     #[must_use]
     pub fn half(body: &Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true }
+        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, flushed: false }
     }
 }
 
@@ -179,7 +181,13 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if self.rest.is_none() && self.cut && !self.flushed {
+            // A pause lets hyper send the head and the half; an error at once would throw them away.
+            self.flushed = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(match self.rest.take() {
             Some(part) => Some(Ok(Frame::data(part))),
             None if self.cut => Some(Err(BrokenOff)),

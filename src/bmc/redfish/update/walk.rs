@@ -220,7 +220,8 @@ impl Walk<'_> {
             Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
         };
         let mut followed = self.follow_push(form, &named, before).await;
-        if self.habits.upload_start && matches!(followed.end, End::Ended(_)) {
+        // A task that was taken away may have ended well: the BMC starts nothing that it has not verified.
+        if self.habits.upload_start && matches!(followed.end, End::Ended(_) | End::Gone(_)) {
             let before = match self.client.tasks_before(self.deadline).await {
                 Ok(before) => before,
                 Err(e) => return Round::Over(UpdateClass::Ambiguous.unclear(format!("{taken}; it was not started: {e}"))),
@@ -233,6 +234,10 @@ impl Walk<'_> {
                 Sending::Unclear(e) => {
                     (sure, taken) = (false, format!("{taken}; the answer to StartUpdate was lost ({e})"));
                     Named::default()
+                }
+                // It has nothing to start: what it took is gone.
+                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) if matches!(followed.end, End::Gone(_)) => {
+                    return Round::Lost(format!("{taken}; {}; {e}", followed.end.words()));
                 }
                 // Staged and not started: nothing was flashed.
                 Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
