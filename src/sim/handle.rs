@@ -1,14 +1,8 @@
 //! The handle by which servers act on a machine: sync, brief, safe to clone. It holds the account and counts requests; it opens no socket.
-//!
-//! For a BMC server (Redfish, RMCP+):
-//! - [`MachineHandle::request`] first, once per request or per packet that opens one: `Dead` means say nothing, `Busy` means the protocol's
-//!   own "not now" (HTTP 503, IPMI completion code C0h);
-//! - [`MachineHandle::password`] for the account (RAKP needs the password itself), or [`MachineHandle::admits`];
-//! - [`MachineHandle::power_state`] and [`MachineHandle::power`]; the change shows later (`PoweringOn`, then `On`). IPMI chassis status has
-//!   one bit: [`MachineHandle::is_powered`];
-//! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
-//! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
+//! A BMC server asks [`MachineHandle::request`] first, once per request: `Dead` means say nothing, `Busy` means the protocol's own "not now" (HTTP 503,
+//! IPMI completion code C0h).
 
+mod history;
 mod host;
 mod life;
 
@@ -22,7 +16,6 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
-use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::media::Media;
@@ -378,35 +371,6 @@ impl MachineHandle {
     #[must_use]
     pub fn log(&self) -> Vec<(SimTime, String)> {
         self.step(Input::Tick).machine.log().cloned().collect()
-    }
-
-    /// What the BMC remembers of the machine, oldest first.
-    #[must_use]
-    pub fn history(&self) -> Vec<Happening> {
-        self.step(Input::Tick).machine.history().kept().cloned().collect()
-    }
-
-    /// Clears what the BMC remembers.
-    pub fn clear_history(&self) {
-        let now = self.inner.clock.now();
-        let mut state = self.step(Input::Tick);
-        state.machine.clear_history(now);
-        self.tell_history(&state);
-    }
-
-    /// A moment of the machine as its BMC's clock has it; the same at every reading.
-    #[must_use]
-    pub fn moment(&self, at: SimTime) -> jiff::Timestamp {
-        let (virtual_ms, born) = (self.inner.born.0.0, self.inner.born.1);
-        let since = i128::from(at.0) - i128::from(virtual_ms);
-        let real = since / i128::from(self.inner.clock.speed());
-        born.checked_add(jiff::SignedDuration::from_millis(i64::try_from(real).unwrap_or(0))).unwrap_or(born)
-    }
-
-    /// Follows the number of the newest entry.
-    #[must_use]
-    pub fn watch_history(&self) -> watch::Receiver<u64> {
-        self.inner.history.subscribe()
     }
 
     fn tell_history(&self, state: &State) {
