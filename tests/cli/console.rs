@@ -36,7 +36,8 @@ fn a_person_sees_a_boot_logs_in_and_leaves() {
     screen.type_in("~.").until("closed").until("ended=0");
     let (_, text) = screen.end();
     // The terminal is as it was.
-    assert!(text.contains(" icanon") && text.contains(" echo ") && text.contains(" isig"), "{text}");
+    let settings: Vec<&str> = text.rsplit("ended=0").next().unwrap().split_whitespace().collect();
+    assert!(["icanon", "echo", "isig", "icrnl", "opost"].iter().all(|name| settings.contains(name)), "{text}");
     let record = rig.read("boot.log");
     assert!(record.lines().all(|line| line.as_bytes()[24..27] == *b" < " || line.as_bytes()[24..27] == *b" ! "), "{record}");
     assert!(record.lines().all(|line| line[..24].parse::<jiff::Timestamp>().is_ok()), "{record}");
@@ -105,7 +106,8 @@ fn raw_commands_are_agreed_to_journaled_and_carry_no_secret() {
     let ran = rig.run(&["bmc", "raw", NODE, "6", "238", "--yes"]).ends(4, &[]);
     assert!(ran.out.contains("0xc1: it does not know this command"), "{ran:?}");
     let hands = Journal::hands(&rig.path(".bringup/journal.db")).unwrap();
-    assert_eq!((hands.len(), hands[0].applied.len(), hands[1].applied.len()), (2, 1, 0), "{hands:?}");
+    // What a command did was not looked at: nothing is told as applied, whatever was answered.
+    assert_eq!((hands.len(), hands[0].applied.len(), hands[1].applied.len()), (2, 0, 0), "{hands:?}");
 }
 
 #[test]

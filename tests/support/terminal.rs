@@ -45,13 +45,15 @@ impl Terminal {
     pub fn until(&mut self, word: &str) -> &mut Self {
         let start = Instant::now();
         loop {
-            let seen = self.seen.lock().unwrap();
-            let rest = &seen[self.read.min(seen.len())..];
-            if let Some(at) = rest.windows(word.len()).position(|window| window == word.as_bytes()) {
+            let found = {
+                let seen = self.seen.lock().unwrap();
+                let rest = &seen[self.read.min(seen.len())..];
+                rest.windows(word.len()).position(|window| window == word.as_bytes())
+            };
+            if let Some(at) = found {
                 self.read += at + word.len();
                 return self;
             }
-            drop(seen);
             assert!(start.elapsed() < PATIENCE, "waited in vain for {word:?}: {:?}", self.text());
             std::thread::sleep(Duration::from_millis(10));
         }

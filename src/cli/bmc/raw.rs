@@ -113,7 +113,7 @@ async fn one(hands: &Hands, book: &HandBook, node: &Node, touch: &Touch, args: &
             let seen = if data.is_empty() { "no data".to_owned() } else { hex(&data) };
             (
                 Told { went: Went::Well, answer: "success".to_owned(), detail: Some(seen.clone()) },
-                EvidenceNote::Applied(format!("answered 00h: {seen}; what it did was not looked at")),
+                EvidenceNote::Ambiguous(format!("answered 00h: {seen}; what it did was not looked at")),
             )
         }
         Ok(RawEnd::Answered { code, words, data }) => {
