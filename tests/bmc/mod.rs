@@ -1,5 +1,6 @@
 //! Tests of `bmc`.
 
+mod follow_sim;
 mod give_back;
 mod ipmi_lossy;
 mod ipmi_own_sim;

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod bend;
 pub mod bios;
 pub mod certificate;
+pub mod event;
 pub mod fru;
 pub mod kept;
 pub mod line;
@@ -15,6 +16,7 @@ pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;
+pub mod push;
 pub mod restart;
 pub mod route;
 pub mod senses;
@@ -39,6 +41,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::{Answer, Message};
 use self::line::{Line, Open};
@@ -60,6 +63,7 @@ const IDLE: Duration = Duration::from_secs(15);
 pub async fn serve(machine: MachineHandle, listener: TcpListener, shown: Option<Shown>) {
     let service = Arc::new(Service::new(machine, shown));
     let mut connections = JoinSet::new();
+    let _pushes = AbortOnDropHandle::new(tokio::spawn(event::deliver(Arc::clone(&service))));
     loop {
         let Ok((stream, from)) = listener.accept().await else {
             // Out of file descriptors, most likely: give others the time to close some.
@@ -172,7 +176,14 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
             }
         },
     };
-    sent(&service, &open, wire::bends(service.machine(), &head, answer), head.method == http::Method::HEAD)
+    let answer = wire::bends(service.machine(), &head, answer);
+    if answer.text.as_ref().is_some_and(|(kind, _)| *kind == "text/event-stream") && head.method == http::Method::GET {
+        let mut response = Response::new(Sending::flow(event::flow(&service)));
+        response.headers_mut().insert("Content-Type", HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert("Cache-Control", HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    sent(&service, &open, answer, head.method == http::Method::HEAD)
 }
 
 fn sent(service: &Service, open: &Open, answer: Answer, head_only: bool) -> Result<Response<Sending>, Dead> {

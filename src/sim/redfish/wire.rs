@@ -9,6 +9,7 @@ use http::header;
 use http::request::Parts;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::answer::{Answer, Message};
 use super::line::Open;
@@ -154,19 +155,27 @@ pub struct Sending {
     rest: Option<Bytes>,
     announced: u64,
     cut: bool,
+    /// Pieces that come as they come; nothing is announced then.
+    flow: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Sending {
     /// All of it.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false }
+        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, flow: None }
     }
 
     /// The first half, under the length of the whole.
     #[must_use]
     pub fn half(body: &Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true }
+        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, flow: None }
+    }
+
+    /// Pieces, until there are no more.
+    #[must_use]
+    pub fn flow(pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self { announced: 0, rest: None, cut: false, flow: Some(pieces) }
     }
 }
 
@@ -179,7 +188,10 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(flow) = &mut self.flow {
+            return flow.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
+        }
         Poll::Ready(match self.rest.take() {
             Some(part) => Some(Ok(Frame::data(part))),
             None if self.cut => Some(Err(BrokenOff)),
@@ -188,11 +200,11 @@ impl Body for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && !self.cut
+        self.rest.is_none() && !self.cut && self.flow.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.announced)
+        if self.flow.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.announced) }
     }
 }
 
