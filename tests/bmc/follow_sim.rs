@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bringup::bmc::follow::{Follow, FollowHow, Followed, PushTo};
+use bringup::bmc::follow::{Follow, FollowHow, Followed, Intent, PushTo};
 use bringup::bmc::redfish::{Doorbell, Redfish};
 use bringup::bmc::sensing::Sensing;
 use bringup::bmc::{Bmc, Written};
@@ -47,9 +47,25 @@ fn boot(machine: &MachineHandle) {
     machine.power(PowerVerb::On);
 }
 
+/// Counts what it is told, and may refuse.
+#[derive(Default)]
+struct Said {
+    times: std::sync::atomic::AtomicU32,
+    refuses: bool,
+}
+
+#[async_trait::async_trait]
+impl Intent for Said {
+    async fn announce(&self) -> bool {
+        self.times.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        !self.refuses
+    }
+}
+
 async fn push() -> (std::sync::Arc<Doorbell>, PushTo) {
     let doorbell = Doorbell::listen("127.0.0.1:0".parse().unwrap(), None).await.unwrap();
-    let push = PushTo { doorbell: std::sync::Arc::clone(&doorbell), mark: "hand-test-1".to_owned() };
+    let intent = std::sync::Arc::new(Said::default());
+    let push = PushTo { doorbell: std::sync::Arc::clone(&doorbell), mark: "hand-test-1".to_owned(), intent };
     (doorbell, push)
 }
 
@@ -230,6 +246,29 @@ async fn the_oldest_services_are_subscribed_to_as_well() {
             other => panic!("{maker}: {other:?}"),
         }
         drop(follower);
+        bmc.close().await;
+        farm.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_subscribed_to_before_the_intent_is_written_down() {
+    for (maker, refuses, asked) in [("dell", false, 0), ("supermicro", false, 1), ("supermicro", true, 1)] {
+        let farm = node(maker, true, &[]).await;
+        let bmc = client(&farm);
+        let said = std::sync::Arc::new(Said { refuses, ..Said::default() });
+        let push = PushTo { intent: std::sync::Arc::clone(&said) as _, ..push().await.1 };
+        let mut follower = bmc.follow(None, &FollowHow { every: NEVER, push: Some(push) }).await.unwrap();
+        let way = until(follower.as_mut(), maker, |told| told.len() == 1).await.remove(0);
+        assert_eq!(said.times.load(std::sync::atomic::Ordering::SeqCst), asked, "{maker}: {way}");
+        assert_eq!(follower.owes().is_some(), asked == 1 && !refuses, "{maker}: {way}");
+        assert_eq!(way.contains("could not be journaled, so none was made"), refuses, "{maker}: {way}");
+        assert!(matches!(follower.end().await, Written::Applied(_)), "{maker}");
+        drop(follower);
+        match bmc.unsubscribe("hand-test-1").await {
+            Written::Applied(text) => assert!(text.contains("no subscription stood"), "{maker}: {text}"),
+            other => panic!("{maker}: {other:?}"),
+        }
         bmc.close().await;
         farm.stop().await;
     }

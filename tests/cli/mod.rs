@@ -15,5 +15,7 @@ mod keep;
 mod power;
 mod power_ipmi;
 mod quirks;
+mod sel;
+mod sel_follow;
 mod sessions;
 mod trust;

@@ -142,6 +142,9 @@ impl Redfish {
             }
         }
         let Some(push) = &how.push else { return Ok((Way::Log, why)) };
+        if !push.intent.announce().await {
+            return Ok((Way::Log, format!("{why}; a subscription could not be journaled, so none was made")));
+        }
         let ear = push.doorbell.ear();
         match self.client.subscribe(&service, ear.url(), &push.mark).await {
             Ok(subscription) => {
