@@ -3,12 +3,16 @@
 mod console;
 mod console_peer;
 pub mod console_rig;
+mod follow_sim;
 mod give_back;
+mod ipmi_keeping;
 mod ipmi_lossy;
 mod ipmi_own_sim;
 mod ipmi_pyghmi;
 pub mod ipmi_rig;
+mod ipmi_sensing;
 mod ipmi_sim;
+mod ipmi_sim_sensing;
 mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_keeping;

@@ -98,7 +98,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::authority::{Authority, AuthorityError};
 pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
-pub use self::event::Doorbell;
+pub use self::event::{Doorbell, DoorbellError};
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;

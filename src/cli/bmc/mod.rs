@@ -13,6 +13,7 @@ mod info;
 mod media;
 mod raw;
 mod reset;
+mod sel;
 mod sensors;
 
 use super::failure::Result;
@@ -30,6 +31,7 @@ pub struct Args {
 enum What {
     Info(info::Args),
     Sensors(sensors::Args),
+    Sel(Box<sel::Args>),
     Fru(fru::Args),
     Bios(bios::Args),
     Media(media::Args),
@@ -41,6 +43,14 @@ enum What {
     Raw(raw::Args),
 }
 
+impl Args {
+    /// The verb takes signals itself.
+    #[must_use]
+    pub fn takes_signals(&self) -> bool {
+        matches!(&self.what, What::Sel(args) if args.takes_signals())
+    }
+}
+
 /// Runs the verb.
 ///
 /// # Errors
@@ -49,6 +59,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     match args.what {
         What::Info(args) => info::run(args, global).await,
         What::Sensors(args) => sensors::run(args, global).await,
+        What::Sel(args) => sel::run(*args, global).await,
         What::Fru(args) => fru::run(args, global).await,
         What::Bios(args) => bios::run(args, global).await,
         What::Media(args) => media::run(args, global).await,
