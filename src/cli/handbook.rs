@@ -113,6 +113,7 @@ pub fn words(touch: &Touch) -> String {
         Touch::InsertMedia { url, .. } => format!("bmc media insert {url}"),
         Touch::EjectMedia { .. } => "bmc media eject".to_owned(),
         Touch::SetPassword { user, to } => format!("bmc accounts {user} to {to}"),
+        Touch::RequestCertificate => "bmc cert request".to_owned(),
         Touch::ReplaceCertificate { sha256 } => format!("bmc cert replace by {}", sha256.short()),
         Touch::ResetBmc => "bmc reset".to_owned(),
         Touch::CycleMains => "power ac".to_owned(),

@@ -332,6 +332,8 @@ pub enum Touch {
         /// Where the new password is found; never the password.
         to: super::SecretRef,
     },
+    /// Have the BMC make a key and a signing request for it.
+    RequestCertificate,
     /// Replace the BMC's certificate.
     ReplaceCertificate {
         /// SHA-256 of the new one.

@@ -15,6 +15,7 @@ mod ipmi_sim;
 mod ipmi_sim_sensing;
 mod ipmi_weather;
 mod ipmi_wire;
+mod redfish_keeping;
 mod redfish_model;
 mod redfish_push;
 mod redfish_reads;

@@ -7,6 +7,7 @@ mod bad_rig;
 mod bad_run;
 mod bad_secret;
 mod bad_words;
+mod cert;
 mod console;
 mod discover;
 mod gate;

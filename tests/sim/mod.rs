@@ -4,6 +4,7 @@ mod farm;
 mod login;
 mod machine;
 mod redfish;
+mod redfish_keep;
 mod rmcp_bad;
 mod rmcp_console;
 mod rmcp_freeipmi;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
-use super::handshake::{is_role_refusal, is_suite_refusal, status_text};
+use super::handshake::{is_defined, is_role_refusal, is_suite_refusal, status_text};
 use super::manner::{Ladder, Manner};
 use super::presence::{Presence, presence};
 use super::rtt::Rtt;
@@ -114,7 +114,9 @@ pub(super) async fn login(
             }
             Step::Refused(_, status @ (0x0c | 0x0d | 0x0f)) => return Err(Fault::Credentials(status_text(status))),
             // Our half-open session was dropped by a BMC that restarted or made room: a new handshake is the answer, but not for ever.
-            Step::Refused(stage, status @ (0x02 | 0x08)) => {
+            // So is it to a status that no standard defines: nothing protects these packets, and it may be what a doubled one was answered
+            // (seen of pyghmi's server: 1Dh).
+            Step::Refused(stage, status) if matches!(status, 0x02 | 0x08) || !is_defined(status) => {
                 at.doubts += 1;
                 if at.doubts > MOST_DOUBTS {
                     return Err(Fault::Handshake(stage.name(), status));

@@ -17,6 +17,7 @@
 //! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
 //! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
 //! | `account` | accounts, and a password's change with its proof |
+//! | `tls_place` `tls_certificate` | the BMC's own certificate: where it is, and its replacement with the proof |
 //! | `host_restart` | restarts of the node that darken nothing, and NMI |
 //! | `mains` | standby power cycled, proved by the BMC's own start |
 //! | `boot_write` | the boot override, in every way that BMCs take it |
@@ -73,6 +74,8 @@ mod signpost;
 mod slots;
 mod system;
 mod task;
+mod tls_certificate;
+mod tls_place;
 mod transport;
 mod trust;
 mod update;

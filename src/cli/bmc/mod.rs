@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bios;
+mod cert;
 mod chassis;
 mod fru;
 pub mod heard;
@@ -32,6 +33,7 @@ enum What {
     Bios(bios::Args),
     Media(media::Args),
     Accounts(accounts::Args),
+    Cert(cert::Args),
     Reset(reset::Args),
     Chassis(chassis::Args),
     Raw(raw::Args),
@@ -58,6 +60,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
         What::Bios(args) => bios::run(args, global).await,
         What::Media(args) => media::run(args, global).await,
         What::Accounts(args) => accounts::run(args, global).await,
+        What::Cert(args) => cert::run(args, global).await,
         What::Reset(args) => reset::run(args, global).await,
         What::Chassis(args) => chassis::run(args, global).await,
         What::Raw(args) => raw::run(args, global).await,

@@ -114,9 +114,13 @@ impl Service {
         if let Some(refused) = privilege::refuses(&self.machine, &user, asked.method, path) {
             return refused;
         }
-        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
-            let message =
-                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+        // Until it is changed, an account reads and changes nothing but itself and its sessions (DSP0266 §13.3.7.1).
+        let itself = path.starts_with(SESSIONS) || kept::is_account(path);
+        let unchanged = self.machine.accounts(|accounts| accounts.changes()) == 0;
+        if !itself && unchanged && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let own = kept::account_path(&self.machine);
+            let text = format!("the password must be changed first, at {own}");
+            let message = Message::new("PasswordChangeRequired", text, &[&own], "change the password");
             return Answer::error(403, &message);
         }
         if let Some(met) = bend::meets(&self.machine, asked, path) {
@@ -337,7 +341,11 @@ impl Service {
     }
 }
 
+/// The object that was sent. An action without parameters may come without a body (DSP0266 §7.11).
 fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
+    if asked.body.is_empty() && asked.method == "POST" && asked.path.contains("/Actions/") {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
     match serde_json::from_slice::<Value>(asked.body) {
         Ok(value) if value.is_object() => Ok(value),
         _ => Err(Box::new(Answer::error(400, &Message::malformed()))),
