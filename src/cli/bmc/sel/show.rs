@@ -173,8 +173,8 @@ mod tests {
         assert_eq!(
             remarks(&Heard::of("sel", answers), None),
             [
-                "a1-s3: SEL is empty",
                 "a1-s[1-2]: SEL holds 9 entries; the newest 2 were read, -n reads more",
+                "a1-s3: SEL is empty",
                 "a1-s3: its clock is 1 d 1 h ahead of this machine's; times are told as it wrote them",
                 "a1-s2: its clock is 1 h 2 min behind this machine's; times are told as it wrote them",
                 "a1-s4: no hardware event log is kept",
