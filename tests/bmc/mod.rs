@@ -12,6 +12,7 @@ mod ipmi_sim;
 mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_model;
+mod redfish_other_forms;
 mod redfish_push;
 mod redfish_reads;
 mod redfish_sensing;

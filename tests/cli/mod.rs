@@ -8,6 +8,7 @@ mod bad_run;
 mod bad_secret;
 mod bad_words;
 mod discover;
+mod firmware;
 mod gate;
 mod hand;
 mod keep;
