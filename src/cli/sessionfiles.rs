@@ -244,6 +244,8 @@ impl SessionStore for SessionFiles {
         known.retain(|(_, note)| note.bmc != bmc || note.user != user);
         if known.len() < before {
             self.write_refusal(&Line::Accepted { bmc, user: user.to_owned() });
+            // Away with the file when nothing stands in it any more.
+            drop(self.read_refusals());
         }
     }
 

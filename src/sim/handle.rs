@@ -1,15 +1,10 @@
 //! The handle by which servers act on a machine: sync, brief, safe to clone. It holds the account and counts requests; it opens no socket.
-//!
-//! For a BMC server (Redfish, RMCP+):
-//! - [`MachineHandle::request`] first, once per request or per packet that opens one: `Dead` means say nothing, `Busy` means the protocol's
-//!   own "not now" (HTTP 503, IPMI completion code C0h);
-//! - [`MachineHandle::password`] for the account (RAKP needs the password itself), or [`MachineHandle::admits`];
-//! - [`MachineHandle::power_state`] and [`MachineHandle::power`]; the change shows later (`PoweringOn`, then `On`). IPMI chassis status has
-//!   one bit: [`MachineHandle::is_powered`];
-//! - [`MachineHandle::boot_override`] and [`MachineHandle::set_boot_override`];
-//! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
+//! A BMC server asks [`MachineHandle::request`] first, once per request: `Dead` means say nothing, `Busy` means the protocol's own "not now" (HTTP 503,
+//! IPMI completion code C0h).
 
+mod history;
 mod host;
+mod life;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +16,6 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
-use super::firmware::Firmware;
-use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
 use super::media::Media;
@@ -242,55 +235,6 @@ impl MachineHandle {
         Some(placed)
     }
 
-    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
-    pub fn restart_bmc(&self, seconds: u32) {
-        self.restart(&mut self.lock(), seconds);
-    }
-
-    fn restart(&self, state: &mut State, seconds: u32) {
-        self.restart_at(state, self.inner.clock.now(), seconds);
-    }
-
-    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
-        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
-        state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(at.after_s(seconds));
-        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
-        state.sessions = 0;
-        state.media = Media { insertions: state.media.insertions, ..Media::default() };
-        state.machine.firmware().bmc_restarted(at);
-    }
-
-    /// Looks at or changes the firmware, as it is now.
-    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
-        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
-    }
-
-    fn still_away(&self, state: &mut State) -> bool {
-        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
-            state.bmc.away_until = None;
-        }
-        state.bmc.away_until.is_some()
-    }
-
-    /// True while the BMC restarts and answers nothing.
-    #[must_use]
-    pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.step(Input::Tick))
-    }
-
-    /// How often the BMC has restarted.
-    #[must_use]
-    pub fn bmc_restarts(&self) -> u32 {
-        self.step(Input::Tick).bmc.restarts
-    }
-
-    /// When the BMC started, as it tells it.
-    #[must_use]
-    pub fn bmc_started(&self) -> jiff::Timestamp {
-        self.lock().bmc.started
-    }
-
     /// Requests that the BMC has had so far.
     #[must_use]
     pub fn requests(&self) -> u32 {
@@ -427,35 +371,6 @@ impl MachineHandle {
     #[must_use]
     pub fn log(&self) -> Vec<(SimTime, String)> {
         self.step(Input::Tick).machine.log().cloned().collect()
-    }
-
-    /// What the BMC remembers of the machine, oldest first.
-    #[must_use]
-    pub fn history(&self) -> Vec<Happening> {
-        self.step(Input::Tick).machine.history().kept().cloned().collect()
-    }
-
-    /// Clears what the BMC remembers.
-    pub fn clear_history(&self) {
-        let now = self.inner.clock.now();
-        let mut state = self.step(Input::Tick);
-        state.machine.clear_history(now);
-        self.tell_history(&state);
-    }
-
-    /// A moment of the machine as its BMC's clock has it; the same at every reading.
-    #[must_use]
-    pub fn moment(&self, at: SimTime) -> jiff::Timestamp {
-        let (virtual_ms, born) = (self.inner.born.0.0, self.inner.born.1);
-        let since = i128::from(at.0) - i128::from(virtual_ms);
-        let real = since / i128::from(self.inner.clock.speed());
-        born.checked_add(jiff::SignedDuration::from_millis(i64::try_from(real).unwrap_or(0))).unwrap_or(born)
-    }
-
-    /// Follows the number of the newest entry.
-    #[must_use]
-    pub fn watch_history(&self) -> watch::Receiver<u64> {
-        self.inner.history.subscribe()
     }
 
     fn tell_history(&self, state: &State) {

@@ -40,7 +40,7 @@ const FROM_FACTS: [(&str, &str); 9] = [
 ];
 
 /// Names in the expanded inventory that differ from those in the files.
-const RENAMED: [(&str, &str); 9] = [
+const RENAMED: [(&str, &str); 11] = [
     ("bmc.protocol", "bmc.driver"),
     ("vendor", "expect.vendor"),
     ("model", "expect.model"),
@@ -49,6 +49,8 @@ const RENAMED: [(&str, &str); 9] = [
     ("accel.pci_id", "accel.pci"),
     ("ssh.host_keys", "ssh.host_key"),
     ("bmc.trust", "bmc.tls"),
+    ("bmc.trust", "bmc.ca"),
+    ("bmc.trust", "bmc.name"),
     ("boot.ip", "ssh.address"),
 ];
 

@@ -19,6 +19,7 @@ mod redfish_sensing;
 mod redfish_server;
 mod redfish_simple_update;
 mod redfish_sushy;
+mod redfish_tls;
 mod redfish_trees;
 mod redfish_trust;
 mod redfish_upload;

@@ -93,6 +93,14 @@ impl Server {
         Self::start(Some(certificate()), Arc::new(handler)).await
     }
 
+    /// With a certificate of the test's choice.
+    pub async fn certified(
+        tls: (Arc<rustls::ServerConfig>, Digest),
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some(tls), Arc::new(handler)).await
+    }
+
     async fn start(tls: Option<(Arc<rustls::ServerConfig>, Digest)>, handler: Arc<Handler>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self {

@@ -15,3 +15,5 @@ mod keep;
 mod power;
 mod power_ipmi;
 mod quirks;
+mod sessions;
+mod trust;

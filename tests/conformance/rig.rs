@@ -28,7 +28,7 @@ pub fn limits() -> Limits {
         request: Duration::from_millis(1500),
         inventory: Duration::from_millis(1500),
         idle: Duration::from_millis(400),
-        stall: Duration::from_millis(300),
+        stall: Duration::from_millis(250),
         pause: Duration::from_millis(2),
         retry_after: (Duration::from_millis(2), Duration::from_millis(50)),
         poll: (Duration::from_millis(2), Duration::from_millis(20)),

@@ -212,7 +212,8 @@ pub async fn wrongs_of(protocol: BmcProtocol, vendor: &'static str, drive: Drive
 fn out_of_reach(fault: &Fault) -> bool {
     match fault {
         Fault::DeadBmc | Fault::BmcDeadAfter(_) => true,
-        // The BMC opens the session under a key that the client has not got (K_G), so that nobody can end it.
+        // Whoever shows another certificate gets no token either; and a session that the BMC opened under a key that the client has not got
+        // (K_G) can be ended by nobody.
         Fault::Bmc(placed) => {
             matches!(placed.what, BmcFault::TlsRotate | BmcFault::TlsRenew | BmcFault::IpmiDisabled | BmcFault::IpmiKg)
         }

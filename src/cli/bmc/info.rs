@@ -39,6 +39,8 @@ struct Info {
     boot: Reading<BootOverride>,
     firmware: Reading<BTreeMap<Component, Version>>,
     certificate: Option<Digest>,
+    /// What stays when the certificate is renewed over the same key: `spki:` in the facts.
+    certificate_key: Option<Digest>,
     /// How it differs from the specification, and why that is thought; absent for IPMI.
     profile: Option<Profile>,
 }
@@ -104,7 +106,15 @@ async fn ask(bmc: &dyn Bmc) -> std::result::Result<Info, BmcError> {
     let power = bmc.power().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let boot = bmc.boot().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
     let firmware = bmc.firmware().await.unwrap_or_else(|e| Reading::unknown(unknown(e)));
-    Ok(Info { identity, power, boot, firmware, certificate: bmc.certificate(), profile: bmc.profile() })
+    Ok(Info {
+        identity,
+        power,
+        boot,
+        firmware,
+        certificate: bmc.certificate(),
+        certificate_key: bmc.certificate_key(),
+        profile: bmc.profile(),
+    })
 }
 
 fn show(global: &Global, asked: &[&Node], answers: &BTreeMap<NodeId, std::result::Result<Info, Told>>) {
