@@ -102,6 +102,8 @@ pub(super) struct Terms {
     pub(super) deadline: Instant,
     /// Only on a connection of its own: what must not be lost to a connection that the BMC had given up already (RC-04).
     pub(super) fresh: bool,
+    /// A waiting connection is used when it has waited no longer than this.
+    pub(super) within: Duration,
     /// Longest wait for an answer on a reused connection (RC-05); then the caller may ask anew.
     pub(super) stall: Option<Duration>,
 }
@@ -181,6 +183,11 @@ impl Transport {
         self.trim(0);
     }
 
+    /// True when the BMC has turned out to have room for fewer sockets than it is given.
+    pub(super) fn short(&self) -> bool {
+        self.lowered.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether connections are used again.
     pub(super) fn reuses(&self) -> bool {
         self.failed.load(Ordering::Relaxed) < PATIENCE
@@ -192,7 +199,7 @@ impl Transport {
 
     /// One request, one answer. The request is sent at most once; its body may be streamed.
     pub(super) async fn exchange<B: Streamed>(&self, mut request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
-        let kept = if terms.fresh { None } else { self.take_kept().await };
+        let kept = if terms.fresh { None } else { self.take_kept(terms.within).await };
         let reused = kept.is_some();
         let pipe = match kept {
             Some(pipe) => pipe,
@@ -259,10 +266,10 @@ impl Transport {
 
     /// The waiting connection, if it is fresh and silent. One that has been closed or has said something unasked is dropped, so that no
     /// request is written to a dead connection.
-    async fn take_kept(&self) -> Option<Pipe> {
+    async fn take_kept(&self, within: Duration) -> Option<Pipe> {
         let kept = self.waiting(Vec::pop)?;
         let mut pipe = kept.pipe;
-        (kept.since.elapsed() <= self.limits.reuse && silent(&mut pipe).await).then_some(pipe)
+        (kept.since.elapsed() <= within && silent(&mut pipe).await).then_some(pipe)
     }
 
     /// A new connection within the sockets that a BMC is given. When it refuses one while others of ours are open, it may have no room for so
