@@ -98,6 +98,7 @@ pub fn words(touch: &Touch) -> String {
             let writes = if *writes { "" } else { ", looking only" };
             format!("console{writes}{}", if *take_over { ", taken over" } else { "" })
         }
+        Touch::Chassis { what } => format!("bmc chassis {what}"),
         Touch::Raw { netfn, command, data } => format!("raw {netfn:#04x} {command:#04x} {data}").trim_end().to_owned(),
         Touch::SetBios { attributes } => {
             let all: Vec<String> = attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -292,6 +292,11 @@ pub enum Touch {
         /// It may be taken away from another client.
         take_over: bool,
     },
+    /// Set something of the chassis beside power and boot: its lamp, what it does when the mains come back.
+    Chassis {
+        /// What, in words.
+        what: String,
+    },
     /// Send an IPMI command that somebody wrote byte by byte.
     Raw {
         /// Network function.

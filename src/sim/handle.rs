@@ -10,6 +10,7 @@
 //! - [`MachineHandle::identity`] and [`MachineHandle::has`] for a fault.
 
 mod host;
+mod life;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +22,6 @@ use super::bios::Bios;
 use super::clock::{Clock, SimTime};
 use super::deeds::Deeds;
 use super::fault::{BmcFault, Fault, Placed};
-use super::firmware::Firmware;
 use super::history::Happening;
 use super::identity::Identity;
 use super::machine::{Durations, Effect, Input, Machine, RomSource, Stage};
@@ -240,55 +240,6 @@ impl MachineHandle {
             *count = count.saturating_add(1);
         }
         Some(placed)
-    }
-
-    /// Restarts the BMC: nothing answers for so many virtual seconds, then it is back with a new start and without sessions.
-    pub fn restart_bmc(&self, seconds: u32) {
-        self.restart(&mut self.lock(), seconds);
-    }
-
-    fn restart(&self, state: &mut State, seconds: u32) {
-        self.restart_at(state, self.inner.clock.now(), seconds);
-    }
-
-    fn restart_at(&self, state: &mut State, at: SimTime, seconds: u32) {
-        let least = state.bmc.started + jiff::SignedDuration::from_secs(1);
-        state.bmc.started = jiff::Timestamp::now().max(least);
-        state.bmc.away_until = Some(at.after_s(seconds));
-        state.bmc.restarts = state.bmc.restarts.saturating_add(1);
-        state.sessions = 0;
-        state.media = Media { insertions: state.media.insertions, ..Media::default() };
-        state.machine.firmware().bmc_restarted(at);
-    }
-
-    /// Looks at or changes the firmware, as it is now.
-    pub fn firmware<T>(&self, f: impl FnOnce(&mut Firmware, SimTime) -> T) -> T {
-        f(self.step(Input::Tick).machine.firmware(), self.inner.clock.now())
-    }
-
-    fn still_away(&self, state: &mut State) -> bool {
-        if state.bmc.away_until.is_some_and(|until| until <= self.inner.clock.now()) {
-            state.bmc.away_until = None;
-        }
-        state.bmc.away_until.is_some()
-    }
-
-    /// True while the BMC restarts and answers nothing.
-    #[must_use]
-    pub fn bmc_away(&self) -> bool {
-        self.still_away(&mut self.step(Input::Tick))
-    }
-
-    /// How often the BMC has restarted.
-    #[must_use]
-    pub fn bmc_restarts(&self) -> u32 {
-        self.step(Input::Tick).bmc.restarts
-    }
-
-    /// When the BMC started, as it tells it.
-    #[must_use]
-    pub fn bmc_started(&self) -> jiff::Timestamp {
-        self.lock().bmc.started
     }
 
     /// Requests that the BMC has had so far.

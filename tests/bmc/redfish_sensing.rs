@@ -179,7 +179,9 @@ async fn ask(want: &Want, bmc: &Redfish, server: &Server) -> String {
     let held = match want.log {
         Some((id, held, newest, words)) => {
             let log = known(tree, log);
-            assert_eq!((log.log.id.as_str(), log.held.known()), (id, Some(&held)), "{tree}");
+            // DMTF's mockup names a next page in its collection that leads back to the first: how many it holds cannot be said.
+            let told = (tree != "dmtf-public-rackmount1").then_some(&held);
+            assert_eq!((log.log.id.as_str(), log.held.known()), (id, told), "{tree}");
             assert_eq!(log.entries.len(), usize::try_from(held.min(3)).unwrap(), "{tree}: the newest three");
             let last = log.entries.last().unwrap();
             assert_eq!((last.id.as_str(), last.message.as_str()), (newest, words), "{tree}");

@@ -171,7 +171,7 @@ fn what_the_bmc_gave_up_is_a_gap() {
     ours.heard(ms(400), &[0, 0, 0, 0x20]);
     ours.heard(ms(400), &[0, 0, 0, 0x20]);
     ours.heard(ms(400), &[0, 0, 0, 0x14]);
-    assert_eq!(events(&mut ours), [Event::Takes(false), Event::Break, Event::Takes(true), Event::Ended]);
+    assert_eq!(events(&mut ours), [Event::Takes(false), Event::Takes(true), Event::Break, Event::Ended]);
 }
 
 #[test]

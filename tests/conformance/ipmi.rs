@@ -185,7 +185,7 @@ async fn duplicates(vendor: &'static str) -> Seen {
 }
 
 async fn lost_handshake(vendor: &'static str) -> Seen {
-    let got = each(vendor, &["rakp.drop(1)", "rakp.drop(1)@1", "rakp.drop(1)@2", "rakp.drop(5)"]).await?;
+    let got = each(vendor, &["rakp.drop(1)", "rakp.drop(1)@1", "rakp.drop(1)@2", "rakp.drop(5)", "rakp.slow(250)"]).await?;
     let rig = rig(vendor, &["rakp.drop(1)@2"]).await;
     let bmc = client(&rig);
     bmc.power().await.map_err(|e| words(&e))?;

@@ -227,7 +227,7 @@ async fn conflict(vendor: &'static str) -> Own {
     let rig = start(vendor, &["power.409(4000000)"]).await;
     let off = rig.bmc.set_power(PowerVerb::Off, std::time::Duration::from_secs(3)).await;
     ensure(matches!(off, Written::Applied(_)), format!("{off:?}"))?;
-    match rig.bmc.set_power(PowerVerb::On, std::time::Duration::from_millis(300)).await {
+    match rig.bmc.set_power(PowerVerb::On, std::time::Duration::from_secs(3)).await {
         Written::NotApplied(e) if e.seen.contains("409") => Ok(format!("{text}; and a real one: {e}")),
         other => Err(format!("{other:?}")),
     }

@@ -14,6 +14,23 @@ type Own = BoxFuture<'static, Result<String, String>>;
 pub fn rows() -> Vec<Row> {
     let row = |id, says, faults, placed, own| Row { id, says, faults, placed, own };
     vec![
+        // Other rows' faults, in the middle of an update.
+        row(
+            "00-u",
+            "fails in other ways in the middle of an update",
+            &[
+                "bmc-dead-after(@)",
+                "body.truncate",
+                "bmc.reboot(200)",
+                "conn.rst_on_reuse",
+                "ok.empty",
+                "ok.with_error",
+                "auth.expire_after(9)",
+                "coll.no_members",
+            ],
+            Where::EachOnce,
+            |_| Box::pin(async { Ok("swept only".to_owned()) }),
+        ),
         row("RC-47", "answers 503 in the middle of an update", &["http.busy", "http.503(2)"], Where::EachOnce, busy),
         row("RC-48", "takes small images only", &["upload.max(1000)"], Where::Always, large),
         row("RC-49", "loses the connection after the last byte", &["upload.drop_after"], Where::Always, dropped),

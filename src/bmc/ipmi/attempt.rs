@@ -274,7 +274,12 @@ impl Handshake<'_> {
             _ => Payload::Rakp4,
         };
         let packet = packet::encode_plain(kind, request);
-        let patience = self.rtt.patience().min(self.deadline.saturating_duration_since(Instant::now()));
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let (rtt, lan) = (*self.rtt, Arc::clone(self.line.lan()));
+        // Of a BMC that has said nothing yet, what the others have shown meanwhile is known better.
+        let known = || if rtt.is_strange() { lan.rtt().missing(rtt) } else { rtt };
+        let opens = kind == Payload::OpenRequest;
+        let patience = || if opens { known().patience() } else { known().patience_for_proof() }.min(left);
         let asked = Instant::now();
         // Nothing protects these answers: one of the wrong shape may be forged, and the genuine one may still come within the patience.
         let (mut odd, mut unfit) = (None, 0u32);
@@ -295,6 +300,9 @@ impl Handshake<'_> {
         match answer {
             Some(reply) => {
                 self.learn(asked.elapsed());
+                if !opens {
+                    self.rtt.proof(true);
+                }
                 match reply {
                     Reply::Next(value) => Ok(value),
                     Reply::Refused(status) => Err(Stop::Refused(status)),
@@ -305,6 +313,9 @@ impl Handshake<'_> {
                 Some(what) => Err(Stop::Odd(what)),
                 None => {
                     self.rtt.missed();
+                    if !opens {
+                        self.rtt.proof(false);
+                    }
                     Err(Stop::Lost)
                 }
             },

@@ -37,6 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Askings without an answer after which the session is given up for lost (BMC restarted, slot taken away).
 const SILENT_SESSION: u32 = 6;
+/// And not before: BMCs have been seen to take 5 s for one answer (openbmc issue 2519), and the answer to any of the askings is as good.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// An open session. Dropping it sends Close Session, so that no slot stays taken, however the caller ended; [`Connection::close`] makes sure.
 pub(super) struct Connection {
@@ -105,19 +107,27 @@ impl Connection {
 
     /// Asks until there is an answer; gives what follows the completion code. Also for writes of a value, which repeating does not change.
     pub(super) async fn repeat(&mut self, message: &Message, deadline: Instant) -> Result<Vec<u8>, Fault> {
-        self.repeat_at_most(message, SILENT_SESSION, deadline).await
+        self.repeat_at_most(message, SILENT_SESSION, SILENCE, deadline).await
     }
 
-    async fn repeat_at_most(&mut self, message: &Message, askings: u32, deadline: Instant) -> Result<Vec<u8>, Fault> {
+    /// Gives up after so many askings without an answer, when they have lasted so long.
+    async fn repeat_at_most(
+        &mut self,
+        message: &Message,
+        askings: u32,
+        silence: Duration,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
         let (mut silent, mut duplicates, mut asked_once) = (0, 0, false);
+        let mut since = began;
         let mut tally = Tally::default();
         let mut request = self.request_number();
         // What came before this question was not meant for it.
         let _before = self.line.astray();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || silent >= askings {
+            if left.is_zero() || (silent >= askings && since.elapsed() >= silence) {
                 tally.astray = tally.astray.saturating_add(self.line.astray());
                 let took = began.elapsed();
                 if !asked_once {
@@ -151,7 +161,7 @@ impl Connection {
                     } else {
                         self.rtt.heard_late();
                     }
-                    silent = 0;
+                    (silent, since) = (0, Instant::now());
                     match answer.code {
                         0 => return Ok(answer.data),
                         code if is_busy(code) && Instant::now() + BUSY_PAUSE < deadline => {
@@ -191,21 +201,25 @@ impl Connection {
         let Self { session, line, .. } = self;
         let dropped = line.lan().dropped();
         let answer = line
-            .ask(bytes, patience, |packet| match session.open(packet) {
-                Ok(answer) if answer.answers(message, request) && answer.code != DUPLICATE => Some(answer),
-                Ok(answer) => {
-                    let mine = answer.answers(message, request);
-                    let counter = if mine { &mut tally.duplicates } else { &mut tally.late };
-                    *counter = counter.saturating_add(1);
-                    dropped.late.fetch_add(1, Ordering::Relaxed);
-                    None
-                }
-                Err(why) => {
-                    tally.count(why);
-                    dropped.refused.fetch_add(1, Ordering::Relaxed);
-                    None
-                }
-            })
+            .ask(
+                bytes,
+                || patience,
+                |packet| match session.open(packet) {
+                    Ok(answer) if answer.answers(message, request) && answer.code != DUPLICATE => Some(answer),
+                    Ok(answer) => {
+                        let mine = answer.answers(message, request);
+                        let counter = if mine { &mut tally.duplicates } else { &mut tally.late };
+                        *counter = counter.saturating_add(1);
+                        dropped.late.fetch_add(1, Ordering::Relaxed);
+                        None
+                    }
+                    Err(why) => {
+                        tally.count(why);
+                        dropped.refused.fetch_add(1, Ordering::Relaxed);
+                        None
+                    }
+                },
+            )
             .await
             .map_err(|e| Fault::Send(self.to, e))?;
         if answer.is_some() {
@@ -221,7 +235,7 @@ impl Connection {
         if self.privilege >= wanted {
             return Ok(());
         }
-        match self.repeat_at_most(&command::set_privilege(wanted), RAISES, deadline).await {
+        match self.repeat_at_most(&command::set_privilege(wanted), RAISES, Duration::ZERO, deadline).await {
             Ok(_) | Err(Fault::Code(_)) => {}
             Err(fault) if fault.is_silence() && Instant::now() < deadline => {}
             Err(fault) => return Err(fault),

@@ -18,11 +18,13 @@ pub struct Rtt {
     smooth: Option<Duration>,
     spread: Duration,
     backoff: u32,
+    /// Misses in a row at the questions that a BMC has to compute for (RAKP 1 and 3).
+    proofs: u32,
 }
 
 impl Default for Rtt {
     fn default() -> Self {
-        Self { first: FIRST, smooth: None, spread: Duration::ZERO, backoff: 0 }
+        Self { first: FIRST, smooth: None, spread: Duration::ZERO, backoff: 0, proofs: 0 }
     }
 }
 
@@ -30,9 +32,36 @@ impl Rtt {
     /// How long to wait for the next answer.
     #[must_use]
     pub fn patience(&self) -> Duration {
+        self.after(self.backoff)
+    }
+
+    /// How long to wait for the next proof: an old BMC computes it for 200 ms and opens a session in 5, so that its misses count by themselves.
+    #[must_use]
+    pub fn patience_for_proof(&self) -> Duration {
+        self.after(self.backoff.max(self.proofs))
+    }
+
+    fn after(&self, misses: u32) -> Duration {
         let base = self.smooth.map_or(self.first, |smooth| smooth + 4 * self.spread).max(LEAST);
         // Half as long again each time, from the second miss in a row on: gentle, since loss on a management network is mostly a single packet.
-        (1..self.backoff).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
+        (1..misses).fold(base, |wait, _| (wait * 3 / 2).min(MOST)).min(MOST)
+    }
+
+    /// A proof came, or did not come in time.
+    pub fn proof(&mut self, came: bool) {
+        self.proofs = if came { 0 } else { (self.proofs + 1).min(12) };
+    }
+
+    /// Nothing was measured of it yet.
+    #[must_use]
+    pub fn is_strange(&self) -> bool {
+        self.smooth.is_none()
+    }
+
+    /// This stranger's beginning, with the other's misses.
+    #[must_use]
+    pub fn missing(self, other: Self) -> Self {
+        Self { backoff: other.backoff, proofs: other.proofs, ..self }
     }
 
     /// An answer came to a question that was asked once (Karn's rule: otherwise it is not known which asking it answers).
@@ -105,6 +134,21 @@ mod tests {
             rtt.missed();
         }
         assert_eq!(rtt.patience(), MOST);
+    }
+
+    /// Open Session answered in 2 ms and RAKP 1 in 200: the misses at the one must not be forgotten at each answer of the other.
+    #[test]
+    fn a_slow_proof_is_waited_for_in_the_end() {
+        let mut rtt = Rtt::default();
+        for _ in 0..20 {
+            rtt.heard(Duration::from_millis(2));
+            if rtt.patience_for_proof() > Duration::from_millis(200) {
+                return;
+            }
+            rtt.missed();
+            rtt.proof(false);
+        }
+        panic!("still {:?}", rtt.patience_for_proof());
     }
 
     #[test]

@@ -242,7 +242,7 @@ impl Line {
         self.tag.unwrap_or(0)
     }
 
-    pub(super) fn lan(&self) -> &Lan {
+    pub(super) fn lan(&self) -> &Arc<Lan> {
         &self.lan
     }
 
@@ -284,19 +284,20 @@ impl Line {
         Ok(tokio::time::timeout(patience, answered).await.is_ok())
     }
 
-    /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over.
+    /// Sends, then gives each packet that comes in to `judge` until it answers `Some` or `patience` is over. The patience is looked at again and again:
+    /// with a BMC of which nothing is known it shrinks as the others of its network answer.
     ///
     /// A place in the window is held for a moment, so a dead BMC delays nobody.
     pub(super) async fn ask<T>(
         &self,
         bytes: &[u8],
-        patience: Duration,
+        patience: impl Fn() -> Duration,
         mut judge: impl FnMut(&[u8]) -> Option<T>,
     ) -> io::Result<Option<T>> {
         // The semaphore is never closed; an error would only mean "no limit".
         let place = self.lan.window.acquire().await.ok();
         self.send(bytes).await?;
-        let end = Instant::now() + patience;
+        let asked = Instant::now();
         let mut judged = std::pin::pin!(async {
             loop {
                 if let Some(done) = judge(&self.receive().await) {
@@ -304,11 +305,19 @@ impl Line {
                 }
             }
         });
-        if let Ok(done) = tokio::time::timeout(PLACE.min(patience), judged.as_mut()).await {
+        if let Ok(done) = tokio::time::timeout(PLACE.min(patience()), judged.as_mut()).await {
             return Ok(Some(done));
         }
         drop(place);
-        Ok(tokio::time::timeout_at(end, judged).await.ok())
+        loop {
+            let left = patience().saturating_sub(asked.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if let Ok(done) = tokio::time::timeout(left.min(PLACE), judged.as_mut()).await {
+                return Ok(Some(done));
+            }
+        }
     }
 
     /// The next packet that comes in. Dropping the wait loses none.

@@ -91,8 +91,12 @@ impl<'a> Turn<'a> {
             Err(fault) => Err(fault),
         };
         match first {
-            Err(silence) if silence.is_silence() && Instant::now() < deadline => {
+            Err(silence) if silence.is_silence() => {
+                // It may have ended without a word; whoever asks next begins anew.
                 self.connection = None;
+                if Instant::now() >= deadline {
+                    return Err(silence);
+                }
                 let again = match self.ready(need).await {
                     Ok(connection) => connection.repeat(message, deadline).await,
                     Err(fault) => Err(fault),

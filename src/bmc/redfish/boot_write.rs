@@ -164,7 +164,8 @@ impl Client {
     /// After a refusal: applied all the same, or not applied if nothing changed.
     async fn refused_boot(&self, at: &str, before: &str, want: &BootOverride, error: BmcError) -> Written {
         match self.get(at).await {
-            Ok(after) if matches!(self.shown(want, &after).await, Shown::Yes(_)) => {
+            // Exactly what was asked for, and nothing near it: an override for one boot is not the lasting one that was refused.
+            Ok(after) if matches!(self.shown(want, &after).await, Shown::Yes(None)) => {
                 Written::Applied(format!("it was refused ({error}), but {}", told(&after)))
             }
             Ok(after) if told(&after) != before => Written::Ambiguous(format!("it was refused ({error}), yet {}", told(&after))),

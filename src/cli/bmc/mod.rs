@@ -2,14 +2,13 @@
 
 mod accounts;
 mod bios;
-mod cert;
-mod doctor;
+mod chassis;
 mod fru;
 pub mod heard;
 mod info;
 mod media;
+mod raw;
 mod reset;
-mod sel;
 mod sensors;
 
 use super::failure::Result;
@@ -27,14 +26,13 @@ pub struct Args {
 enum What {
     Info(info::Args),
     Sensors(sensors::Args),
-    Sel(sel::Args),
     Fru(fru::Args),
     Bios(bios::Args),
     Media(media::Args),
     Accounts(accounts::Args),
-    Cert(cert::Args),
     Reset(reset::Args),
-    Doctor(doctor::Args),
+    Chassis(chassis::Args),
+    Raw(raw::Args),
 }
 
 /// Runs the verb.
@@ -45,13 +43,12 @@ pub async fn run(args: Args, global: &Global) -> Result {
     match args.what {
         What::Info(args) => info::run(args, global).await,
         What::Sensors(args) => sensors::run(args, global).await,
-        What::Sel(args) => sel::run(args, global).await,
         What::Fru(args) => fru::run(args, global).await,
         What::Bios(args) => bios::run(args, global).await,
         What::Media(args) => media::run(args, global).await,
         What::Accounts(args) => accounts::run(args, global).await,
-        What::Cert(args) => cert::run(args, global).await,
         What::Reset(args) => reset::run(args, global).await,
-        What::Doctor(args) => doctor::run(args, global).await,
+        What::Chassis(args) => chassis::run(args, global).await,
+        What::Raw(args) => raw::run(args, global).await,
     }
 }

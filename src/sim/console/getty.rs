@@ -58,7 +58,8 @@ impl Getty {
                 }
                 0x04 if self.line.is_empty() => self.leave(machine, &mut out),
                 0x7f | 0x08 => {
-                    if self.line.pop().is_some() && self.echoes() {
+                    let rubbed_out = self.line.pop().is_some();
+                    if rubbed_out && self.echoes() {
                         out.push_str("\x08 \x08");
                     }
                 }

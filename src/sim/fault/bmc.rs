@@ -226,6 +226,8 @@ faults! {
     IpmiKg = "ipmi.kg"/0,
     /// RAKP 2 carries a wrong authentication code (IP-06).
     RakpBadHmac = "rakp.bad_hmac"/0,
+    /// The proof of RAKP 2 takes so many real milliseconds, as old BMCs compute it (IP-03).
+    RakpSlow = "rakp.slow"/1,
     /// RAKP 1 is answered "inactive session" and the session is lost (IP-06).
     RakpInactive = "rakp.inactive"/0,
     /// Open Session takes privilege 0 only (IP-07).

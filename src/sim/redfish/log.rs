@@ -132,7 +132,7 @@ pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {
         let service = format!("{owner}/{id}");
         let Some(rest) = at.strip_prefix(&service) else { continue };
         match rest {
-            "" => return Some(log_service(machine, at, id, name, hardware)),
+            "" => return Some(log_service(at, id, name, hardware)),
             "/Entries" => return Some(page(machine, at, hardware, 0)),
             rest => {
                 let Some(entry) = rest.strip_prefix("/Entries/") else { continue };
@@ -156,7 +156,7 @@ pub fn paged(machine: &MachineHandle, at: &str, query: &str) -> Option<Value> {
     Some(page(machine, at, hardware, skip))
 }
 
-fn log_service(machine: &MachineHandle, at: &str, id: &str, name: &str, hardware: bool) -> Value {
+fn log_service(at: &str, id: &str, name: &str, hardware: bool) -> Value {
     let mut value = json!({
         "@odata.type": "#LogService.v1_3_0.LogService",
         "@odata.id": at,

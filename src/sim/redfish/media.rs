@@ -107,7 +107,7 @@ pub fn patch(machine: &MachineHandle, at: &str, body: &Value) -> Answer {
     let id = at.rsplit('/').next().unwrap_or_default();
     let Some(drive) = drives(machine).into_iter().find(|d| d.id == id) else { return Answer::error(404, &Message::missing(at)) };
     let out = body.get("Inserted") == Some(&Value::Bool(false)) || body.get("Image") == Some(&Value::Null);
-    if machine.bends(BmcFault::VmPatchOnly).is_none() && !(out && !machine.identity().profile.keeps.eject_always) {
+    if machine.bends(BmcFault::VmPatchOnly).is_none() && (!out || machine.identity().profile.keeps.eject_always) {
         return refuse(405, "OperationNotAllowed", "the drive is changed by its actions", &[]);
     }
     if out { eject(machine, &drive) } else { insert(machine, &drive, body, true) }

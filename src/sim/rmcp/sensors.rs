@@ -25,8 +25,6 @@ pub(super) mod entity {
     pub(in crate::sim::rmcp) const INLET: u8 = 55;
 }
 
-/// The states of a discrete sensor that its type defines.
-const SPECIFIC: u8 = 0x6f;
 /// A curve that only the BMC knows (§36.2): the reading's factors must be asked for.
 const CURVE: u8 = 0x70;
 

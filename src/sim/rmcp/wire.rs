@@ -69,6 +69,14 @@ impl Wire {
         let mut now = Vec::new();
         let (forged, instead) = self.forged(&answer);
         now.extend(forged.into_iter().map(|bytes| (bytes, to)));
+        // RAKP 2, outside of any session.
+        if matches!(answer.as_slice(), [_, _, _, _, 0x06, 0x13, ..])
+            && let Some(slow) = self.machine.bends(BmcFault::RakpSlow)
+        {
+            let until = Instant::now() + Duration::from_millis(slow.arg().into());
+            self.held.push_back(Held { datagram: (answer, to), behind: u32::MAX, until });
+            return now;
+        }
         let behind = if self.strikes(BmcFault::UdpReorder) {
             1
         } else if self.strikes(BmcFault::UdpLate) {

@@ -359,7 +359,7 @@ mod tests {
                 prop_assert!(sensors.iter().all(|s| s.name.chars().all(|c| !c.is_control())));
             }
             drop(record(&bytes));
-            drop(GetInfo::parse_success_response(&bytes).map(|info| info.records));
+            let _ = GetInfo::parse_success_response(&bytes).map(|info| info.records);
             drop(GetPart::parse_success_response(&bytes));
         }
     }

@@ -54,8 +54,8 @@ pub(super) fn severity(kind: u8, event: u8, offset: u8) -> Option<Health> {
         (0x01, _, 0 | 1 | 6 | 7) => Warning,
         (0x01, _, 2..=5 | 8..=11) => Critical,
         // Predictive failure; limit exceeded; performance lags.
-        (0x04 | 0x05 | 0x06, _, 0) => Ok,
-        (0x04 | 0x05 | 0x06, _, 1) => Warning,
+        (0x04..=0x06, _, 0) => Ok,
+        (0x04..=0x06, _, 1) => Warning,
         // Transitions of severity: to OK, to non-critical, to critical, to non-recoverable, to less …, monitor, informational.
         (0x07, _, 0 | 7 | 8) => Ok,
         (0x07, _, 1 | 4) => Warning,

@@ -249,7 +249,7 @@ impl Exchange {
         if self.idle() {
             self.took_at = now;
         } else if now.saturating_sub(self.took_at) >= TAKES_NOTHING && self.flight.is_none() {
-            self.events.extend((!self.typed.is_empty()).then(|| Event::NotTaken(self.typed.len())));
+            self.events.extend((!self.typed.is_empty()).then_some(Event::NotTaken(self.typed.len())));
             self.typed.clear();
             self.breaks = 0;
             self.took_at = now;

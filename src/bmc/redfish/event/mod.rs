@@ -22,8 +22,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
+pub use self::doorbell::Doorbell;
 use self::doorbell::Ear;
-pub use self::doorbell::{Doorbell, DoorbellError};
 use self::record::{Record, records, same};
 use self::sse::Said;
 use self::stream::Stream;

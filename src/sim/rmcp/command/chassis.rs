@@ -8,6 +8,7 @@ pub(super) const CAPABILITIES: u8 = 0x00;
 pub(super) const STATUS: u8 = 0x01;
 pub(super) const CONTROL: u8 = 0x02;
 pub(super) const IDENTIFY: u8 = 0x04;
+pub(super) const SET_POLICY: u8 = 0x06;
 pub(super) const RESTART_CAUSE: u8 = 0x07;
 pub(super) const SET_BOOT: u8 = 0x08;
 pub(super) const GET_BOOT: u8 = 0x09;
@@ -23,6 +24,12 @@ pub(super) fn run(machine: &MachineHandle, state: &mut State, command: u8, data:
         (IDENTIFY, []) => identify(state, 15, false),
         (IDENTIFY, [seconds]) => identify(state, *seconds, false),
         (IDENTIFY, [seconds, force]) => identify(state, *seconds, force & 1 == 1),
+        // The policies that are supported come back: stays off, previous, powers up. 3 changes nothing.
+        (SET_POLICY, [3]) => Ok(vec![0x07]),
+        (SET_POLICY, [policy @ 0..=2]) => {
+            state.policy = *policy;
+            Ok(vec![0x07])
+        }
         // By chassis control command.
         (RESTART_CAUSE, []) => Ok(vec![0x01, 0x01]),
         (SET_BOOT, [parameter, value @ ..]) => set_boot(machine, state, parameter & 0x7f, value),
@@ -31,9 +38,9 @@ pub(super) fn run(machine: &MachineHandle, state: &mut State, command: u8, data:
     }
 }
 
-/// Power restore policy "stays off"; identify is supported and its state is told.
+/// Power and its restore policy; identify is supported and its state is told.
 fn status(machine: &MachineHandle, state: &State) -> Vec<u8> {
-    vec![u8::from(machine.is_powered()), 0x00, 0x40 | (state.identify << 4)]
+    vec![u8::from(machine.is_powered()) | (state.policy << 5), 0x00, 0x40 | (state.identify << 4)]
 }
 
 /// §28.3. A reset has no verb of its own in the machine: it goes through a short darkness like a cycle.

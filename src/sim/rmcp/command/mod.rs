@@ -78,6 +78,8 @@ pub(super) struct State {
     boot: [[u8; 2]; 5],
     /// Identify is on: 0 off, 1 for a time, 2 until it is switched off.
     identify: u8,
+    /// What the node does when the mains come back: 0 stays off, 1 previous, 2 powers up.
+    policy: u8,
     sdr_reservation: u16,
     sel_reservation: u16,
     sel: Sel,
@@ -98,7 +100,9 @@ fn needs(request: &Request<'_>) -> Option<u8> {
         (netfn::TRANSPORT, payload::GET_SOL) => level::OPERATOR,
         (netfn::TRANSPORT, payload::SET_SOL) => level::ADMIN,
         (netfn::CHASSIS, chassis::CAPABILITIES | chassis::STATUS | chassis::RESTART_CAUSE) => level::USER,
-        (netfn::CHASSIS, chassis::CONTROL | chassis::IDENTIFY | chassis::SET_BOOT | chassis::GET_BOOT) => level::OPERATOR,
+        (netfn::CHASSIS, chassis::CONTROL | chassis::IDENTIFY | chassis::SET_POLICY | chassis::SET_BOOT | chassis::GET_BOOT) => {
+            level::OPERATOR
+        }
         (netfn::STORAGE, command) if storage::knows(command) => level::USER,
         (netfn::STORAGE, command) if storage::changes(command) => level::OPERATOR,
         (netfn::SENSOR, sensor::READING | sensor::THRESHOLDS | sensor::FACTORS) => level::USER,
