@@ -3,7 +3,7 @@
 //! | file | one idea |
 //! |---|---|
 //! | `trust` `certificate` `authority` | which certificate is accepted |
-//! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
+//! | `dial` `oldtls` `openssl` | a connection, and what a BMC speaks that does not speak today's TLS |
 //! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
 //! | `client` `manners` `pace` `heed` | reads, with every bounded way of asking again; headers; how many at once; what of it the make teaches |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
@@ -59,6 +59,8 @@ mod manners;
 mod media;
 mod media_write;
 mod oldtls;
+#[cfg(feature = "old-tls")]
+mod openssl;
 mod options;
 mod pace;
 mod path;

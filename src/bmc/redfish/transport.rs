@@ -4,7 +4,6 @@
 //! Between exchanges only the TLS stream is kept, not HTTP's buffers (2 × 8 KiB in hyper): 12,500 waiting BMCs must fit in memory.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -17,10 +16,9 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::{Dialer, Stream};
+use super::dial::{Dialer, Stream, Unprepared};
 use super::exchange::speak;
 use super::limits::{Limits, SOCKETS};
-use super::trust::Trust;
 
 /// A body that a request may have.
 pub(super) trait Streamed:
@@ -146,9 +144,9 @@ pub(super) struct Transport {
 
 impl Transport {
     /// A transport that has not connected yet.
-    pub(super) fn new(address: SocketAddr, trust: Trust, limits: Limits) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            dialer: Dialer::new(address, trust)?,
+    pub(super) fn new(dialer: Dialer, limits: Limits) -> Self {
+        Self {
+            dialer,
             limits,
             kept: Arc::default(),
             tended: Arc::default(),
@@ -156,20 +154,14 @@ impl Transport {
             lowered: AtomicUsize::new(0),
             good: AtomicUsize::new(0),
             failed: AtomicU32::new(0),
-        })
+        }
     }
 
     /// Another way to the same BMC, with connections of its own and what was learned of reuse.
-    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
-        let twin = Self::new(self.dialer.address(), self.dialer.trust().clone(), self.limits.clone())?;
+    pub(super) fn twin(&self) -> Result<Self, Unprepared> {
+        let twin = Self::new(self.dialer.twin()?, self.limits.clone());
         twin.failed.store(self.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(twin)
-    }
-
-    /// A connection for an exchange that does not end; its socket counts for as long as the second is held.
-    pub(super) async fn lend(&self, deadline: Instant) -> Result<(Box<dyn Stream>, OwnedSemaphorePermit), Broken> {
-        let Pipe { stream, socket } = self.connect(deadline).await?;
-        Ok((stream, socket))
     }
 
     /// Keeps at most `most` waiting connections and closes the others.
