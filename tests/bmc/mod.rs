@@ -14,6 +14,8 @@ mod ipmi_wire;
 mod redfish_model;
 mod redfish_other_forms;
 mod redfish_push;
+#[cfg(feature = "old-tls")]
+mod redfish_old_tls;
 mod redfish_reads;
 mod redfish_sensing;
 mod redfish_server;

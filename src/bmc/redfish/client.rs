@@ -26,6 +26,7 @@ use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
 use super::update::Turn;
 use super::{json, path};
+use crate::bmc::quirk::Learned;
 use crate::bmc::{BmcError, BmcTrouble};
 
 /// A resource as it was read.
@@ -113,12 +114,12 @@ impl Client {
 
     /// Reads a resource within the usual time.
     pub(super) async fn get(&self, at: &str) -> Result<Resource, BmcError> {
-        self.get_by(at, Instant::now() + self.limits.request).await
+        self.get_by(at, Instant::now() + self.patience(at)).await
     }
 
     /// Reads a resource within the usual time and before `deadline`.
     pub(super) async fn look(&self, at: &str, deadline: Instant) -> Result<Resource, BmcError> {
-        self.get_by(at, deadline.min(Instant::now() + self.limits.request)).await
+        self.get_by(at, deadline.min(Instant::now() + self.patience(at))).await
     }
 
     /// Reads a resource before `deadline`.
@@ -193,6 +194,7 @@ impl Client {
                 }
                 301 | 302 | 303 | 307 | 308 => {
                     redirects += 1;
+                    self.kin.showed("RC-16", format!("{doing}: {}", answer.status));
                     if redirects > REDIRECTS {
                         return Err(malformed(doing, format!("more than {REDIRECTS} redirects")));
                     }
@@ -201,6 +203,7 @@ impl Client {
                 401 => match auth {
                     Some((name, token)) if name != header::AUTHORIZATION && !relogged => {
                         relogged = true;
+                        self.kin.showed("RC-17", format!("{doing}: the session was not known any more"));
                         self.forget(&token);
                     }
                     auth => {
@@ -214,7 +217,7 @@ impl Client {
                         return Err(error);
                     }
                 },
-                406 if encoding != Encoding::Gzip => turned = Some(self.manners.next(encoding, &at)),
+                406 if encoding != Encoding::Gzip => turned = Some(self.turn(encoding, &at)),
                 400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {}
                 429 | 503 => {
                     tries += 1;
@@ -227,6 +230,16 @@ impl Client {
                 _ => return Err(refused(doing, answer.status, &answer.body)),
             }
         }
+    }
+
+    /// What to ask for after a 406, which is noted.
+    pub(super) fn turn(&self, refused: Encoding, at: &str) -> Encoding {
+        self.kin.showed("RC-10", format!("{}: 406 to {refused:?}", super::error::safe(at, 256)));
+        let next = self.manners.next(refused, at);
+        if self.manners.encoding() != Encoding::Identity {
+            self.kin.learn(Learned { no_identity: Some(true), ..Learned::default() });
+        }
+        next
     }
 
     /// Where a redirect leads, if that is this BMC.
@@ -281,8 +294,10 @@ impl Client {
 
     /// Sends one request once, on a new connection when `fresh`.
     pub(super) async fn once_as(&self, ask: Ask<'_>, encoding: Encoding, fresh: bool) -> Result<Answer, Broken> {
+        self.heed();
         // Logging in and out may take its time; a read that stands still is asked again.
-        let stall = if ask.method == Method::GET { self.limits.stall } else { self.limits.stall * 2 };
+        let read = ask.method == Method::GET;
+        let stall = if read { self.limits.stall } else { self.limits.stall * 2 };
         let mut request = Request::builder().method(ask.method).uri(ask.path);
         if let Some(headers) = request.headers_mut() {
             self.manners.put(headers, encoding);
@@ -297,12 +312,12 @@ impl Client {
             }
         }
         let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(Broken::unaskable)?;
-        let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, stall: Some(stall) }).await;
+        let within = self.fresh_enough(read);
+        let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, within, stall: Some(stall) }).await;
         match &answer {
-            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.pace.trouble(),
-            Ok(_) => self.pace.well(),
-            Err(gone) if matches!(gone.how, Broke::Lost | Broke::Stalled | Broke::TimedOut) => self.pace.trouble(),
-            Err(_) => {}
+            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.slower(),
+            Ok(_) => self.well(),
+            Err(gone) => self.stumbled(gone),
         }
         let mut answer = answer?;
         match plain(&answer.headers, std::mem::take(&mut answer.body), self.limits.body) {

@@ -218,7 +218,15 @@ impl Client {
                 continue;
             }
             match self.open_session(&at, sure, deadline).await? {
-                Opened::Yes(auth) => return Ok(auth),
+                Opened::Yes(auth) => {
+                    if linked.as_deref() != Some(at.as_str()) {
+                        self.kin.showed(
+                            "RC-20",
+                            format!("its sessions are at {}, which its root does not link", super::error::safe(&at, 128)),
+                        );
+                    }
+                    return Ok(auth);
+                }
                 Opened::Nowhere => {}
                 Opened::Doubtful(error) => doubt = Some(error),
             }
@@ -275,6 +283,9 @@ impl Client {
         self.kin.note_root(&root.value);
         let root = self.root.get_or_init(|| Root::read(&root.value)).clone();
         self.pace.is_of(&root.class);
+        if self.manners.strict() {
+            self.kin.showed("RC-12", "it wants a bare Host and a Referer".to_owned());
+        }
         root
     }
 
@@ -299,6 +310,7 @@ impl Client {
             _ => refused(&doing, answer.status, &answer.body),
         };
         if slots::full(&answer) {
+            self.kin.showed("RC-18", error.seen.clone());
             return self.when_full(at, error, deadline).await.map(Opened::Yes);
         }
         let kind = match answer.status.as_u16() {
@@ -326,7 +338,7 @@ impl Client {
             let body = Some(self.credentials()?);
             let ask = Ask { method: Method::POST, path: at, body, auth: None, if_match: None, deadline };
             match self.once_as(ask, encoding, again).await {
-                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.manners.next(encoding, at),
+                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.turn(encoding, at),
                 Ok(answer) => {
                     self.attempts.answered();
                     return Ok(answer);
@@ -367,6 +379,9 @@ impl Client {
 
     /// The session in an answer, whatever its status, wherever it says that the session lies (RC-21).
     fn session_of(&self, doing: &str, from: &str, answer: Answer) -> Result<Auth, BmcError> {
+        if answer.status.as_u16() != 201 {
+            self.kin.showed("RC-21", format!("{doing}: {}", answer.status));
+        }
         let location = answer.headers.get(header::LOCATION).and_then(|at| at.to_str().ok());
         let location = location.and_then(|at| path::resolve(from, at).ok()).map(|(_, path)| path).filter(|at| at != "/");
         let body = json::parse(&answer.body).ok();

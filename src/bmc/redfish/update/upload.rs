@@ -87,7 +87,7 @@ impl Client {
         let answer = match request.body(push.load).map_err(Broken::unaskable) {
             Ok(request) => {
                 // A fresh connection: nobody has grown tired of it.
-                let terms = Terms { deadline, fresh: true, stall: None };
+                let terms = Terms { deadline, fresh: true, within: Duration::ZERO, stall: None };
                 tokio::select! {
                     answer = self.transport.exchange(request, &terms) => answer,
                     gone = self.stands_still(&sent, tell) => Err(gone),
