@@ -242,7 +242,8 @@ impl<'l> Stack<'l> {
         };
         if layer.get("bmc.why").is_none() && !layer.name.starts_with("override ") {
             let key = path.trim_start_matches("bmc.");
-            let d = Diagnostic::error(code::MISSING_KEY, format!("`{key}: {word}` needs a reason: `why` beside it")).at(setting.span);
+            let d =
+                Diagnostic::error(code::MISSING_KEY, format!("`{key}: {word}` needs a reason: `why` beside it")).at(setting.span);
             out.push(d.hint(format!("{risk}; write `bmc: {{{key}: {word}, why: …}}` if that is meant")));
         }
         true

@@ -12,10 +12,10 @@ mod ipmi_sim;
 mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_model;
-mod redfish_other_forms;
-mod redfish_push;
 #[cfg(feature = "old-tls")]
 mod redfish_old_tls;
+mod redfish_other_forms;
+mod redfish_push;
 mod redfish_reads;
 mod redfish_sensing;
 mod redfish_server;

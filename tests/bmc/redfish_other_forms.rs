@@ -220,6 +220,7 @@ async fn a_tag_is_found_by_the_ladder_and_a_foreign_answer_is_no_success() {
     let written = push(&server, None).await;
     let Written::Ambiguous(text) = &written else { panic!("{written:?}") };
     assert!(text.starts_with(&UpdateClass::Lost.to_string()) && text.contains("PSU 1.0 runs"), "{text}");
-    let tags: Vec<Option<String>> = state.lock().unwrap().pushes.iter().map(|p| p.header("if-match").map(str::to_owned)).collect();
+    let tags: Vec<Option<String>> =
+        state.lock().unwrap().pushes.iter().map(|p| p.header("if-match").map(str::to_owned)).collect();
     assert_eq!(tags, [None, Some("*".to_owned())]);
 }

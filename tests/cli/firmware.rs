@@ -43,7 +43,10 @@ fn one_image_is_pushed_once_and_what_runs_is_told() {
     assert!(flat(&ran).contains("BMC") && flat(&ran).contains("24.09.17") && !flat(&ran).contains("BIOS"), "{}", ran.out);
     let json = rig.run(&["firmware", "show", NODE, "-o", "json"]).ends(0, &[]).json();
     let items = json["nodes"][0]["firmware"]["known"].as_array().unwrap();
-    assert!(items.iter().any(|i| i["component"] == "BIOS" && i["running"]["known"] == "1.06.07" && i["staged"] == "absent"), "{json:#}");
+    assert!(
+        items.iter().any(|i| i["component"] == "BIOS" && i["running"]["known"] == "1.06.07" && i["staged"] == "absent"),
+        "{json:#}"
+    );
 
     let file = image(&rig, "PSU_1", "99.1", 300_000);
     let named = ["firmware", "push", "--file", &file, "--component", "PSU_1", "--version", "99.1"];

@@ -46,7 +46,8 @@ impl OldTls {
         }
         let der = |certificate: &openssl::x509::X509Ref| certificate.to_der().ok();
         let leaf = stream.ssl().peer_certificate().as_deref().and_then(der);
-        let chain = stream.ssl().peer_cert_chain().map(|chain| chain.iter().skip(1).filter_map(der).collect()).unwrap_or_default();
+        let chain =
+            stream.ssl().peer_cert_chain().map(|chain| chain.iter().skip(1).filter_map(der).collect()).unwrap_or_default();
         let chain: Vec<Vec<u8>> = chain;
         let chain: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
         let accepted = leaf.is_some_and(|leaf| trust.judge(&leaf, &chain, UnixTime::now()) && trust.completed(&leaf));

@@ -220,7 +220,7 @@ mod tests {
         assert!(pace.enter(soon()).await.is_none(), "one at once after trouble");
         drop(two);
         let alone = pace.enter(soon()).await.unwrap();
-        (0..GROWS).for_each(|_| drop(pace.well()));
+        (0..GROWS).for_each(|_| _ = pace.well());
         let beside = pace.enter(soon()).await.unwrap();
         assert!(pace.enter(soon()).await.is_none());
         drop((alone, beside));
@@ -241,7 +241,7 @@ mod tests {
         known[0].trouble();
         known[1].trouble();
         assert_eq!((allowed("Acme M1"), allowed("Other")), (1, 2));
-        known.iter().for_each(|pace| (0..GROWS).for_each(|_| drop(pace.well())));
+        known.iter().for_each(|pace| (0..GROWS).for_each(|_| _ = pace.well()));
         assert_eq!(allowed("Acme M1"), 2);
     }
 

@@ -164,6 +164,12 @@ impl Transport {
         Ok(twin)
     }
 
+    /// A connection for an exchange that does not end; its socket counts for as long as the second is held.
+    pub(super) async fn lend(&self, deadline: Instant) -> Result<(Box<dyn Stream>, OwnedSemaphorePermit), Broken> {
+        let Pipe { stream, socket } = self.connect(deadline).await?;
+        Ok((stream, socket))
+    }
+
     /// Keeps at most `most` waiting connections and closes the others.
     pub(super) fn trim(&self, most: usize) {
         self.waiting(|kept| kept.truncate(most));

@@ -52,7 +52,11 @@ fn words(step: &UpdateProgress) -> (String, u64, String) {
 /// Bytes as people read them.
 fn size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
-    if bytes < MIB { format!("{} KiB", bytes.div_ceil(1 << 10)) } else { format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB) }
+    if bytes < MIB {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB)
+    }
 }
 
 #[cfg(test)]

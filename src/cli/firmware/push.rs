@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 
 use super::progress::Teller;
 use crate::bmc::updating::{FirmwareImage, UpdateClass, UpdateTerms};
-use crate::bmc::{Written, WholeBmc};
+use crate::bmc::{WholeBmc, Written};
 use crate::cli::failure::{Exit, Failure, Result};
 use crate::cli::folded::{Told, Went, exit};
 use crate::cli::global::{Global, parse_duration};
@@ -24,10 +24,12 @@ const RESTART: Duration = Duration::from_secs(600);
 
 /// Pushes one firmware image to chosen nodes through their BMCs
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup firmware push a017-s03 --file bmc.fwpkg --component BMC --version 25.06.27 --yes\n\n\
+#[command(
+    after_help = "Example:\n  bringup firmware push a017-s03 --file bmc.fwpkg --component BMC --version 25.06.27 --yes\n\n\
     One image, by hand: it is uploaded once, its task is followed, and it is done when the version is seen to run.\n\
     Nothing is sent to a node that runs the version already, has it waiting for an activation, or is at another update.\n\
-    It resets no node to activate what it pushed, and rolls nothing out: waves, gates and bundles are not part of it.")]
+    It resets no node to activate what it pushed, and rolls nothing out: waves, gates and bundles are not part of it."
+)]
 pub struct Args {
     /// Nodes; never all of them by default
     #[arg(value_name = "SELECT")]
@@ -121,7 +123,10 @@ impl Push<'_> {
         let restarted = deed::touch(self.hands, self.book, node, &Touch::ResetBmc, reset).await;
         if restarted.went != Went::Well {
             let detail = restarted.detail.unwrap_or_default();
-            return Told { detail: Some(format!("{}; the restart of its BMC: {detail}", told.detail.unwrap_or_default())), ..told };
+            return Told {
+                detail: Some(format!("{}; the restart of its BMC: {detail}", told.detail.unwrap_or_default())),
+                ..told
+            };
         }
         self.once(node).await.0
     }
@@ -129,11 +134,8 @@ impl Push<'_> {
     /// One push, journaled before and after.
     async fn once(&self, node: &Node) -> (Told, Option<UpdateClass>) {
         let args = self.args;
-        let touch = Touch::Flash {
-            component: args.component.clone(),
-            version: args.version.clone(),
-            sha256: self.sha256.clone(),
-        };
+        let touch =
+            Touch::Flash { component: args.component.clone(), version: args.version.clone(), sha256: self.sha256.clone() };
         let class = Mutex::new(None);
         let teller = Teller::new(self.global, &node.id);
         let mut told = deed::touch(self.hands, self.book, node, &touch, |bmc| {

@@ -14,7 +14,9 @@ use crate::spec::fold;
 
 /// Shows which firmware runs, and which waits for an activation
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup firmware show rack=a017 --component 'BMC|BIOS*'\n  bringup firmware show '*' --waits")]
+#[command(
+    after_help = "Example:\n  bringup firmware show rack=a017 --component 'BMC|BIOS*'\n  bringup firmware show '*' --waits"
+)]
 pub struct Args {
     /// Nodes; all of them by default
     #[arg(value_name = "SELECT")]

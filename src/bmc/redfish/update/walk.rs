@@ -83,7 +83,9 @@ impl Redfish {
             };
             match (round, &lost) {
                 // An image that was acknowledged once and lost may still come to something.
-                (Round::Over(Written::NotApplied(e)), Some(words)) => return UpdateClass::Lost.unclear(format!("{words}; then {e}")),
+                (Round::Over(Written::NotApplied(e)), Some(words)) => {
+                    return UpdateClass::Lost.unclear(format!("{words}; then {e}"));
+                }
                 (Round::Over(written), _) => return written,
                 // Promised that nothing was done. Believed only after a look, which the loop begins with.
                 (Round::Refused(error, wait), _) => {
