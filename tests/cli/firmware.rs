@@ -83,7 +83,8 @@ fn one_image_is_pushed_once_and_what_runs_is_told() {
 
 #[test]
 fn what_waits_is_not_sent_again_and_is_shown() {
-    let rig = Rig::up(1, &[]);
+    // A restart takes 2 s: this BMC tells no start time, so it has to be seen to be away.
+    let rig = Rig::at_speed(1, &[], 100);
     let machine = &rig.farm().nodes()[0].machine;
     // Somebody else has pushed it before: this BMC takes its own firmware at its next restart.
     let staged = Image { component: "BMC".into(), version: "99.1".into() };
@@ -102,7 +103,7 @@ fn what_waits_is_not_sent_again_and_is_shown() {
 
 #[test]
 fn a_stuck_bmc_is_restarted_only_when_asked_for() {
-    let rig = Rig::up(1, &["a001-s01=fw.update_mode"]);
+    let rig = Rig::at_speed(1, &["a001-s01=fw.update_mode"], 100);
     let machine = &rig.farm().nodes()[0].machine;
     let file = image(&rig, "PSU_1", "99.1", 1_000);
     let ran = rig.run(&push(&file, "PSU_1", "99.1", &[])).ends(4, &[]);
