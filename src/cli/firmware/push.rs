@@ -153,7 +153,12 @@ impl Push<'_> {
                     url: args.url.as_deref(),
                     targets: (!args.targets.is_empty()).then_some(&args.targets[..]),
                 };
-                let terms = UpdateTerms { deadline: args.deadline, again: args.retry_lost, hpm: args.hpm, tell: &|step| teller.tell(&step) };
+                let terms = UpdateTerms {
+                    deadline: args.deadline,
+                    again: args.retry_lost,
+                    hpm: args.hpm,
+                    tell: &|step| teller.tell(&step),
+                };
                 let written: Written = bmc.update(&image, &terms).await;
                 *class.lock().unwrap_or_else(PoisonError::into_inner) = UpdateClass::of_written(&written);
                 written
