@@ -44,7 +44,8 @@ fn ipmitool_sees_the_components_and_upgrades_one() {
         let both = good(&hpm(&rig, &["check", file]));
         assert!(both.contains("99.01"), "{both}");
         assert_eq!(rig.machine.flashes(), 0);
-        let upgraded = good(&hpm(&rig, &["upgrade", file, "activate"]));
+        let output = hpm(&rig, &["upgrade", file, "activate"]);
+        let upgraded = good(&output) + &String::from_utf8_lossy(&output.stderr);
         assert!(upgraded.contains("procedure successful"), "{upgraded}");
         assert_eq!((rig.machine.runs("PSU_1").as_deref(), rig.machine.flashes()), (Some("99.01"), 1), "{faults:?}: {upgraded}");
     }

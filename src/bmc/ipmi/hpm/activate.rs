@@ -14,7 +14,7 @@ use crate::bmc::updating::{UpdateClass, UpdateProgress};
 use crate::bmc::{BmcError, Written};
 
 /// Between two looks.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
 /// How long a controller that did not answer is given to begin.
 const UNHEARD: Duration = Duration::from_secs(5);
 /// How long the version may lag behind the controller's word at least.
@@ -70,7 +70,8 @@ impl Agent<'_> {
         let until = self.deadline.min(Instant::now() + most);
         let (began, mut silent) = (Instant::now(), false);
         loop {
-            match self.ask(Command::Status, &[]).await.as_deref() {
+            let status = if silent { self.ask(Command::Status, &[]).await } else { self.glance().await };
+            match status.as_deref() {
                 Ok([at, IN_PROGRESS, ..]) if *at == Command::Activate as u8 => {}
                 Ok([at, 0, ..]) if *at == Command::Activate as u8 => break,
                 Ok([at, code, ..]) if *at == Command::Activate as u8 => {

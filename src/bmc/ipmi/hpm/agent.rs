@@ -15,6 +15,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 const SENDS: u32 = 3;
 /// How often a block is told anew under the same number.
 const ANEW: u32 = 4;
+/// For an answer of a session that may be gone; a new one gets all the patience there is.
+const BRIEF: Duration = Duration::from_millis(1500);
 /// Between two looks at a long command: first, and at most (ipmitool waits 1 s each time).
 const LOOK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// After "busy".
@@ -58,14 +60,25 @@ impl<'a> Agent<'a> {
 
     /// A question.
     pub(super) async fn ask(&mut self, command: Command, data: &[u8]) -> Result<Vec<u8>, Fault> {
-        let answer = self.turn().repeat(Need::Administrator, &command.with(data)).await?;
+        self.ask_within(command, data, self.home.patience()).await
+    }
+
+    /// Asks for the status in a session that may be gone: silence ends the session, and whoever asks next opens another.
+    pub(super) async fn glance(&mut self) -> Result<Vec<u8>, Fault> {
+        self.ask_within(Command::Status, &[], BRIEF).await
+    }
+
+    async fn ask_within(&mut self, command: Command, data: &[u8], patience: Duration) -> Result<Vec<u8>, Fault> {
+        self.turn.deadline = self.deadline.min(Instant::now() + patience);
+        let answer = self.turn.repeat(Need::Administrator, &command.with(data)).await?;
         body(&answer).map(<[u8]>::to_vec).ok_or(Fault::Malformed("for another group of commands than PICMG's"))
     }
 
     /// A deed. Its packet is sent again while no answer comes; the BMC's replay window lets it be done at most once.
     pub(super) async fn tell(&mut self, command: Command, data: &[u8]) -> Result<Told, Fault> {
         let connection = self.turn().prepare_write_as(Need::Administrator).await?;
-        let (sent, mut answer) = connection.write(command.with(data), ANSWER).await?;
+        // As long as answers have taken so far, and then longer.
+        let (sent, mut answer) = connection.write(command.with(data), Duration::ZERO).await?;
         for _ in 1..SENDS {
             if answer.is_some() {
                 break;
@@ -82,12 +95,19 @@ impl<'a> Agent<'a> {
         })
     }
 
-    /// A deed that may be told anew: a block under its number. The second says whether it was.
-    pub(super) async fn insist(&mut self, command: Command, data: &[u8]) -> Result<(Told, bool), Fault> {
+    /// A deed that may be told anew: a block under its number. The second says whether it was. `lost`: no answer at all is told at once, while
+    /// the session lives.
+    pub(super) async fn insist(&mut self, command: Command, data: &[u8], lost: bool) -> Result<(Told, bool), Fault> {
         let mut anew = 0;
         loop {
             match self.tell(command, data).await? {
-                Told::Lost if anew < ANEW => {}
+                // Where the session is gone, what it was about is gone too.
+                Told::Lost if anew < ANEW => {
+                    self.glance().await?;
+                    if lost {
+                        return Ok((Told::Lost, false));
+                    }
+                }
                 Told::No(code) if is_busy(code) && anew < ANEW => sleep(BUSY).await,
                 told => return Ok((told, anew > 0)),
             }

@@ -103,7 +103,7 @@ impl Agent<'_> {
             let block = data.get(at..end.min(at.saturating_add(size))).unwrap_or_default();
             let mut bytes = vec![number];
             bytes.extend(block);
-            let (told, anew) = self.insist(Command::Block, &bytes).await?;
+            let (told, anew) = self.insist(Command::Block, &bytes, !proven).await?;
             let said = match told {
                 Told::Done(said) => Ok(said),
                 Told::Going(said) => match self.wait(Command::Block, load.capabilities.upgrade, || {}).await? {
