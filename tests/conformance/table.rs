@@ -72,7 +72,7 @@ async fn every_row_holds_at_every_request_on_every_profile() {
 }
 
 /// One line a row: its words, then for each profile how many faults were placed and how the runs ended.
-fn table(words: &[(&'static str, &'static str)], cells: &Cells) -> String {
+pub fn table(words: &[(&'static str, &'static str)], cells: &Cells) -> String {
     let mut text = format!("{:<6} {:<62} {:<22} {:<22} {:<22}\n", "row", "the BMC", VENDORS[0], VENDORS[1], VENDORS[2]);
     let mut words = words.to_vec();
     words.sort_by_key(|(id, _)| (id.starts_with("IP"), *id));

@@ -307,6 +307,11 @@ impl Connection {
 
     /// Ends the session and hears that it is ended, so that no slot stays taken because one packet was lost.
     pub(super) async fn close(mut self) {
+        self.end().await;
+    }
+
+    /// As [`Self::close`], where it cannot be given away.
+    pub(super) async fn end(&mut self) {
         self.closed = true;
         let end = Instant::now() + FAREWELL;
         let message = command::close_session(self.session.bmc_id());

@@ -26,7 +26,7 @@ use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
 use super::update::Turn;
 use super::{json, path};
-use crate::bmc::{BmcError, BmcTrouble};
+use crate::bmc::{BmcError, BmcTrouble, Password};
 
 /// A resource as it was read.
 pub(super) struct Resource {
@@ -109,6 +109,17 @@ impl Client {
             .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
         let (manners, pace) = (self.manners.twin(), self.pace.twin());
         Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
+    }
+
+    /// Another client of the same BMC under another trust. It has nobody's password.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, BmcError> {
+        let transport = self
+            .transport
+            .under(trust.clone())
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+        let login = Login { user: String::new(), password: Password::new(""), book: None, ..self.login() };
+        let (manners, pace) = (self.manners.twin(), self.pace.twin());
+        Ok(Self::new(transport, trust, self.limits.clone(), login, manners, pace, self.kin.twin()))
     }
 
     /// Reads a resource within the usual time.

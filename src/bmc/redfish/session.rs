@@ -298,6 +298,11 @@ impl Client {
     /// Opens a session. `sure`: a refusal is meant for the password and not for the place.
     async fn open_session(&self, at: &str, sure: bool, deadline: Instant) -> Result<Opened, BmcError> {
         let doing = format!("POST {} (log in)", super::error::safe(at, 256));
+        let login = self.login();
+        if let Some(book) = &login.book {
+            book.prepare(&login.password);
+        }
+        drop(login);
         let permit = permit(&self.writes, deadline, &doing).await?;
         let answer = self.send_login(at, &doing, deadline).await?;
         drop(permit);

@@ -105,6 +105,11 @@ impl Trust {
         self.with(|r| r.seen.map(|shown| hex(&shown.leaf)))
     }
 
+    /// What was shown last, accepted or not.
+    pub(super) fn last(&self) -> Option<Shown> {
+        self.with(|r| r.seen)
+    }
+
     /// The accepted fingerprint, once a handshake has completed with it.
     pub(super) fn certificate(&self) -> Option<Digest> {
         self.with(|r| r.accepted).map(|shown| Digest::from_bytes(&shown.leaf))
@@ -113,6 +118,30 @@ impl Trust {
     /// The accepted key, once a handshake has completed with it.
     pub(super) fn key(&self) -> Option<Digest> {
         self.with(|r| r.accepted).and_then(|shown| shown.key).map(|key| Digest::from_bytes(&key))
+    }
+
+    /// Why a certificate that is to be put on this BMC would not be accepted afterwards; `None` when it would be, or when the pin moves with it.
+    pub(super) fn would_refuse(&self, leaf: &[u8], intermediates: &[CertificateDer<'_>]) -> Option<String> {
+        match self.with(|r| r.wanted.clone()) {
+            Wanted::Authority(authority) => authority
+                .vouches(leaf, intermediates, UnixTime::now())
+                .err()
+                .map(|why| format!("{authority} does not accept it: {why}")),
+            Wanted::Leaf(_) | Wanted::Key(_) | Wanted::Anything | Wanted::Nothing => None,
+        }
+    }
+
+    /// The BMC's certificate was replaced by this one, and that was seen: a pin moves to it.
+    pub(super) fn replaced(&self, leaf: &[u8]) {
+        let shown = Shown::of(leaf);
+        self.with(|r| {
+            r.wanted = match (&r.wanted, shown.key) {
+                (Wanted::Authority(authority), _) => Wanted::Authority(Arc::clone(authority)),
+                (Wanted::Key(_), Some(key)) => Wanted::Key(key),
+                _ => Wanted::Leaf(shown.leaf),
+            };
+            (r.accepted, r.seen) = (Some(shown), Some(shown));
+        });
     }
 
     /// Judges a certificate that is shown. Nothing is recorded but that it was seen.
