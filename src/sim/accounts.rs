@@ -3,6 +3,9 @@
 /// Shortest and longest password that is taken (Supermicro's and OpenBMC's bounds in the captured trees; IPMI 2.0 has room for 20 bytes).
 pub const PASSWORD: (usize, usize) = (8, 20);
 
+/// Places in the table (IPMI 2.0 §22.26 has room for 63; 16 is what BMCs in the captured trees have).
+pub const PLACES: u8 = 16;
+
 /// One account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -101,6 +104,30 @@ impl Accounts {
         })
     }
 
+    /// Adds an account behind the others; `None` when the name is taken or empty, the password does not fit, or the table is full.
+    pub fn add(&mut self, user: &str, password: &str, role: &'static str, enabled: bool) -> Option<u8> {
+        let fits = (PASSWORD.0..=PASSWORD.1).contains(&password.len());
+        let taken = self.list.iter().any(|a| a.user == user);
+        let slot = self.list.iter().map(|a| a.slot).max().unwrap_or(0).saturating_add(1);
+        if taken || !fits || slot > PLACES {
+            return None;
+        }
+        let (user, password) = (user.to_owned(), password.to_owned());
+        self.list.push(Account { slot, user, role, enabled, locked: false, password });
+        Some(slot)
+    }
+
+    /// Takes an account away; `false` for the first place and for the last administrator who may log in.
+    pub fn remove(&mut self, slot: u8) -> bool {
+        let rules = |a: &Account| a.role == "Administrator" && a.enabled && !a.user.is_empty();
+        let left = self.list.iter().any(|a| a.slot != slot && rules(a));
+        let known = slot > 1 && self.list.iter().any(|a| a.slot == slot);
+        if known && left {
+            self.list.retain(|a| a.slot != slot);
+        }
+        known && left
+    }
+
     /// Gives the account in `slot` another password; `false` when there is none or the password is too short or too long.
     pub fn set_password(&mut self, slot: u8, password: &str) -> bool {
         let fits = (PASSWORD.0..=PASSWORD.1).contains(&password.len());
@@ -127,5 +154,17 @@ mod tests {
         );
         assert!(table.set_password(2, "second-one"));
         assert_eq!((table.password("admin"), table.changes()), (Some("second-one"), 1));
+    }
+
+    #[test]
+    fn accounts_come_and_go_and_an_administrator_stays() {
+        let mut table = Accounts::new("admin".into(), "first-one".into());
+        assert_eq!(table.add("watch", "watch-0nly", "ReadOnly", true), Some(4));
+        assert_eq!((table.add("watch", "watch-0nly", "ReadOnly", true), table.add("x", "short", "ReadOnly", true)), (None, None));
+        assert_eq!((table.password("watch"), table.role("watch")), (Some("watch-0nly"), Some("ReadOnly")));
+        assert!(!table.remove(1) && !table.remove(2) && !table.remove(9), "the last administrator stays");
+        assert!(table.remove(4) && !table.remove(4) && table.password("watch").is_none());
+        let slots: Vec<_> = (0..20).filter_map(|n| table.add(&format!("u{n}"), "long-enough", "Operator", true)).collect();
+        assert_eq!(slots.last(), Some(&PLACES));
     }
 }

@@ -63,6 +63,7 @@ struct State {
     fetches: VecDeque<(u64, RomSource)>,
     requests: u32,
     logins: u32,
+    refused: u32,
     /// Sessions that are open on the BMC's service.
     sessions: usize,
     busy_left: u32,
@@ -135,6 +136,7 @@ impl MachineHandle {
                     fetches: VecDeque::new(),
                     requests: 0,
                     logins: 0,
+                    refused: 0,
                     sessions: 0,
                     busy_left,
                     struck,
@@ -308,11 +310,27 @@ impl MachineHandle {
         state.logins = state.logins.saturating_add(1);
     }
 
+    /// How often a wrong password was proven to the BMC: what a counter that locks accounts counts.
+    #[must_use]
+    pub fn refused(&self) -> u32 {
+        self.lock().refused
+    }
+
+    /// Counts a password that was proven, and was wrong.
+    pub fn refuse(&self) {
+        let mut state = self.lock();
+        state.refused = state.refused.saturating_add(1);
+    }
+
     /// True when account and password are right. Counts as a login.
     #[must_use]
     pub fn admits(&self, user: &str, password: &str) -> bool {
         self.presented();
-        self.password(user).as_deref() == Some(password)
+        let right = self.password(user).as_deref() == Some(password);
+        if !right {
+            self.refuse();
+        }
+        right
     }
 
     /// What the BMC says of the power.

@@ -136,6 +136,11 @@ impl Rig {
         self.farm().nodes().iter().map(|n| n.machine.logins()).collect()
     }
 
+    /// How often each BMC was proven a wrong password.
+    pub fn refused(&self) -> Vec<u32> {
+        self.farm().nodes().iter().map(|n| n.machine.refused()).collect()
+    }
+
     /// No machine was touched: all are off, none has an override, none ever booted.
     #[track_caller]
     pub fn untouched(&self) {

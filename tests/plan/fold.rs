@@ -84,7 +84,9 @@ fn events_read_back_as_they_were_written() {
 
 #[test]
 fn touches_of_a_newer_version_are_read_as_unknown_whatever_their_shape() {
-    for touch in [r#""polish""#, r#"{"flash":{"component":"bios","to":"2.1"}}"#, r#"{"flash":["bios"]}"#, r#"{"power":"nmi"}"#] {
+    for touch in
+        [r#""polish""#, r#"{"flash":{"component":"bios","to":"2.1"}}"#, r#"{"flash":["bios"]}"#, r#"{"power":"sideways"}"#]
+    {
         let line = format!(r#"{{"event":"attempt-began","node":"n1","step":"1-x","attempt":1,"touch":{touch}}}"#);
         let event: Event = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{touch}: {e}"));
         assert!(matches!(event, Event::AttemptBegan { touch: Touch::Unknown, .. }), "{touch}: {event:?}");

@@ -45,20 +45,9 @@ impl Answer {
     /// An error with several messages of the Base registry.
     #[must_use]
     pub fn errors(status: u16, messages: &[Message]) -> Self {
-        let id = |message: &Message| format!("Base.1.16.{}", message.id);
-        let info = |message: &Message| {
-            json!({
-                "@odata.type": "#Message.v1_1_2.Message",
-                "MessageId": id(message),
-                "Message": message.text,
-                "MessageArgs": message.args,
-                "MessageSeverity": if status < 400 { "OK" } else { "Critical" },
-                "Severity": if status < 400 { "OK" } else { "Critical" },
-                "Resolution": message.resolution,
-            })
-        };
-        let (code, text) = messages.first().map(|first| (id(first), first.text.clone())).unwrap_or_default();
-        let infos: Vec<Value> = messages.iter().map(info).collect();
+        let severity = if status < 400 { "OK" } else { "Critical" };
+        let (code, text) = messages.first().map(|first| (first.full_id(), first.text.clone())).unwrap_or_default();
+        let infos: Vec<Value> = messages.iter().map(|message| message.json(severity)).collect();
         let body = json!({ "error": { "code": code, "message": text, "@Message.ExtendedInfo": infos } });
         Self { status, headers: Vec::new(), body: Some(body), xml: None, text: None }
     }
@@ -85,6 +74,24 @@ impl Message {
     #[must_use]
     pub fn new(id: &'static str, text: impl Into<String>, args: &[&str], resolution: &'static str) -> Self {
         Self { id, text: text.into(), args: args.iter().map(|a| (*a).to_owned()).collect(), resolution }
+    }
+
+    fn full_id(&self) -> String {
+        format!("Base.1.16.{}", self.id)
+    }
+
+    /// The message as it is sent.
+    #[must_use]
+    pub fn json(&self, severity: &str) -> Value {
+        json!({
+            "@odata.type": "#Message.v1_1_2.Message",
+            "MessageId": self.full_id(),
+            "Message": self.text,
+            "MessageArgs": self.args,
+            "MessageSeverity": severity,
+            "Severity": severity,
+            "Resolution": self.resolution,
+        })
     }
 
     /// Nothing lives at this URI.

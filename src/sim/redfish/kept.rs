@@ -64,5 +64,13 @@ pub fn post(machine: &MachineHandle, shown: Option<&Shown>, at: &str, body: &Val
     if bios::needs_job(machine) && at == bios::jobs_path(machine) {
         return Some(bios::post_job(machine, body));
     }
-    media::post(machine, at, body).or_else(|| certificate::post(machine, shown, at, body))
+    media::post(machine, at, body)
+        .or_else(|| account::post(machine, at, body))
+        .or_else(|| certificate::post(machine, shown, at, body))
+}
+
+/// DELETE; `None` when the path is not one that takes it.
+#[must_use]
+pub fn delete(machine: &MachineHandle, at: &str) -> Option<Answer> {
+    account::delete(machine, at)
 }

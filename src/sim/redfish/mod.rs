@@ -17,6 +17,7 @@ pub mod manners;
 pub mod media;
 pub mod oldtls;
 pub mod parts;
+pub mod privilege;
 pub mod restart;
 pub mod route;
 pub mod senses;

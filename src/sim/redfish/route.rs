@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, boot_settings, kept, mains, senses, system, tags, tree, update};
+use super::{bend, boot_settings, kept, mains, privilege, senses, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -94,8 +94,11 @@ impl Service {
         if let Some(open) = self.open_to_all(asked, path) {
             return open;
         }
-        if !self.knows(asked) {
+        let Some(user) = self.knows(asked) else {
             return Answer::error(401, &Message::unauthorized()).with("WWW-Authenticate", "Basic realm=\"Redfish\"");
+        };
+        if let Some(refused) = privilege::refuses(&self.machine, &user, asked.method, path) {
+            return refused;
         }
         if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
             let message =
@@ -132,14 +135,16 @@ impl Service {
         }
     }
 
-    fn knows(&self, asked: &Asked<'_>) -> bool {
+    /// The account that asks.
+    fn knows(&self, asked: &Asked<'_>) -> Option<String> {
         if let Some(token) = asked.token {
             return self.lock().0.knows(&self.machine, token);
         }
         asked
             .authorization
             .and_then(session::basic)
-            .is_some_and(|(user, password)| self.lock().0.admits(&self.machine, &user, &password))
+            .filter(|(user, password)| self.lock().0.admits(&self.machine, user, password))
+            .map(|(user, _)| user)
     }
 
     fn resource(&self, path: &str) -> Option<Value> {
@@ -290,6 +295,7 @@ impl Service {
     fn delete(&self, path: &str) -> Answer {
         match path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
             Some(id) => self.lock().0.delete(id),
+            None if let Some(answer) = kept::delete(&self.machine, path) => answer,
             None if self.resource(path).is_some() => Answer::status(405).with("Allow", "GET, HEAD"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
         }

@@ -21,6 +21,7 @@ pub const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 
 struct Session {
     id: u64,
+    user: String,
     token: String,
     used: Instant,
     created: jiff::Timestamp,
@@ -67,19 +68,19 @@ impl Sessions {
         self.open.iter().find(|s| s.id.to_string() == id).map(|session| resource(machine, session))
     }
 
-    /// True when the token is that of an open session.
-    pub fn knows(&mut self, machine: &MachineHandle, token: &str) -> bool {
+    /// Whose open session the token is of.
+    pub fn knows(&mut self, machine: &MachineHandle, token: &str) -> Option<String> {
         self.settle(machine);
-        let Some(at) = self.open.iter().position(|s| s.token == token) else { return false };
-        let Some(session) = self.open.get_mut(at) else { return false };
+        let at = self.open.iter().position(|s| s.token == token)?;
+        let session = self.open.get_mut(at)?;
         session.used = Instant::now();
         session.requests += 1;
         let over = machine.bends(BmcFault::AuthExpireAfter).is_some_and(|placed| session.requests > placed.arg());
         if over && machine.strikes(BmcFault::AuthExpireAfter).is_some() {
             self.open.remove(at);
-            return false;
+            return None;
         }
-        true
+        Some(session.user.clone())
     }
 
     /// True when account and password are right and the account is not locked. Counts.
@@ -115,7 +116,7 @@ impl Sessions {
         if self.open.len() >= most || machine.has(&Fault::SessionFull) {
             return full(machine);
         }
-        let session = self.add(machine, from, false);
+        let session = self.add(machine, user, from, false);
         let mut answer = Answer::ok(resource(machine, session))
             .with("X-Auth-Token", session.token.clone())
             .with("Location", format!("{SESSIONS}/{}", session.id));
@@ -135,12 +136,13 @@ impl Sessions {
         answer
     }
 
-    fn add(&mut self, machine: &MachineHandle, from: Option<IpAddr>, foreign: bool) -> &Session {
+    fn add(&mut self, machine: &MachineHandle, user: &str, from: Option<IpAddr>, foreign: bool) -> &Session {
         self.made += 1;
         self.tokens += 1;
         let identity = machine.identity();
         let session = Session {
             id: self.made,
+            user: user.to_owned(),
             token: identity.seed.hex(&format!("{}/token/{}", identity.node, self.tokens), 32),
             used: Instant::now(),
             created: jiff::Timestamp::now(),
@@ -171,7 +173,7 @@ impl Sessions {
         {
             self.filled = true;
             for _ in 0..placed.arg().min(64) {
-                self.add(machine, Some(IpAddr::from([192, 0, 2, 77])), true);
+                self.add(machine, machine.user(), Some(IpAddr::from([192, 0, 2, 77])), true);
             }
         }
     }
@@ -203,7 +205,7 @@ fn resource(machine: &MachineHandle, session: &Session) -> Value {
         "@odata.id": format!("{SESSIONS}/{}", session.id),
         "Id": session.id.to_string(),
         "Name": "User Session",
-        "UserName": machine.user(),
+        "UserName": session.user,
     });
     if machine.identity().profile.sessions_tell
         && let Some(fields) = value.as_object_mut()

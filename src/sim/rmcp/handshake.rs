@@ -166,6 +166,7 @@ fn rakp3(machine: &MachineHandle, slots: &mut Slots, guid: &[u8; 16], body: &[u8
     let length = u8::try_from(named.user.len()).ok()?;
     let who = [&[covered(machine, named.role, slot.opened), length][..], &named.user].concat();
     if !crypto::same(&suite.hmac(&key, &[&named.random, &console, &who]), code) {
+        machine.refuse();
         slots.close(id);
         return Some([&[tag, status::BAD_CHECK, 0, 0][..], &console].concat());
     }
