@@ -107,7 +107,7 @@ impl Client {
         let transport = self
             .transport
             .twin()
-            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+            .map_err(|e| BmcError { source: Some(e), ..malformed("prepare another client", "TLS cannot be set up") })?;
         let (manners, pace) = (self.manners.twin(), self.pace.twin());
         Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
     }

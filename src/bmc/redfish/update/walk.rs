@@ -248,12 +248,23 @@ impl Walk<'_> {
                 Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) if matches!(followed.end, End::Gone(_)) => {
                     return Round::Lost(format!("{taken}; {}; {e}", followed.end.words()));
                 }
-                // Staged and not started: nothing was flashed.
-                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
+                // Staged and not started, unless somebody else's start was meant for another image and took this one.
+                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(self.not_started(e).await),
             };
             followed = self.follow_push(form, &named, &before).await;
         }
         self.conclude(followed, &taken, sure).await
+    }
+
+    /// The BMC took the image and does not start it: the version decides.
+    async fn not_started(&self, e: BmcError) -> Written {
+        match self.prove(&End::Failed(e.seen.clone()), false).await {
+            Proof::Runs(words) => Written::Applied(format!("{words}, though it was not started by this push: {e}")),
+            Proof::Staged(words) => UpdateClass::NotActivated.unclear(format!("{words}; {e}; {}", self.activation())),
+            Proof::Old(_) => Written::NotApplied(e),
+            Proof::Wrong(words) => UpdateClass::ActivatedWrong.unclear(format!("{words}; {e}")),
+            Proof::Unknown(words) => UpdateClass::Ambiguous.unclear(format!("{words}; {e}")),
+        }
     }
 
     /// The BMC says that it has this image already: the version decides.
