@@ -55,6 +55,8 @@ pub struct UpdateTerms<'a> {
     /// Push once more when an update was lost silently: acknowledged, its task gone, the BMC idle and the old version still there (RC-56).
     /// Off by default: where a version only shows after a reset, what looks lost may be waiting for it.
     pub again: bool,
+    /// An HPM.1 upgrade over IPMI was asked for by name (IP-14); it restarts the BMC. Redfish has no use for it.
+    pub hpm: bool,
     /// Hears of progress.
     pub tell: &'a (dyn Fn(UpdateProgress) + Send + Sync),
 }

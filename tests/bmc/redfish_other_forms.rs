@@ -92,7 +92,7 @@ async fn push(server: &Server, quirks: Option<&str>) -> Written {
         options.quirks = Some(Arc::new(Quirks::built_in().unwrap().then(Quirks::read("own", &text).unwrap())));
     }
     let client = Redfish::new(options).unwrap();
-    let terms = UpdateTerms { deadline: Duration::from_secs(20), again: false, tell: &|_| {} };
+    let terms = UpdateTerms { deadline: Duration::from_secs(20), again: false, hpm: false, tell: &|_| {} };
     let written = client.update(&image, &terms).await;
     client.close().await;
     written

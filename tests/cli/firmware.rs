@@ -6,7 +6,7 @@ use bringup::sim::Image;
 use bringup::sim::firmware::Wrong;
 
 use super::bad_rig::{PATIENCE, Ran, Rig, signal};
-use crate::support::wait_until;
+use crate::support::{HpmFile, wait_until};
 
 const NODE: &str = "a001-s01";
 
@@ -83,7 +83,8 @@ fn one_image_is_pushed_once_and_what_runs_is_told() {
 
 #[test]
 fn what_waits_is_not_sent_again_and_is_shown() {
-    let rig = Rig::up(1, &[]);
+    // A restart takes 2 s: this BMC tells no start time, so it has to be seen to be away.
+    let rig = Rig::at_speed(1, &[], 100);
     let machine = &rig.farm().nodes()[0].machine;
     // Somebody else has pushed it before: this BMC takes its own firmware at its next restart.
     let staged = Image { component: "BMC".into(), version: "99.1".into() };
@@ -102,7 +103,7 @@ fn what_waits_is_not_sent_again_and_is_shown() {
 
 #[test]
 fn a_stuck_bmc_is_restarted_only_when_asked_for() {
-    let rig = Rig::up(1, &["a001-s01=fw.update_mode"]);
+    let rig = Rig::at_speed(1, &["a001-s01=fw.update_mode"], 100);
     let machine = &rig.farm().nodes()[0].machine;
     let file = image(&rig, "PSU_1", "99.1", 1_000);
     let ran = rig.run(&push(&file, "PSU_1", "99.1", &[])).ends(4, &[]);
@@ -131,4 +132,26 @@ fn a_push_that_was_killed_is_taken_up_by_pushing_again() {
     assert_eq!((machine.uploads(), machine.flashes()), (1, 1));
     let touches = touched(&rig);
     assert_eq!(touches.iter().filter(|(_, seen)| seen.is_none()).count(), 1, "the killed one has no end: {touches:?}");
+}
+
+#[test]
+fn an_ipmi_bmc_is_upgraded_by_hpm_and_only_when_that_is_asked_for() {
+    let rig = Rig::at_speed(2, &[], 1_000);
+    let machine = &rig.farm().nodes()[1].machine;
+    let vendor = machine.identity().profile.name;
+    std::fs::write(rig.path("bmc.hpm"), HpmFile::of(vendor, "BMC", "99.01", 3_000).bytes()).unwrap();
+    let shown = rig.run(&["firmware", "show", "a001-s02"]).ends(0, &[]);
+    assert!(["BMC", "BIOS", "PSU_1"].iter().all(|name| flat(&shown).contains(name)), "{}", shown.out);
+    let args = ["firmware", "push", "a001-s02", "--file", "bmc.hpm", "--component", "BMC", "--version", "99.01", "--yes"];
+    let ran = rig.run(&args).ends(4, &[]);
+    assert!(flat(&ran).contains("not supported") && flat(&ran).contains("--hpm"), "{}", ran.out);
+    assert_eq!((machine.uploads(), machine.flashes()), (0, 0));
+    let asked: Vec<&str> = args.into_iter().chain(["--hpm"]).collect();
+    let ran = rig.run(&asked).ends(0, &["uploading", "activating"]);
+    assert!(flat(&ran).contains("BMC 99.01 runs"), "{}", ran.out);
+    let ran = rig.run(&asked).ends(0, &[]);
+    assert!(flat(&ran).contains("nothing was sent"), "{}", ran.out);
+    assert_eq!((machine.runs("BMC").as_deref(), machine.uploads(), machine.flashes()), (Some("99.01"), 1, 1));
+    let ends: Vec<bool> = touched(&rig).iter().map(|(_, seen)| matches!(seen, Some(EvidenceNote::Applied(_)))).collect();
+    assert_eq!(ends, [false, true, true], "each is journaled, the refused one too");
 }

@@ -6,6 +6,7 @@ mod machine;
 mod redfish;
 mod rmcp_bad;
 mod rmcp_freeipmi;
+mod rmcp_hpm;
 mod rmcp_inside;
 mod rmcp_ipmi_rs;
 mod rmcp_ipmitool;

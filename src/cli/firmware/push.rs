@@ -58,6 +58,9 @@ pub struct Args {
     /// Push once more to a BMC that took the image and lost it silently
     #[arg(long)]
     retry_lost: bool,
+    /// Upgrade nodes whose BMC is driven by IPMI by HPM.1: the BMC restarts to run what it got. Redfish has no use for it
+    #[arg(long)]
+    hpm: bool,
     /// Restart a BMC that is stuck in update mode while no update runs, then push again
     #[arg(long)]
     restart_stuck_bmc: bool,
@@ -150,7 +153,12 @@ impl Push<'_> {
                     url: args.url.as_deref(),
                     targets: (!args.targets.is_empty()).then_some(&args.targets[..]),
                 };
-                let terms = UpdateTerms { deadline: args.deadline, again: args.retry_lost, tell: &|step| teller.tell(&step) };
+                let terms = UpdateTerms {
+                    deadline: args.deadline,
+                    again: args.retry_lost,
+                    hpm: args.hpm,
+                    tell: &|step| teller.tell(&step),
+                };
                 let written: Written = bmc.update(&image, &terms).await;
                 *class.lock().unwrap_or_else(PoisonError::into_inner) = UpdateClass::of_written(&written);
                 written
