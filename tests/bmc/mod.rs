@@ -3,14 +3,19 @@
 mod console;
 mod console_peer;
 pub mod console_rig;
+mod follow_sim;
 mod give_back;
+mod ipmi_keeping;
 mod ipmi_lossy;
 mod ipmi_own_sim;
 mod ipmi_pyghmi;
 pub mod ipmi_rig;
+mod ipmi_sensing;
 mod ipmi_sim;
+mod ipmi_sim_sensing;
 mod ipmi_weather;
 mod ipmi_wire;
+mod redfish_keeping;
 mod redfish_model;
 #[cfg(feature = "old-tls")]
 mod redfish_old_tls;
@@ -20,7 +25,7 @@ mod redfish_reads;
 mod redfish_sensing;
 mod redfish_server;
 mod redfish_simple_update;
-mod redfish_sushy;
+pub mod redfish_sushy;
 mod redfish_tls;
 mod redfish_trees;
 mod redfish_trust;

@@ -15,6 +15,7 @@ mod etag;
 mod flash;
 mod hpm;
 mod ipmi;
+mod keeping;
 mod power;
 mod restart;
 mod rig;

@@ -14,7 +14,7 @@ use super::story::Story;
 
 /// The vendors' profiles.
 pub const VENDORS: [&str; 3] = ["dell", "supermicro", "ami"];
-/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 1.5 s (`rig::limits`); this is all of them.
+/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 2.5 s (`rig::limits`); this is all of them.
 const BOUND: Duration = Duration::from_secs(60);
 /// Runs at once. They wait more than they work.
 const AT_ONCE: usize = 20;

@@ -1,6 +1,7 @@
 //! What a test needs from the machine. Missing things are told, never passed over in silence; with `BRINGUP_REQUIRE_ALL=1` they fail.
 
 mod hpm;
+pub mod terminal;
 
 use std::path::{Path, PathBuf};
 

@@ -54,7 +54,12 @@ impl Dialer {
 
     /// Another one for the same BMC.
     pub(super) fn twin(&self) -> Result<Self, Unprepared> {
-        Self::new(self.address, self.trust.clone(), self.old)
+        self.under(self.trust.clone())
+    }
+
+    /// Another one for the same BMC under another trust.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, Unprepared> {
+        Self::new(self.address, trust, self.old)
     }
 
     /// One connection, over which a credential may be sent.

@@ -43,14 +43,8 @@ impl Client {
         self.limits.reuse.min(Duration::from_secs(habit.into()))
     }
 
-    /// Notes what broke, for people, and lets the pace fall.
+    /// Lets the pace fall when something broke.
     pub(super) fn stumbled(&self, gone: &Broken) {
-        match gone.how {
-            Broke::Lost if gone.reused => self.kin.showed("RC-04", format!("a reused connection: {}", gone.seen)),
-            Broke::Stalled => self.kin.showed("RC-05", gone.seen.clone()),
-            Broke::Lost if gone.head.is_some() => self.kin.showed("RC-08", gone.seen.clone()),
-            _ => {}
-        }
         if matches!(gone.how, Broke::Lost | Broke::Stalled | Broke::TimedOut) {
             self.slower();
         }

@@ -119,11 +119,6 @@ impl Manners {
         self.refusals.fetch_max(REFUSALS, Ordering::Relaxed);
     }
 
-    /// True when a bare `Host` and a `Referer` helped.
-    pub(super) fn strict(&self) -> bool {
-        self.strict.load(Ordering::Relaxed) == STRICT
-    }
-
     /// What was tried last was answered well.
     pub(super) fn settled(&self) {
         // Anything else than a try under way is left as it is.

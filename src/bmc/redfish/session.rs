@@ -104,7 +104,7 @@ enum Opened {
 }
 
 impl Client {
-    fn auth<T>(&self, f: impl FnOnce(&mut Auth) -> T) -> T {
+    pub(super) fn auth<T>(&self, f: impl FnOnce(&mut Auth) -> T) -> T {
         f(&mut self.auth.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -219,10 +219,10 @@ impl Client {
             }
             match self.open_session(&at, sure, deadline).await? {
                 Opened::Yes(auth) => {
-                    if linked.as_deref() != Some(at.as_str()) {
+                    if !matches!(place, Place::Linked) {
                         self.kin.showed(
                             "RC-20",
-                            format!("its sessions are at {}, which its root does not link", super::error::safe(&at, 128)),
+                            format!("sessions are at {}, and the root's Links say otherwise", super::error::safe(&at, 128)),
                         );
                     }
                     return Ok(auth);
@@ -283,9 +283,6 @@ impl Client {
         self.kin.note_root(&root.value);
         let root = self.root.get_or_init(|| Root::read(&root.value)).clone();
         self.pace.is_of(&root.class);
-        if self.manners.strict() {
-            self.kin.showed("RC-12", "it wants a bare Host and a Referer".to_owned());
-        }
         root
     }
 
@@ -301,6 +298,11 @@ impl Client {
     /// Opens a session. `sure`: a refusal is meant for the password and not for the place.
     async fn open_session(&self, at: &str, sure: bool, deadline: Instant) -> Result<Opened, BmcError> {
         let doing = format!("POST {} (log in)", super::error::safe(at, 256));
+        let login = self.login();
+        if let Some(book) = &login.book {
+            book.prepare(&login.password);
+        }
+        drop(login);
         let permit = permit(&self.writes, deadline, &doing).await?;
         let answer = self.send_login(at, &doing, deadline).await?;
         drop(permit);
@@ -310,7 +312,7 @@ impl Client {
             _ => refused(&doing, answer.status, &answer.body),
         };
         if slots::full(&answer) {
-            self.kin.showed("RC-18", error.seen.clone());
+            self.kin.showed("RC-18", format!("no session slot was free: {}", error.seen));
             return self.when_full(at, error, deadline).await.map(Opened::Yes);
         }
         let kind = match answer.status.as_u16() {
@@ -379,9 +381,6 @@ impl Client {
 
     /// The session in an answer, whatever its status, wherever it says that the session lies (RC-21).
     fn session_of(&self, doing: &str, from: &str, answer: Answer) -> Result<Auth, BmcError> {
-        if answer.status.as_u16() != 201 {
-            self.kin.showed("RC-21", format!("{doing}: {}", answer.status));
-        }
         let location = answer.headers.get(header::LOCATION).and_then(|at| at.to_str().ok());
         let location = location.and_then(|at| path::resolve(from, at).ok()).map(|(_, path)| path).filter(|at| at != "/");
         let body = json::parse(&answer.body).ok();
@@ -393,6 +392,9 @@ impl Client {
             return Err(malformed(doing, format!("{} without X-Auth-Token", answer.status)));
         };
         token.set_sensitive(true);
+        if answer.status.as_u16() != 201 {
+            self.kin.showed("RC-21", format!("{doing}: {}, not 201", answer.status));
+        }
         let login = self.login();
         let note = match (&login.book, &at) {
             (Some(book), Some(at)) => book.opened(login.bmc, &login.user, &login.password, at, token.as_bytes()),

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::dial::{Dialer, Stream, Unprepared};
 use super::exchange::speak;
 use super::limits::{Limits, SOCKETS};
+use super::trust::Trust;
 
 /// A body that a request may have.
 pub(super) trait Streamed:
@@ -162,6 +163,11 @@ impl Transport {
         let twin = Self::new(self.dialer.twin()?, self.limits.clone());
         twin.failed.store(self.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(twin)
+    }
+
+    /// Another way to the same BMC under another trust.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, Unprepared> {
+        Ok(Self::new(self.dialer.under(trust)?, self.limits.clone()))
     }
 
     /// A connection for an exchange that does not end; its socket counts for as long as the second is held.
