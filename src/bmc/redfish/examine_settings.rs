@@ -26,7 +26,13 @@ impl Client {
             },
         );
         match self.drives(system).await {
-            Ok(Some(found)) => drives(exam, &found),
+            Ok(Some(found)) => {
+                if let (true, Some((at, error))) = (found.read.is_empty(), found.unread.first()) {
+                    exam.note("RC-63", "virtual media", Sight::Unseen(format!("{}: {error}", safe(at, 256))));
+                } else {
+                    drives(exam, &found.read);
+                }
+            }
             Ok(None) => {
                 exam.note("RC-63", "virtual media", Sight::Unseen("neither the system nor its manager names any".to_owned()))
             }
