@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use bringup::bmc::updating::UpdateClass;
 use bringup::bmc::{BmcError, Written};
+use bringup::model::Class;
 use futures_util::future::BoxFuture;
 
 use super::flash::{How, WANT, push, push_by, rig, shown};
 use super::row::{Row, Where};
+use super::story::ATTEMPTS;
 
 type Own = BoxFuture<'static, Result<String, String>>;
 
@@ -69,7 +71,17 @@ fn busy(vendor: &'static str) -> Own {
             while rig.machine().flashes() == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            push_by(&other, psu).await
+            // iDRAC restarts when it has written: who comes just then is told that nothing was sent, and comes again.
+            let mut second = push_by(&other, psu.clone()).await;
+            for _ in 0..ATTEMPTS {
+                match &second.written {
+                    Written::NotApplied(error) if error.class() == Class::Transient => {
+                        second = push_by(&other, psu.clone()).await
+                    }
+                    _ => break,
+                }
+            }
+            second
         });
         bringup::bmc::Bmc::close(&other).await;
         let flashes = rig.machine().flashes();
