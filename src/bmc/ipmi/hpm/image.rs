@@ -323,7 +323,8 @@ mod tests {
     fn each_mistake_has_its_own_words() {
         assert_eq!(signed(|bytes| bytes[8] = 1), Err(ImageError::Format(1)));
         assert_eq!(signed(|bytes| bytes[9] ^= 1), Err(ImageError::HeaderSum));
-        assert_eq!(signed(|bytes| bytes[32] = 0xff), Err(ImageError::HeaderSum));
+        // One byte more of the maker's own than there is, and more than the file has.
+        assert_eq!(signed(|bytes| bytes[32] = 3), Err(ImageError::HeaderSum));
         assert_eq!(signed(|bytes| bytes[33] = 0xff), Err(ImageError::Short(34)));
         assert_eq!(signed(|bytes| bytes[37] = 9), Err(ImageError::Action(9, 37)));
         assert_eq!(signed(|bytes| bytes[38] = 9), Err(ImageError::ActionSum(37)));
