@@ -125,6 +125,22 @@ struct Kept {
     since: Instant,
 }
 
+/// Somebody waits for a socket, for as long as this lives.
+struct Wanted<'a>(&'a AtomicUsize);
+
+impl<'a> Wanted<'a> {
+    fn one(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// The way to one BMC.
 pub(super) struct Transport {
     dialer: Dialer,
@@ -135,6 +151,9 @@ pub(super) struct Transport {
     tended: Arc<AtomicBool>,
     /// Sockets that may still be opened (RC-06).
     sockets: Arc<Semaphore>,
+    /// Who waits for a socket. While somebody does, no connection is put by: it would hold the socket that is waited for, and a caller that
+    /// comes again at once would take it each time.
+    wanting: AtomicUsize,
     /// Sockets that the BMC turned out to have no room for.
     lowered: AtomicUsize,
     /// Whole answers since the last change of that.
@@ -152,6 +171,7 @@ impl Transport {
             kept: Arc::default(),
             tended: Arc::default(),
             sockets: Arc::new(Semaphore::new(SOCKETS)),
+            wanting: AtomicUsize::new(0),
             lowered: AtomicUsize::new(0),
             good: AtomicUsize::new(0),
             failed: AtomicU32::new(0),
@@ -238,6 +258,10 @@ impl Transport {
         // The look also lets rustls shrink its buffer from a record's size (up to 18 KiB) to 4 KiB.
         if self.reuses() && silent(&mut pipe).await {
             self.waiting(|kept| {
+                // Under the lock: whoever wants a socket says so before it takes the lock to close what waits.
+                if self.wanting.load(Ordering::SeqCst) > 0 {
+                    return;
+                }
                 kept.push(Kept { pipe, since: Instant::now() });
                 // The newest are the likeliest to be alive.
                 let surplus = kept.len().saturating_sub(KEPT);
@@ -311,6 +335,7 @@ impl Transport {
             return Ok(socket);
         }
         // Those that wait give way to those that work.
+        let _wanted = Wanted::one(&self.wanting);
         self.trim(0);
         match timeout_at(deadline, Arc::clone(&self.sockets).acquire_owned()).await {
             Ok(Ok(socket)) => Ok(socket),
