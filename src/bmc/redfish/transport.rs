@@ -309,8 +309,12 @@ impl Transport {
             let others = SOCKETS.saturating_sub(taken);
             match self.dialer.dial(deadline.min(Instant::now() + self.limits.connect)).await {
                 Ok(stream) => return Ok(Pipe { stream, socket }),
-                Err(gone) if others > 0 && matches!(gone.how, Broke::Connect | Broke::Lost) && Instant::now() < deadline => {
-                    self.lowered.fetch_add(1, Ordering::Relaxed);
+                Err(gone)
+                    if others > 0
+                        && matches!(gone.how, Broke::Connect | Broke::Lost)
+                        && Instant::now() < deadline
+                        && self.lower() =>
+                {
                     self.good.store(0, Ordering::Relaxed);
                     socket.forget();
                     self.trim(0);
@@ -323,11 +327,17 @@ impl Transport {
     /// Gives a lost socket back after enough whole answers: a BMC that was short of them for a moment is not short for ever.
     fn heal(&self) {
         let good = self.good.fetch_add(1, Ordering::Relaxed) + 1;
-        if good >= HEALS && self.lowered.load(Ordering::Relaxed) > 0 {
+        let more = |lowered: usize| lowered.checked_sub(1);
+        if good >= HEALS && self.lowered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok() {
             self.good.store(0, Ordering::Relaxed);
-            self.lowered.fetch_sub(1, Ordering::Relaxed);
             self.sockets.add_permits(1);
         }
+    }
+
+    /// Takes one socket from what the BMC is given, never the last one: those that fail together each saw the others.
+    fn lower(&self) -> bool {
+        let fewer = |lowered: usize| (lowered + 1 < SOCKETS).then_some(lowered + 1);
+        self.lowered.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fewer).is_ok()
     }
 
     async fn socket(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Broken> {
