@@ -163,7 +163,8 @@ fn restarts(vendor: &'static str) -> Own {
         let (rig, bmc) = rig(vendor, &[], |_| {}).await;
         bmc.power().await.map_err(|e| e.to_string())?;
         let before = rig.machine().bmc_started();
-        rig.machine().restart_bmc(600);
+        // Away for 6 s: longer than all the tries of one read, however slow this machine is.
+        rig.machine().restart_bmc(6 * super::rig::SPEED);
         let away = bmc.power().await;
         must(
             matches!(&away, Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::TimedOut)),

@@ -61,7 +61,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
 
 /// A file of a person's could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("use {}", file.display())]
+#[error("read or write {}", file.display())]
 struct FileError {
     file: PathBuf,
     source: std::io::Error,

@@ -2,6 +2,7 @@
 //! that the next contact is trusted.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -25,11 +26,22 @@ struct Order {
     key: Option<Password>,
 }
 
+/// Largest chain, in bytes: what is longer is cut, and then is no chain.
+const LARGEST_CHAIN: u64 = 1 << 20;
+
+fn chain_text(file: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(LARGEST_CHAIN).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn order(args: &Args, chain: &str, node: &Node, hands: &Hands) -> Result<Order> {
     let file = of_node(chain, &node.id);
-    let text = std::fs::read_to_string(Path::new(&file))
-        .map_err(|e| Failure::new(Exit::INVALID, FileError { file: PathBuf::from(&file), source: e }))?;
-    let leaf = leaf_of(&text).map_err(|why| Failure::new(Exit::INVALID, format!("{file}: {why}")))?;
+    let hint =
+        format!("{} is to get a chain in PEM, the BMC's own certificate first; `{{node}}` in FILE is the node's name", node.id);
+    let text = chain_text(Path::new(&file))
+        .map_err(|e| Failure::new(Exit::INVALID, FileError { file: PathBuf::from(&file), source: e }).hint(hint.clone()))?;
+    let leaf = leaf_of(&text).map_err(|why| Failure::new(Exit::INVALID, format!("{file}: {why}")).hint(hint))?;
     let key = match &args.key {
         None => None,
         Some(reference) => {
