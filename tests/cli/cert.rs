@@ -117,7 +117,8 @@ fn a_certificate_is_replaced_proved_and_recorded_in_one_command() {
     assert!(flat(&ran).contains("the key is not that of the certificate"), "{}", ran.out);
     let ran = rig.run(&["bmc", "cert", NODE, "--replace", "{node}.pem", "--yes"]).ends(4, &[]);
     assert!(flat(&ran).contains("400 Bad Request"), "{}", ran.out);
-    rig.run(&["bmc", "cert", NODE, "--replace", "none.pem", "--yes"]).refused(3, &["write none.pem", "the BMC's own certificate first"]);
+    rig.run(&["bmc", "cert", NODE, "--replace", "none.pem", "--yes"])
+        .refused(3, &["write none.pem", "the BMC's own certificate first"]);
     assert!(rig.read(FACTS).contains(&new.sha256), "what was refused is not recorded");
     let ends: Vec<&str> = ends(&rig).iter().map(|(_, end)| *end).collect();
     assert_eq!(ends, ["applied", "applied", "not applied", "not applied"]);

@@ -5,6 +5,7 @@ mod login;
 mod machine;
 mod redfish;
 mod redfish_keep;
+mod redfish_race;
 mod rmcp_bad;
 mod rmcp_console;
 mod rmcp_freeipmi;

@@ -29,6 +29,8 @@ const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 /// Where systems are when the root does not say.
 const SYSTEMS: &str = "/redfish/v1/Systems";
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+/// Longest wait, whatever the caller's deadline, for the answer to a login or a logout.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// Who logs in.
 #[derive(Clone)]
@@ -332,8 +334,10 @@ impl Client {
     }
 
     /// Sends the login, once more when a reused connection gave no answer at all, or when the answer is not to be had as `identity`. An answer
-    /// whose body broke off is one: what matters stands in its head.
+    /// whose body broke off is one: what matters stands in its head. It is waited for beyond a deadline that is near: a session whose answer was
+    /// not heard stays on the BMC until that forgets it, and there are few (RC-18).
     async fn send_login(&self, at: &str, doing: &str, deadline: Instant) -> Result<Answer, BmcError> {
+        let deadline = deadline.max(Instant::now() + PARTING.min(self.limits.request));
         let mut encoding = self.manners.encoding();
         let mut again = false;
         loop {
@@ -441,7 +445,7 @@ impl Client {
 
     /// Ends the session and the connection. A session that the BMC does not know any more is ended too.
     pub(super) async fn close(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10).min(self.limits.request);
+        let deadline = Instant::now() + PARTING.min(self.limits.request);
         // A login under way may leave a session behind: wait for it first.
         let alone = permit(&self.logins, deadline, "log out").await;
         let session = self.auth(|auth| match std::mem::replace(auth, Auth::None) {

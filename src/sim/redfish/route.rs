@@ -42,6 +42,8 @@ pub struct Service {
     /// What its handshakes show; `None` without TLS.
     shown: Option<Shown>,
     state: Mutex<(Sessions, Tasks)>,
+    /// Held over a write: nothing may change between the tag that is compared and the change itself (DSP0266 §6.5).
+    writing: Mutex<()>,
     /// The BMC's restarts that `state` has lived through.
     life: AtomicU32,
     pushes: update::UnderWay,
@@ -64,6 +66,7 @@ impl Service {
             machine,
             shown,
             state: Mutex::default(),
+            writing: Mutex::default(),
             life: AtomicU32::new(0),
             pushes: update::UnderWay::default(),
             subscriptions: event::Subscriptions::default(),
@@ -126,6 +129,8 @@ impl Service {
         if let Some(met) = bend::meets(&self.machine, asked, path) {
             return met;
         }
+        let reads = matches!(asked.method, "GET" | "HEAD");
+        let _alone = (!reads).then(|| self.writing.lock().unwrap_or_else(PoisonError::into_inner));
         match asked.method {
             "GET" | "HEAD" => self.get(asked, path),
             "PATCH" => self.patch(asked, path),
