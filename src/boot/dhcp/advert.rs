@@ -18,6 +18,9 @@ const EVERY: Duration = Duration::from_secs(200);
 const FIRST: (u32, Duration) = (3, Duration::from_secs(16));
 /// Least time between two to everyone (§10: `MIN_DELAY_BETWEEN_RAS`). Who asks with an address of its own gets one for itself.
 const LEAST: Duration = Duration::from_secs(3);
+/// An interface that has just come up checks its own address first (RFC 4862 §5.4: a second or two); only then is it told.
+const AGAIN: Duration = Duration::from_secs(1);
+const TRIES: u32 = 5;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 const SOLICITATION: u8 = 133;
@@ -70,21 +73,30 @@ impl Advertiser {
     /// Advertises until `stop` is cancelled. Trouble is told and tried again.
     pub(super) async fn run(self, trouble: &(dyn Fn(String) + Sync), stop: CancellationToken) {
         let mut buffer = [0; 256];
-        let (mut sent, mut next) = (0_u32, Instant::now());
+        let (mut sent, mut failed, mut next) = (0_u32, 0_u32, Instant::now());
         let mut last: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(next) => {
-                    self.send(ALL_NODES, trouble).await;
-                    last = Some(Instant::now());
-                    sent = sent.saturating_add(1);
-                    next = Instant::now() + if sent < FIRST.0 { FIRST.1 } else { EVERY };
-                }
+                () = tokio::time::sleep_until(next) => match self.send(ALL_NODES).await {
+                    Ok(()) => {
+                        last = Some(Instant::now());
+                        (sent, failed) = (sent.saturating_add(1), 0);
+                        next = Instant::now() + if sent < FIRST.0 { FIRST.1 } else { EVERY };
+                    }
+                    Err(error) => {
+                        failed += 1;
+                        if failed == TRIES {
+                            trouble(format!("no router advertisement can be sent ({error}): has it an IPv6 link-local address?"));
+                        }
+                        next = Instant::now() + AGAIN;
+                    }
+                },
                 got = self.socket.recv_from(&mut buffer) => match got {
                     Ok((length, SocketAddr::V6(from))) if is_solicitation(buffer.get(..length).unwrap_or_default()) => {
                         if from.ip().is_unicast_link_local() {
-                            self.send(*from.ip(), trouble).await;
+                            // One that is lost is asked for again, and what is wrong is told by the timer's.
+                            drop(self.send(*from.ip()).await);
                         } else if from.ip().is_unspecified() {
                             // It has no address yet: for everyone, as soon as may be.
                             next = next.min(last.map_or_else(Instant::now, |last| last + LEAST));
@@ -100,11 +112,8 @@ impl Advertiser {
         }
     }
 
-    async fn send(&self, to: Ipv6Addr, trouble: &(dyn Fn(String) + Sync)) {
-        let to = SocketAddrV6::new(to, 0, 0, self.index);
-        if let Err(error) = self.socket.send_to(&self.packet, to).await {
-            trouble(format!("a router advertisement could not be sent ({error}): has the interface an IPv6 link-local address?"));
-        }
+    async fn send(&self, to: Ipv6Addr) -> std::io::Result<()> {
+        self.socket.send_to(&self.packet, SocketAddrV6::new(to, 0, 0, self.index)).await.map(drop)
     }
 }
 

@@ -258,7 +258,7 @@ impl Talk<'_> {
     fn finish(&self, draft: Draft, sent: Sent, address: Option<Ipv4Addr>, to: To) -> Answer {
         let boot = self.boot();
         let draft = match &boot {
-            Some(boot) => draft.boot(boot, self.ask),
+            Some(boot) => draft.boot(boot, self.me.address, self.ask),
             None => draft,
         };
         match draft.bytes() {

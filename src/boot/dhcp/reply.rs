@@ -121,7 +121,10 @@ impl Draft {
     }
 
     /// What to boot.
-    pub(super) fn boot(mut self, boot: &Boot, ask: &Ask) -> Self {
+    pub(super) fn boot(mut self, boot: &Boot, me: Ipv4Addr, ask: &Ask) -> Self {
+        // iPXE takes a boot server's answer without a next server for one that says nothing, even when the file is a URL (seen with
+        // Debian's 1.0.0+git-20190125, which then asks port 4011 until it gives up).
+        self.message.set_siaddr(me);
         let file = boot.file();
         let fits = file.len() <= FILE;
         if fits {
