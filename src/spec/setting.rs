@@ -36,7 +36,7 @@ enum Kind {
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 40] = [
+const TABLE: [(&str, &str, Kind); 41] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -44,6 +44,7 @@ const TABLE: [(&str, &str, Kind); 40] = [
     ("bmc", "tls", Kind::Choice(&["pinned", "authority", "none"])),
     ("bmc", "ca", Kind::Word),
     ("bmc", "name", Kind::Template),
+    ("bmc", "old_tls", Kind::Choice(&["refused", "allowed"])),
     ("bmc", "basic", Kind::Choice(&["never", "without-sessions", "when-full"])),
     ("bmc", "why", Kind::Word),
     ("bmc", "address", Kind::Address),

@@ -17,7 +17,7 @@ use super::story::{ATTEMPTS, End, Story};
 /// The version that is pushed; no profile runs it.
 pub const WANT: &str = "99.01.02";
 /// For all of one update; the sim needs 50 ms.
-pub const DEADLINE: Duration = Duration::from_secs(6);
+pub const DEADLINE: Duration = Duration::from_secs(12);
 
 /// What one push came to.
 pub struct Push {
@@ -67,7 +67,7 @@ pub async fn push_by(bmc: &dyn WholeBmc, how: How) -> Push {
     };
     let progress = Mutex::new(Vec::new());
     let tell = |step| progress.lock().unwrap().push(step);
-    let terms = UpdateTerms { deadline: how.deadline, again: how.again, tell: &tell };
+    let terms = UpdateTerms { deadline: how.deadline, again: how.again, hpm: false, tell: &tell };
     let written = bmc.update(&image, &terms).await;
     Push { written, progress: progress.into_inner().unwrap() }
 }

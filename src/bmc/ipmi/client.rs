@@ -91,7 +91,11 @@ impl IpmiBmc {
     pub(super) async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
         let mut turn = Turn::begin(self, Instant::now() + patience).await.map_err(|fault| fault.into_error(doing))?;
         let opening = format!("open an IPMI session for {doing}");
+        // A list has more patience than one call; a BMC that does not even open a session is given none of that.
+        let whole = turn.deadline;
+        turn.deadline = whole.min(Instant::now() + self.patience);
         turn.connection().await.map_err(|fault| fault.into_error(opening))?;
+        turn.deadline = whole;
         Ok(turn)
     }
 }
@@ -142,7 +146,7 @@ impl Bmc for IpmiBmc {
     }
 
     async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError> {
-        // IPMI has no such thing (HPM.1 updates excepted, which are not done here).
+        // IPMI has no such thing; an HPM.1 upgrade is followed by whoever began it.
         Ok(Reading::Absent)
     }
 
@@ -177,4 +181,3 @@ impl Meeting for IpmiBmc {
 }
 
 impl crate::bmc::settings::Settings for IpmiBmc {}
-impl crate::bmc::updating::Updating for IpmiBmc {}

@@ -55,6 +55,11 @@ impl Acquaintance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The profile without what the BMC has shown, shared.
+    pub(super) fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.state().profile)
+    }
+
     /// The profile with what the BMC has shown so far.
     pub(super) fn told(&self) -> Profile {
         let state = self.state();
@@ -74,7 +79,6 @@ impl Acquaintance {
     }
 
     /// How far the BMC's clock was from this machine's when it was last seen, in seconds; ahead is positive.
-    #[expect(dead_code, reason = "for the judges of tasks and jobs")]
     pub(super) fn skew(&self) -> Option<i64> {
         self.state().skew
     }
