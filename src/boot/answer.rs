@@ -65,6 +65,7 @@ pub(super) struct Sending {
 
 const SCRIPT: &str = "text/plain; charset=us-ascii";
 const PLAIN: &str = "text/plain; charset=utf-8";
+const NO_LOADER: &str = "this boot server has no iPXE loader; Debian's package `ipxe` holds it";
 
 /// Answers one request.
 pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i64) -> Reply {
@@ -84,6 +85,7 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
             None => Ok(plain(400, "`mac=` is missing")),
         },
         Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
+        Ask::OpenLoader(loader) => Ok(give_open_loader(request, loaders, *loader)),
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
         Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
     };
@@ -141,14 +143,23 @@ fn give_loader(
         Ok(spec) => spec,
         Err(refusal) => return Ok(refused(request, refusal)),
     };
-    // The name comes from a closed list, never from the request.
-    let opened = File::open(loaders.join(loader.file_name())).and_then(|file| file.metadata().map(|about| (file, about)));
-    let Ok((file, about)) = opened else {
-        return Ok(plain(404, "this boot server has no iPXE loader; Debian's package `ipxe` holds it"));
-    };
-    let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Loader, about.len());
-    let opened = Opened { file, length: about.len(), stamp: Stamp::of(&about) };
+    let Some(opened) = open_loader(loaders, loader) else { return Ok(plain(404, NO_LOADER)) };
+    let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Loader, opened.length);
     Ok(sending(request, opened, None, "application/efi", seen))
+}
+
+/// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
+fn give_open_loader(request: &Request, loaders: &Path, loader: Loader) -> Reply {
+    let Some(opened) = open_loader(loaders, loader) else { return plain(404, NO_LOADER) };
+    let seen = Seen::loader(request.from, opened.length);
+    sending(request, opened, None, "application/efi", seen)
+}
+
+fn open_loader(loaders: &Path, loader: Loader) -> Option<Opened> {
+    // The name comes from a closed list, never from the request.
+    let file = File::open(loaders.join(loader.file_name())).ok()?;
+    let about = file.metadata().ok()?;
+    Some(Opened { file, length: about.len(), stamp: Stamp::of(&about) })
 }
 
 fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_ms: i64) -> Result<Reply, BootError> {

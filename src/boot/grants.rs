@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::sightings::Sighting;
 use super::store::{BootError, Store};
 use crate::model::{NodeId, PlanId};
 
@@ -94,6 +95,22 @@ impl Grants {
     /// The store's trouble.
     pub async fn events_since(&self, seq: i64) -> Result<Vec<Noted>, BootError> {
         self.on_disk(move |store| store.events_since(seq)).await
+    }
+
+    /// Adds to what the DHCP server saw.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub(super) async fn saw(&self, news: Vec<Sighting>) -> Result<(), BootError> {
+        self.on_disk(move |store| store.saw(&news)).await
+    }
+
+    /// What the DHCP server saw, the latest first: machines that the inventory does not know, other servers, refusals.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn sightings(&self) -> Result<Vec<Sighting>, BootError> {
+        self.on_disk(Store::sightings).await
     }
 
     async fn on_disk<T: Send + 'static>(

@@ -1,15 +1,17 @@
-//! The boot server's HTTP half: hands each node its iPXE script, kernel, initrd and image under a single-use grant.
+//! The boot server. DHCP gives each node its address and what to boot; HTTP hands it its iPXE script, kernel, initrd and image under a
+//! single-use grant.
 //!
 //! A grant is issued by `apply` for one node, plan and time, and lives in a SQLite file that `apply` and `serve` share. The script can be
 //! fetched once; it names the files under a second token that is made when it is handed out, so a replayed script opens nothing. What was
 //! refused is recorded beside what was given, for the journal.
 //!
-//! It never serves a path that a request names, never serves a file whose SHA-256 is not the grant's, and knows neither DHCP nor TFTP.
+//! It never serves a path that a request names, never serves a file whose SHA-256 is not the grant's, and knows no TFTP.
 
 mod answer;
 mod artifact;
 mod ask;
 mod body;
+pub mod dhcp;
 mod fetch;
 mod grant;
 mod grants;
@@ -17,6 +19,7 @@ mod range;
 mod route;
 mod script;
 mod server;
+mod sightings;
 mod stall;
 mod store;
 
@@ -25,4 +28,5 @@ pub use ask::{AskError, ask};
 pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
 pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
+pub use sightings::Sighting;
 pub use store::BootError;

@@ -21,6 +21,8 @@ pub(super) enum Ask {
     ScriptByToken(Token, Claims),
     /// A UEFI loader, by grant.
     Loader(Token, Loader),
+    /// A UEFI loader for whoever boots by HTTP because DHCP said so; it holds nothing but iPXE.
+    OpenLoader(Loader),
     /// A file of a grant whose script was handed out.
     File(Token, Which),
 }
@@ -32,6 +34,8 @@ pub(super) enum Loader {
     Ipxe,
     /// With the firmware's driver for the interface that booted.
     SnpOnly,
+    /// The same for 64-bit Arm.
+    SnpOnlyArm64,
 }
 
 impl Loader {
@@ -40,6 +44,7 @@ impl Loader {
         match self {
             Self::Ipxe => "ipxe.efi",
             Self::SnpOnly => "snponly.efi",
+            Self::SnpOnlyArm64 => "snponly-arm64.efi",
         }
     }
 }
@@ -98,6 +103,12 @@ pub(super) fn route(path: &str, query: Option<&str>) -> Result<Ask, NotUnderstoo
                 }
                 Ok(Ask::ScriptByMac(claims))
             }
+        },
+        (Some("loader"), None, None, None) => match second {
+            Some("ipxe.efi") => Ok(Ask::OpenLoader(Loader::Ipxe)),
+            Some("snponly.efi") => Ok(Ask::OpenLoader(Loader::SnpOnly)),
+            Some("snponly-arm64.efi") => Ok(Ask::OpenLoader(Loader::SnpOnlyArm64)),
+            _ => Err(NotUnderstood::NoSuchPath),
         },
         (Some("g"), Some("boot.ipxe" | "autoexec.ipxe"), None, None) => {
             Ok(Ask::ScriptByToken(token()?, claims(query.unwrap_or_default())?))

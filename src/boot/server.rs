@@ -68,6 +68,11 @@ impl Seen {
         Self { from, grant: Some(grant.to_owned()), node: Some(node.clone()), stage, bytes: of, of, why: String::new() }
     }
 
+    /// A loader that was fetched without a grant.
+    pub(super) fn loader(from: IpAddr, of: u64) -> Self {
+        Self { from, grant: None, node: None, stage: Stage::Loader, bytes: of, of, why: String::new() }
+    }
+
     pub(super) fn refused(from: IpAddr, grant: Option<String>, node: Option<NodeId>, why: String) -> Self {
         Self { from, grant, node, stage: Stage::Refused, bytes: 0, of: 0, why: shown(&why) }
     }

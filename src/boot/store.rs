@@ -101,7 +101,7 @@ impl Store {
         // FULL: a token that was handed out stays used after a power loss.
         db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-        tx.execute_batch(SCHEMA).map_err(fail)?;
+        tx.execute_batch(SCHEMA).and_then(|()| tx.execute_batch(super::sightings::SCHEMA)).map_err(fail)?;
         tx.pragma_update(None, "user_version", FORMAT).map_err(fail)?;
         let id: Option<String> = tx.query_row("SELECT id FROM store", [], |r| r.get(0)).optional().map_err(fail)?;
         let store_id = match id {

@@ -1,11 +1,11 @@
 //! The rack as written: every node with every field resolved. Produced by `spec`, never changed afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BootMode, Digest, Mac, NodeId, RackId, SecretRef};
+use super::{Arch, BootMode, Digest, Mac, Network, NodeId, RackId, SecretRef};
 
 /// A whole site, expanded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -214,6 +214,29 @@ pub struct BootSettings {
     pub mac: Option<Mac>,
     /// Own address of the node, as the boot server will see it.
     pub ip: IpAddr,
+    /// Its processor; what the node says of itself by DHCP must agree.
+    #[serde(default, skip_serializing_if = "Arch::is_default")]
+    pub arch: Arch,
+    /// What `serve --dhcp` tells the node beside its address; `None`: it gets no address from us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lan: Option<Lan>,
+}
+
+/// What a node is told of its network by DHCP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lan {
+    /// The network that its address lies in.
+    pub network: Network,
+    /// Way out of it.
+    pub router: Option<Ipv4Addr>,
+    /// Name servers, best first.
+    pub dns: Vec<Ipv4Addr>,
+    /// How long the address may be used without asking again, in seconds.
+    pub lease_s: u32,
+    /// Where the node fetches its loader by TFTP; `None`: from the machine that answers.
+    pub next_server: Option<Ipv4Addr>,
+    /// How long each answer is held back, in seconds; some PXE ROMs miss one that comes at once.
+    pub reply_delay_s: u32,
 }
 
 /// Power that one node draws, in watts.

@@ -4,6 +4,7 @@ mod event;
 mod finding;
 mod id;
 mod inventory;
+mod lan;
 mod mark;
 mod plan;
 mod playbook;
@@ -17,9 +18,10 @@ pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
 pub use inventory::{
-    AcceleratorKind, AcceleratorProfile, BasicLogin, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Node, PowerDraw,
-    Rack, SshAccess,
+    AcceleratorKind, AcceleratorProfile, BasicLogin, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Lan, Node,
+    PowerDraw, Rack, SshAccess,
 };
+pub use lan::{Arch, Network, NetworkError};
 pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
 pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};

@@ -8,9 +8,10 @@ use super::code;
 use super::decode::Spanned;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::expression::Template;
+use super::lan::LanRule;
 use super::setting::{Layer, Setting, Value};
 use super::source::Span;
-use crate::model::{AcceleratorKind, AcceleratorProfile, BasicLogin, BmcProtocol, BootMode, BootTarget, PowerDraw};
+use crate::model::{AcceleratorKind, AcceleratorProfile, Arch, BasicLogin, BmcProtocol, BootMode, BootTarget, PowerDraw};
 
 /// Most accelerators of one node. Sixteen-card systems are sold; the rest is room.
 const MAX_ACCELERATORS: u32 = 64;
@@ -55,6 +56,8 @@ pub struct Blueprint {
     pub mode: BootMode,
     pub server: Option<String>,
     pub boot_ip: Option<Spanned<AddressRule>>,
+    pub arch: Arch,
+    pub lan: Option<LanRule>,
     pub ssh_user: Spanned<Template>,
     pub ssh_key: Spanned<Template>,
     pub host_key: HostKey,
@@ -95,21 +98,21 @@ impl<'l> Stack<'l> {
         self.text(path).map(|t| t.value)
     }
 
-    fn number(&self, path: &str) -> Option<Spanned<u32>> {
+    pub(super) fn number(&self, path: &str) -> Option<Spanned<u32>> {
         match self.find(path)?.0 {
             Setting { value: Value::Number(n), span, .. } => Some(Spanned { value: *n, span: *span }),
             _ => None,
         }
     }
 
-    fn template(&self, path: &str) -> Option<Spanned<Template>> {
+    pub(super) fn template(&self, path: &str) -> Option<Spanned<Template>> {
         match self.find(path)?.0 {
             Setting { value: Value::Template(t), span, .. } => Some(Spanned { value: t.clone(), span: *span }),
             _ => None,
         }
     }
 
-    fn address(&self, path: &str) -> Option<Spanned<AddressRule>> {
+    pub(super) fn address(&self, path: &str) -> Option<Spanned<AddressRule>> {
         match self.find(path)?.0 {
             Setting { value: Value::Address(a), span, .. } => Some(Spanned { value: a.clone(), span: *span }),
             _ => None,
@@ -180,6 +183,8 @@ impl<'l> Stack<'l> {
             mode: if self.word("boot.mode").as_deref() == Some("legacy") { BootMode::Legacy } else { BootMode::Uefi },
             server: self.word("boot.server"),
             boot_ip: self.address("boot.ip"),
+            arch: if self.word("boot.arch").as_deref() == Some("aarch64") { Arch::Aarch64 } else { Arch::X86_64 },
+            lan: LanRule::of(self, out),
             host_key: match self.text("ssh.host_key") {
                 Some(Spanned { value, span }) if value == "pinned" => HostKey::Pinned(span),
                 Some(Spanned { value, .. }) if value != "first-contact" => HostKey::Written(value),

@@ -1,7 +1,7 @@
 //! Intent, facts and overrides into nodes. Pure: what it needs has been read before.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::address::{AddressError, AddressRule, endpoint};
 use super::blueprint::{Blueprint, HostKey, Stack, Tls};
@@ -11,11 +11,13 @@ use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::expression::{Template, Variables};
 use super::facts::{Facts, Row};
 use super::grouped::Grouped;
+use super::lan::LanRule;
 use super::range::{MAX_NAMES, fold};
 use super::setting::Value;
 use super::site::{Block, Site};
+use super::source::Span;
 use super::suggest::nearest;
-use crate::model::{BmcAddress, BmcTrust, BootSettings, Digest, Node, NodeId, Rack, RackId, SecretRef, SshAccess};
+use crate::model::{BmcAddress, BmcTrust, BootSettings, Digest, Lan, Network, Node, NodeId, Rack, RackId, SecretRef, SshAccess};
 
 /// One place for a node.
 #[derive(Debug, Clone)]
@@ -191,6 +193,11 @@ impl Maker<'_> {
         let kg = b.kg.as_ref().map(|t| self.secret(t));
         let host_keys = self.host_keys();
         let trust = self.trust();
+        let lan = match (&b.lan, ip) {
+            (None, _) => Some(None),
+            (Some(rule), Some(ip)) => self.lan(rule, ip).map(Some),
+            (Some(_), None) => None,
+        };
         let fact = |column: &str| self.row.and_then(|r| r.get(column));
         let serials: std::collections::BTreeSet<String> =
             fact("accelerator_serials").map(|s| s.split(';').map(str::to_owned).collect()).unwrap_or_default();
@@ -223,7 +230,15 @@ impl Maker<'_> {
                 mac: bmc_mac,
             },
             ssh: SshAccess { address: ssh_address?, user: ssh_user?, key: key?, host_keys },
-            boot: BootSettings { method: b.method, mode: b.mode, server: b.server.clone(), mac: boot_mac, ip: ip? },
+            boot: BootSettings {
+                method: b.method,
+                mode: b.mode,
+                server: b.server.clone(),
+                mac: boot_mac,
+                ip: ip?,
+                arch: b.arch,
+                lan: lan?,
+            },
             vendor: b.vendor.clone(),
             model: b.model.clone(),
             serial,
@@ -255,6 +270,56 @@ impl Maker<'_> {
         let name = name.map(|template| self.fill(template)).map_or(Some(None), |name| name.map(Some))?;
         let Tls::Authority { file, .. } = &self.blueprint.tls else { return None };
         Some(BmcTrust::Authority { file: file.clone(), name })
+    }
+
+    /// What the node is told by DHCP, held against its own address.
+    fn lan(&mut self, rule: &LanRule, ip: IpAddr) -> Option<Lan> {
+        let text = self.fill(&rule.network)?;
+        let network: Network = text
+            .parse()
+            .map_err(|why| {
+                let message = || format!("boot.network of {} cannot be `{}`: {why}", self.id, quote(&text));
+                self.grouped.add(code::ADDRESS, rule.network.span, self.id.as_str(), message);
+            })
+            .ok()?;
+        let own = self.inside(network, rule.network.span, "the address", ip)?;
+        let router = match &rule.router {
+            None => None,
+            Some(written) => {
+                let address = self.address(written)?;
+                let router = self.inside(network, written.span, "the router", address)?;
+                if router == own {
+                    let message = || format!("{} would be its own router, {router}", self.id);
+                    self.grouped.add(code::ADDRESS, written.span, self.id.as_str(), message);
+                    return None;
+                }
+                Some(router)
+            }
+        };
+        let next_server = match &rule.next_server {
+            None => None,
+            Some(written) => match self.address(written)? {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(address) => {
+                    let message = || format!("boot.next_server of {} is {address}; DHCP has room for an IPv4 address", self.id);
+                    self.grouped.add(code::ADDRESS, written.span, self.id.as_str(), message);
+                    return None;
+                }
+            },
+        };
+        let (dns, lease_s, reply_delay_s) = (rule.dns.clone(), rule.lease_s, rule.reply_delay_s);
+        Some(Lan { network, router, dns, lease_s, next_server, reply_delay_s })
+    }
+
+    fn inside(&mut self, network: Network, span: Span, what: &str, address: IpAddr) -> Option<Ipv4Addr> {
+        if let IpAddr::V4(address) = address
+            && network.has_room_for(address)
+        {
+            return Some(address);
+        }
+        let message = || format!("{what} of {}, {address}, is no address of a machine in {network}", self.id);
+        self.grouped.add(code::ADDRESS, span, self.id.as_str(), message);
+        None
     }
 
     fn fill(&mut self, template: &Spanned<Template>) -> Option<String> {

@@ -41,6 +41,7 @@ mod grouped;
 mod identity;
 mod image;
 pub mod inventory;
+mod lan;
 pub mod library;
 mod playbook;
 mod policy;

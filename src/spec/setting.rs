@@ -1,13 +1,16 @@
 //! The settings that every layer may write (defaults, profile, rack block, override), as one table. A layer is a flat list of what it
 //! sets and where; merging is looking from the strongest layer to the weakest, so the origin of each value is never lost.
 
+use std::net::Ipv4Addr;
+
 use super::address::AddressRule;
 use super::code;
 use super::conceal::conceal_all;
-use super::decode::{Fields, Spanned, number, text};
+use super::decode::{Fields, Spanned, list, number, text};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::expression::Template;
 use super::source::Span;
+use super::unit::Seconds;
 use super::yaml::{Kind as TreeKind, Tree};
 use crate::model::{SecretRef, SecretRefError};
 
@@ -26,10 +29,14 @@ enum Kind {
     Port,
     Suite,
     Number,
+    Network,
+    Addresses,
+    Lease,
+    Delay,
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 34] = [
+const TABLE: [(&str, &str, Kind); 41] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -49,6 +56,13 @@ const TABLE: [(&str, &str, Kind); 34] = [
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
     ("boot", "ip", Kind::Address),
+    ("boot", "arch", Kind::Choice(&["x86_64", "aarch64"])),
+    ("boot", "network", Kind::Network),
+    ("boot", "router", Kind::Address),
+    ("boot", "dns", Kind::Addresses),
+    ("boot", "lease", Kind::Lease),
+    ("boot", "next_server", Kind::Address),
+    ("boot", "reply_delay", Kind::Delay),
     ("ssh", "user", Kind::Template),
     ("ssh", "key", Kind::Secret),
     ("ssh", "host_key", Kind::HostKey),
@@ -79,6 +93,8 @@ pub enum Value {
     Address(AddressRule),
     /// A whole number.
     Number(u32),
+    /// Addresses, best first.
+    Addresses(Vec<Ipv4Addr>),
 }
 
 /// One setting of one layer.
@@ -186,6 +202,9 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
     if matches!(kind, Kind::Secret) {
         return secret(tree, what, out);
     }
+    if matches!(kind, Kind::Addresses) {
+        return addresses(tree, what, out);
+    }
     let Spanned { value: written, span } = text(tree, what, out)?;
     let (shown, bytes) = (quote(&written), written.len());
     let value = match kind {
@@ -211,7 +230,9 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
         Kind::HostKey => Err("expected `pinned`, `first-contact` or a fingerprint `SHA256:…`".to_owned()),
         Kind::PciId if is_pci_id(&written) => Ok(Value::Text(written.to_ascii_lowercase())),
         Kind::PciId => Err("a PCI id such as `10de:2330` is expected".to_owned()),
-        Kind::Address | Kind::Template => {
+        Kind::Lease => seconds(&written, 120, 86_400, "a lease lasts from `2m` to `24h`"),
+        Kind::Delay => seconds(&written, 1, 10, "a delay lasts from `1s` to `10s`"),
+        Kind::Address | Kind::Template | Kind::Network => {
             let read = if matches!(kind, Kind::Address) {
                 AddressRule::parse(&written).map(Value::Address)
             } else {
@@ -237,6 +258,37 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
             None
         }
     }
+}
+
+/// A time within bounds, as its number of seconds.
+fn seconds(written: &str, least: u32, most: u32, rule: &str) -> Result<Value, String> {
+    match written.parse() {
+        Ok(Seconds(n)) if (least..=most).contains(&n) => Ok(Value::Number(n)),
+        _ => Err(rule.to_owned()),
+    }
+}
+
+/// Up to eight IPv4 addresses: a DHCP answer has room for more, and no resolver asks more than three.
+fn addresses(tree: &Tree, what: &str, out: &mut Diagnostics) -> Option<Spanned<Value>> {
+    const MOST: usize = 8;
+    let items = list(tree, what, out)?;
+    if items.len() > MOST {
+        out.push(Diagnostic::error(code::BAD_VALUE, format!("{what} holds more than {MOST} addresses")).at(tree.span));
+        return None;
+    }
+    let mut all = Vec::new();
+    for item in items {
+        let Spanned { value: written, span } = text(item, what, out)?;
+        match written.parse::<Ipv4Addr>() {
+            Ok(address) if !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast() => all.push(address),
+            _ => {
+                let d = Diagnostic::error(code::BAD_VALUE, format!("{what} cannot hold `{}`", quote(&written))).at(span);
+                out.push(d.label("an IPv4 address such as 10.77.0.1 is expected"));
+                return None;
+            }
+        }
+    }
+    Some(Spanned { value: Value::Addresses(all), span: tree.span })
 }
 
 /// A reference to a secret. Whatever else is written here is taken for the secret itself and never shown.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::shape::Day;
+use super::shape::{Day, Duration};
 
 /// What defaults, profiles, rack blocks and overrides may all set; the strongest that sets a field wins.
 macro_rules! layer_shape {
@@ -165,6 +165,22 @@ pub struct BootShape {
     pub server: Option<String>,
     /// Address that the node boots with; that of `naming.ip` when not given.
     pub ip: Option<String>,
+    /// Processor; `x86_64` when not given. A node that says otherwise by DHCP is not served.
+    #[schemars(extend("enum" = ["x86_64", "aarch64"]))]
+    pub arch: Option<String>,
+    /// Network that the address lies in, a template such as `10.{row+100}.0.0/16`. With it `serve --dhcp` gives the node its address.
+    pub network: Option<String>,
+    /// Router of that network, a rule or a template; told by `serve --dhcp`.
+    pub router: Option<String>,
+    /// Name servers, best first; told by `serve --dhcp`.
+    #[schemars(length(max = 8))]
+    pub dns: Option<Vec<String>>,
+    /// How long a lease lasts, from `2m` to `24h`; `12h` when not given.
+    pub lease: Option<Duration>,
+    /// Where loaders are fetched by TFTP, a rule or a template; the machine that answers when not given.
+    pub next_server: Option<String>,
+    /// How long each DHCP answer is held back, from `1s` to `10s`, for PXE ROMs that miss one that comes at once.
+    pub reply_delay: Option<Duration>,
 }
 
 /// How a node's own system is reached.

@@ -40,7 +40,7 @@ const FROM_FACTS: [(&str, &str); 9] = [
 ];
 
 /// Names in the expanded inventory that differ from those in the files.
-const RENAMED: [(&str, &str); 11] = [
+const RENAMED: [(&str, &str); 17] = [
     ("bmc.protocol", "bmc.driver"),
     ("vendor", "expect.vendor"),
     ("model", "expect.model"),
@@ -52,6 +52,12 @@ const RENAMED: [(&str, &str); 11] = [
     ("bmc.trust", "bmc.ca"),
     ("bmc.trust", "bmc.name"),
     ("boot.ip", "ssh.address"),
+    ("boot.lan.network", "boot.network"),
+    ("boot.lan.router", "boot.router"),
+    ("boot.lan.dns", "boot.dns"),
+    ("boot.lan.lease_s", "boot.lease"),
+    ("boot.lan.next_server", "boot.next_server"),
+    ("boot.lan.reply_delay_s", "boot.reply_delay"),
 ];
 
 impl LoadedInventory {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bringup::model::{
-    AcceleratorKind, AcceleratorProfile, Artifact, Baseline, BmcAddress, BmcFacts, BmcProtocol, BmcTrust, BootMode, BootSettings,
-    BootTarget, Digest, Image, Inventory, Node, NodeId, Observed, Playbook, Policy, PowerDraw, PowerState, Rack, RackId, Reading,
-    RolloutPolicy, SecretRef, SshAccess,
+    AcceleratorKind, AcceleratorProfile, Arch, Artifact, Baseline, BmcAddress, BmcFacts, BmcProtocol, BmcTrust, BootMode,
+    BootSettings, BootTarget, Digest, Image, Inventory, Node, NodeId, Observed, Playbook, Policy, PowerDraw, PowerState, Rack,
+    RackId, Reading, RolloutPolicy, SecretRef, SshAccess,
 };
 
 pub fn digest(byte: u8) -> Digest {
@@ -63,6 +63,8 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             server: Some("http://10.0.0.1:8088".to_owned()),
             mac: Some("52:54:00:00:00:01".parse().unwrap()),
             ip,
+            arch: Arch::X86_64,
+            lan: None,
         },
         vendor: None,
         model: None,

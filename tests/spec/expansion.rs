@@ -1,6 +1,6 @@
 //! A right inventory expands to what it says.
 
-use bringup::model::{AcceleratorKind, BmcProtocol, BmcTrust, BootTarget, NodeId};
+use bringup::model::{AcceleratorKind, Arch, BmcProtocol, BmcTrust, BootTarget, NodeId};
 
 use super::fixture::{FACTS, SITE, facts_with, load, site_with};
 
@@ -125,4 +125,32 @@ fn twelve_thousand_five_hundred_nodes() {
     assert_eq!(loaded.inventory.nodes.len(), 12_501);
     let addresses: std::collections::HashSet<_> = loaded.inventory.nodes.values().map(|n| n.bmc.address).collect();
     assert_eq!(addresses.len(), 12_501);
+}
+
+#[test]
+fn what_dhcp_tells_is_written_by_layer_and_filled_by_slot() {
+    let site =
+        site_with("boot: {", "boot: {network: \"10.{row+100}.0.0/16\", router: \"10.{row+100}.255.254\", dns: [10.1.1.1], ")
+            .replace("pool: infer", "pool: infer\n    boot: {arch: aarch64, lease: 30m, next_server: 10.7.7.7}")
+            .replace("admit: false", "admit: false, boot: {reply_delay: 2s, dns: []}");
+    let loaded = load(&site, FACTS).unwrap_or_else(|d| panic!("{}", d.render(false)));
+    let boot = |name: &str| loaded.inventory.nodes[&id(name)].boot.clone();
+    let lan = |name: &str| boot(name).lan.unwrap();
+    assert_eq!(
+        (lan("a001-s01").network.to_string(), lan("b001-s01").network.to_string()),
+        ("10.101.0.0/16".into(), "10.102.0.0/16".into())
+    );
+    assert_eq!(lan("b001-s01").router.unwrap().to_string(), "10.102.255.254");
+    assert_eq!((lan("a001-s01").lease_s, lan("b001-s01").lease_s), (12 * 3600, 1800));
+    assert_eq!((boot("a001-s01").arch, boot("b001-s01").arch), (Arch::X86_64, Arch::Aarch64));
+    assert_eq!(lan("b001-s01").next_server.unwrap().to_string(), "10.7.7.7");
+    assert_eq!((lan("a001-s01").dns.len(), lan("a002-s01").dns.len(), lan("a002-s01").reply_delay_s), (1, 0, 2));
+    let why = loaded.why(&id("b001-s01"), "boot.lan.lease_s");
+    assert_eq!(why.iter().map(|p| p.layer.as_str()).collect::<Vec<_>>(), ["profile npu"]);
+    // Nothing is written: the inventory's digest is what it was before there were such words.
+    let plain = load(SITE, FACTS).unwrap().inventory;
+    assert!(!serde_json::to_string(&plain).unwrap().contains("\"lan\"") && plain.nodes[&id("a001-s01")].boot.lan.is_none());
+    let idle = load(&site_with("boot: {", "boot: {router: 10.1.1.1, "), FACTS).unwrap();
+    let told = idle.warnings.render(false);
+    assert!(told.contains("`boot.router` has no effect without `boot.network`"), "{told}");
 }

@@ -75,6 +75,13 @@ in_the_site! {
     nothing_written: "    verify: gpu-acceptance\n" => "",
     unknown_demand: "facts.serial" => "facts.serail",
     facts_elsewhere: "policy:" => "facts: [\"../*.csv\", \"other/*.csv\"]\npolicy:",
+    bad_network: "boot: {" => "boot: {network: 10.101.0.1/16, ",
+    outside_the_boot_network: "boot: {" => "boot: {network: 10.99.0.0/16, ",
+    router_outside_its_network: "boot: {" => "boot: {network: \"10.{row+100}.0.0/16\", router: 10.99.0.1, ",
+    bad_name_server: "boot: {" => "boot: {dns: [10.0.0.1, dns.lab], ",
+    bad_lease: "boot: {" => "boot: {lease: 30s, ",
+    bad_delay: "boot: {" => "boot: {reply_delay: 20s, ",
+    bad_arch: "boot: {" => "boot: {arch: arm64, ",
     path_as_a_name: "verify: gpu-acceptance" => "verify: ../../etc/passwd",
 }
 

@@ -3,7 +3,7 @@
 mod diff;
 mod examples;
 mod expansion;
-mod fixture;
+pub mod fixture;
 mod init;
 mod mistakes;
 mod playbook;

@@ -1,0 +1,114 @@
+//! What was seen, counted: equal sights are one entry. Bounded, whatever comes over the network; once a second it is written to the disk.
+
+use std::collections::HashMap;
+
+use super::sight::{Discovery, Sight};
+use crate::boot::sightings::Sighting;
+
+/// Most entries in memory. 1,250 machines that nobody wrote down fit three times.
+const MOST: usize = 4096;
+/// Entries that were quiet for this long leave the memory (the disk keeps them); when they come back they are told again.
+const QUIET_MS: i64 = 10 * 60 * 1000;
+
+struct Entry {
+    detail: String,
+    discovery: Option<Discovery>,
+    first_ms: i64,
+    last_ms: i64,
+    /// Since the last time that it was written down.
+    times: u64,
+}
+
+/// The book.
+#[derive(Default)]
+pub(super) struct Book {
+    entries: HashMap<(&'static str, String), Entry>,
+    /// Sights for which there was no room.
+    lost: u64,
+}
+
+impl Book {
+    /// Counts a sight; true when it is news for people.
+    pub(super) fn note(&mut self, sight: &Sight, now_ms: i64) -> bool {
+        let Some(key) = sight.key() else { return true };
+        let full = self.entries.len() >= MOST;
+        match self.entries.entry(key) {
+            std::collections::hash_map::Entry::Occupied(mut found) => {
+                let entry = found.get_mut();
+                entry.times += 1;
+                entry.last_ms = now_ms;
+                if let Sight::Discovered(seen) = sight {
+                    // A machine asks several times on its way up, and says more at one time than at another.
+                    match &mut entry.discovery {
+                        Some(known) => known.learn(seen),
+                        none => *none = Some(seen.clone()),
+                    }
+                }
+                false
+            }
+            std::collections::hash_map::Entry::Vacant(_) if full => {
+                self.lost += 1;
+                false
+            }
+            std::collections::hash_map::Entry::Vacant(free) => {
+                let discovery = if let Sight::Discovered(seen) = sight { Some(seen.clone()) } else { None };
+                free.insert(Entry { detail: sight.line(), discovery, first_ms: now_ms, last_ms: now_ms, times: 1 });
+                true
+            }
+        }
+    }
+
+    /// What has not been written down yet, and how many sights found no room since the last time.
+    pub(super) fn take(&mut self, now_ms: i64) -> (Vec<Sighting>, u64) {
+        let mut news = Vec::new();
+        for ((kind, key), entry) in self.entries.iter_mut().filter(|(_, entry)| entry.times > 0) {
+            news.push(Sighting {
+                kind: (*kind).to_owned(),
+                key: key.clone(),
+                detail: entry.detail.clone(),
+                discovery: entry.discovery.clone(),
+                first_ms: entry.first_ms,
+                last_ms: entry.last_ms,
+                times: std::mem::take(&mut entry.times),
+            });
+        }
+        self.entries.retain(|_, entry| now_ms - entry.last_ms < QUIET_MS);
+        (news, std::mem::take(&mut self.lost))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::model::Mac;
+
+    fn sight(n: u32) -> Sight {
+        Sight::Foreign { server: Ipv4Addr::from_bits(n), mac: Mac::from_octets([2, 0, 0, 0, 0, 1]) }
+    }
+
+    #[test]
+    fn equal_sights_are_one_entry_and_told_once() {
+        let mut book = Book::default();
+        assert!(book.note(&sight(1), 10) && !book.note(&sight(1), 20) && book.note(&sight(2), 30));
+        let (mut news, lost) = book.take(40);
+        news.sort_by_key(|s| s.first_ms);
+        assert_eq!((news.len(), lost, news[0].first_ms, news[0].last_ms, news[0].times), (2, 0, 10, 20, 2));
+        assert!(book.take(50).0.is_empty(), "nothing is written twice");
+        assert!(!book.note(&sight(1), 60));
+        assert_eq!(book.take(70).0[0].times, 1);
+    }
+
+    #[test]
+    fn a_flood_is_counted_and_not_kept() {
+        let mut book = Book::default();
+        for n in 0..10_000 {
+            book.note(&sight(n), 0);
+        }
+        let (news, lost) = book.take(1);
+        assert_eq!((news.len(), lost), (MOST, 10_000 - MOST as u64));
+        book.take(QUIET_MS);
+        assert!(book.note(&sight(1), QUIET_MS + 1), "what was quiet for long is told again");
+    }
+}
