@@ -19,6 +19,7 @@ mod script;
 mod server;
 mod stall;
 mod store;
+mod tftp;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
@@ -26,3 +27,6 @@ pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, St
 pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use store::BootError;
+pub use tftp::{
+    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+};

@@ -42,6 +42,7 @@ pub mod runner;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+mod serve_tftp;
 pub mod sessionfiles;
 pub mod shellfiles;
 pub mod show;

@@ -1,6 +1,6 @@
 //! `bringup serve`: the boot server, until it is told to stop. It serves what `apply` grants and nothing else.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,17 +10,21 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
+use super::serve_tftp::Tftp;
 use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
 
 /// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
-    DHCP and TFTP are not part of this version.\n\nExample:\n  bringup serve --listen 10.77.0.1:8088")]
+    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\nExample:\n  bringup serve --listen 10.77.0.1:8088 --tftp")]
 pub struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
     pub listen: SocketAddr,
-    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`
+    /// Serve the loaders by TFTP too; port 69 needs root
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0.0.0.0:69")]
+    pub tftp: Option<SocketAddrV4>,
+    /// Folder of the loaders `ipxe.efi`, `snponly.efi` and `undionly.kpxe`
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
     pub loaders: std::path::PathBuf,
 }
@@ -46,6 +50,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     })?;
     let (log, stop) = (BootLog::default(), CancellationToken::new());
     let mut seen = log.watch();
+    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
     let options = ServeOptions { loaders: args.loaders, log };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
@@ -59,12 +64,15 @@ pub async fn run(args: Args, global: &Global) -> Result {
                 Err(RecvError::Lagged(lost)) => global.talk(format!("{lost} lines were not printed; the grants have them all")),
                 Err(RecvError::Closed) => break,
             },
+            heard = tftp.next() => if !Tftp::tell(global, heard) {
+                break;
+            },
         }
     }
     stop.cancel();
     // The second signal does not wait for the transfers under way.
     tokio::select! {
-        ended = server => ended?,
+        ended = async { server.await?; tftp.end(global).await } => ended?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }

@@ -6,4 +6,5 @@ mod grants;
 mod hostile;
 mod record;
 mod site;
+mod tftp;
 mod verb;
