@@ -30,6 +30,15 @@ pub struct PushTo {
     pub doorbell: std::sync::Arc<super::redfish::Doorbell>,
     /// What the subscription is known by afterwards: unique for this use, and no secret.
     pub mark: String,
+    /// Is told before a subscription is made.
+    pub intent: std::sync::Arc<dyn Intent>,
+}
+
+/// Writes down what is about to be made on a BMC, right before it is made.
+#[async_trait]
+pub trait Intent: Send + Sync {
+    /// `false`: it could not be written down, so that nothing may be made.
+    async fn announce(&self) -> bool;
 }
 
 impl FollowHow {

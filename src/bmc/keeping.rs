@@ -22,7 +22,7 @@ pub struct BmcAccount {
     pub locked: Reading<bool>,
 }
 
-/// The certificate that a BMC says it has, in its own words. What it really shows is [`Bmc::certificate`].
+/// The certificate that a BMC says it has, in its own words. What it really shows is [`ShownCertificate`].
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct BmcCertificate {
     /// Where it is on the BMC.
@@ -35,6 +35,33 @@ pub struct BmcCertificate {
     pub issuer: Reading<String>,
     /// Until when it is valid.
     pub until: Reading<String>,
+}
+
+/// The certificate that a BMC shows to whoever connects.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ShownCertificate {
+    /// SHA-256 of its DER: what a pin records.
+    pub sha256: crate::model::Digest,
+    /// SHA-256 of its SubjectPublicKeyInfo: what a pin of the key records, and what stays when it is renewed over the same key.
+    pub spki: Reading<crate::model::Digest>,
+    /// The end of its validity (UTC, RFC 3339), as it says itself.
+    pub until: Reading<String>,
+    /// Whether what the inventory records accepts it. If not, nothing but the handshake was sent.
+    pub accepted: bool,
+}
+
+/// SHA-256 of the first certificate of a PEM text: what a BMC will be known by when that is put on it.
+///
+/// # Errors
+/// The text holds no certificate.
+pub fn leaf_of(chain_pem: &str) -> Result<crate::model::Digest, &'static str> {
+    use rustls::pki_types::pem::PemObject as _;
+    use sha2::Digest as _;
+    let leaf = rustls::pki_types::CertificateDer::from_pem_slice(chain_pem.as_bytes())
+        .map_err(|_| "it holds no certificate in PEM text")?;
+    let hash: [u8; 32] = sha2::Sha256::digest(&leaf).into();
+    Ok(crate::model::Digest::from_bytes(&hash))
 }
 
 /// Whom a certificate is to be for. BMCs want every part (DSP0268, `GenerateCSR`).
@@ -71,6 +98,10 @@ pub trait Keeping: Bmc {
     /// Proves, by one login of its own, whether the account has this password.
     async fn proves(&self, _user: &str, _password: &Password) -> Result<bool, BmcError> {
         Err(lacks("prove a password"))
+    }
+    /// The certificate that a new connection shows, accepted or not; `Absent` without TLS. No credential is sent.
+    async fn shown_certificate(&self) -> Result<Reading<ShownCertificate>, BmcError> {
+        Err(lacks("read the certificate"))
     }
     /// The certificate that the BMC says it has.
     async fn own_certificate(&self) -> Result<Reading<BmcCertificate>, BmcError> {

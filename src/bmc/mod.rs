@@ -1,5 +1,6 @@
 //! The out-of-band hand: one trait over Redfish and IPMI. It reads, writes once, and reads back; it never decides and never retries a write.
 
+pub mod examining;
 pub mod follow;
 pub mod ipmi;
 pub mod keeping;
@@ -132,9 +133,15 @@ pub trait Bmc: Send + Sync {
 }
 
 /// Everything that a BMC can be asked and told. The engine needs [`Bmc`] alone; the rest is for the verbs.
-pub trait WholeBmc: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating {}
+pub trait WholeBmc:
+    meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating + examining::Examining
+{
+}
 
-impl<T: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating> WholeBmc for T {}
+impl<T> WholeBmc for T where
+    T: meeting::Meeting + sensing::Sensing + settings::Settings + keeping::Keeping + updating::Updating + examining::Examining
+{
+}
 
 /// The protocol has no such function, or this program does not speak that part of it.
 fn lacks(doing: &str) -> BmcError {

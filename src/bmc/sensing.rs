@@ -232,6 +232,10 @@ pub trait Sensing: Bmc {
     async fn log(&self, _which: Option<&str>, _most: usize) -> Result<Reading<EventLog>, BmcError> {
         Err(lacks("read the event log"))
     }
+    /// How far the clock that gives a log its times is from this machine's now, in seconds; ahead is positive. A second or two are the way.
+    async fn clock_skew(&self) -> Result<Reading<i64>, BmcError> {
+        Err(lacks("read the BMC's clock"))
+    }
     /// Empties a log, and reads it back. An entry that says so ("log cleared") may stand in it afterwards.
     async fn clear_log(&self, _which: Option<&str>) -> Written {
         Written::NotApplied(lacks("clear the event log"))

@@ -67,7 +67,7 @@ pub struct MediaSlot {
     pub at: String,
     /// Media types that it takes, in the BMC's words.
     pub types: Vec<String>,
-    /// The image that is in it; `Absent`: none.
+    /// The image that is in it, without the query of its address, in which signed addresses carry what lets anybody in; `Absent`: none.
     pub image: Reading<String>,
     /// Whether it is inserted and connected.
     pub inserted: Reading<bool>,

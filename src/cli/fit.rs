@@ -76,6 +76,10 @@ pub fn table(headers: &[&str], rows: Vec<Vec<String>>, width: u16) -> String {
     }
     if let Some(first) = table.column_mut(0) {
         first.set_padding((0, 1));
+        if headers.first() == Some(&"nodes") {
+            // They are broken where they may be; the sentences beside them give way.
+            first.set_constraint(comfy_table::ColumnConstraint::ContentWidth);
+        }
     }
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
@@ -109,5 +113,11 @@ mod tests {
         assert!(text.lines().any(|l| l.starts_with("a001-s[01-02,04-05,08], ")), "{text}");
         assert!(text.lines().any(|l| l.starts_with("a002-s[01-04,06-08] ")), "{text}");
         assert!(text.lines().all(|l| l.chars().count() <= 80), "{text}");
+        // A name stays whole beside three columns of sentences.
+        let words = |n: usize| "why ".repeat(n);
+        let row = vec!["a001-s[01-04,06-07],a002-s[01-07]".to_owned(), words(8), words(8), words(20)];
+        let text = table(&["nodes", "row", "at", "why"], vec![row], 100);
+        assert!(text.lines().any(|l| l.starts_with("a001-s[01-04,06-07],a002-s[01-07] ")), "{text}");
+        assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     }
 }

@@ -42,6 +42,12 @@ impl HandBook {
         Ok(Self { run: new_id()?, by: whoami(), journal, lost: Mutex::default(), _lock: lock })
     }
 
+    /// Under which name its lines stand.
+    #[must_use]
+    pub fn name(&self) -> &RunId {
+        &self.run
+    }
+
     /// Announces a touch; returns when that is on the disk. `false` when it is not: the touch must then not be made.
     pub async fn announce(&self, node: &NodeId, touch: &Touch) -> bool {
         self.write(Event::HandTouched { node: node.clone(), by: self.by.clone(), touch: touch.clone() }).await
@@ -107,9 +113,13 @@ pub fn words(touch: &Touch) -> String {
         Touch::InsertMedia { url, .. } => format!("bmc media insert {url}"),
         Touch::EjectMedia { .. } => "bmc media eject".to_owned(),
         Touch::SetPassword { user, to } => format!("bmc accounts {user} to {to}"),
+        Touch::RequestCertificate => "bmc cert request".to_owned(),
         Touch::ReplaceCertificate { sha256 } => format!("bmc cert replace by {}", sha256.short()),
         Touch::ResetBmc => "bmc reset".to_owned(),
         Touch::CycleMains => "power ac".to_owned(),
+        Touch::ClearLog { log } => format!("bmc sel clear {}", log.as_deref().unwrap_or_default()).trim_end().to_owned(),
+        Touch::Subscribe { to, .. } => format!("bmc sel follow, pushed to {to}"),
+        Touch::Unsubscribe { mark } => format!("bmc sel follow of {mark} ended"),
         Touch::Unknown => "a touch of a newer version".to_owned(),
     }
 }

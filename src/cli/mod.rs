@@ -174,8 +174,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     // The others take signals themselves, or open nothing on a BMC.
-    let guarded =
-        matches!(cli.verb, Verb::Power(_) | Verb::Bmc(_) | Verb::Discover(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Pool(_));
+    let guarded = match &cli.verb {
+        Verb::Bmc(args) => !args.takes_signals(),
+        Verb::Power(_) | Verb::Discover(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Pool(_) => true,
+        _ => false,
+    };
     let result = runtime.block_on(async {
         let verb = Box::pin(dispatch(cli.verb, &global));
         if guarded { global.farewells.guard(verb).await } else { verb.await }

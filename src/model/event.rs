@@ -332,6 +332,8 @@ pub enum Touch {
         /// Where the new password is found; never the password.
         to: super::SecretRef,
     },
+    /// Have the BMC make a key and a signing request for it.
+    RequestCertificate,
     /// Replace the BMC's certificate.
     ReplaceCertificate {
         /// SHA-256 of the new one.
@@ -341,6 +343,24 @@ pub enum Touch {
     ResetBmc,
     /// Take the standby power away and give it back.
     CycleMains,
+    /// Empty an event log.
+    ClearLog {
+        /// Which; none: the node's hardware event log.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
+    },
+    /// Have a BMC push its events.
+    Subscribe {
+        /// What the subscription is known by on the BMC.
+        mark: String,
+        /// Where they are pushed to, without the part that is each BMC's own.
+        to: String,
+    },
+    /// Take such a subscription away.
+    Unsubscribe {
+        /// What it is known by.
+        mark: String,
+    },
     /// A kind of touch that a newer version knows.
     Unknown,
 }

@@ -80,6 +80,8 @@ pub struct VendorProfile {
     pub sessions: usize,
     /// Most bytes of a sensor data record in one IPMI answer.
     pub ipmi_part: usize,
+    /// It has a sensor whose curve only it knows (IPMI v2.0 §36.2); pyghmi 1.6.19 stumbles over such a one.
+    pub curved_sensor: bool,
     /// A cleared event log begins with an entry that says so.
     pub notes_clearing: bool,
     /// How it keeps settings, media and itself.
@@ -196,6 +198,7 @@ pub const DELL: VendorProfile = VendorProfile {
     expand: true,
     sessions: 8,
     ipmi_part: 255,
+    curved_sensor: false,
     notes_clearing: true,
     pushing: pushing::DELL,
     keeps: Keeps {
@@ -248,6 +251,7 @@ pub const SUPERMICRO: VendorProfile = VendorProfile {
     expand: false,
     sessions: 16,
     ipmi_part: 64,
+    curved_sensor: false,
     notes_clearing: false,
     pushing: pushing::SUPERMICRO,
     keeps: Keeps {
@@ -300,6 +304,7 @@ pub const AMI: VendorProfile = VendorProfile {
     expand: false,
     sessions: 12,
     ipmi_part: 32,
+    curved_sensor: true,
     notes_clearing: false,
     pushing: pushing::AMI,
     keeps: Keeps {

@@ -13,6 +13,9 @@ use bringup::sim::{Clock, Durations, Fault, Fitted, Identity, MachineHandle, See
 /// Short enough for a test, long enough for a loaded machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
+/// The account's password.
+pub const PASSWORD: &str = "s3cret-pass-1";
+
 pub struct Rig {
     pub machine: MachineHandle,
     pub address: SocketAddr,
@@ -37,7 +40,7 @@ impl Rig {
             Fitted { kind: AcceleratorKind::Nvidia, model: "H100", count: 8 },
             &faults,
         );
-        let account = ("admin".to_owned(), "s3cret".to_owned());
+        let account = ("admin".to_owned(), PASSWORD.to_owned());
         // A whole boot takes 254 virtual seconds: a quarter of a second here.
         let machine = MachineHandle::new(Clock::start(1000), Arc::new(identity), faults, Durations::default(), running, account);
         let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -47,7 +50,7 @@ impl Rig {
     }
 
     pub fn bmc(&self) -> Arc<IpmiBmc> {
-        let account = Account::new("admin", Password::new("s3cret"), None).unwrap();
+        let account = Account::new("admin", Password::new(PASSWORD), None).unwrap();
         Arc::new(IpmiBmc::new(Lan::new(), self.address, account))
     }
 

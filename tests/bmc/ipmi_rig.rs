@@ -75,15 +75,40 @@ impl Sim {
 
     /// As [`Self::start`], with more in its two configuration files; `{dir}` in them is its folder.
     pub fn start_with(test: &str, more_lan: &str, more_emu: &str) -> Option<Self> {
-        Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, more_lan, more_emu)
+        Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, more_lan, more_emu, &[])
+    }
+
+    /// As [`Self::start_with`], with files in its folder.
+    pub fn start_with_files(test: &str, more_emu: &str, files: &[(&str, &str)]) -> Option<Self> {
+        Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, "", more_emu, files)
+    }
+
+    /// `ipmitool` against it; what it printed.
+    pub fn ipmitool(&self, args: &[&str]) -> String {
+        let (ip, port) = (self.addr.ip().to_string(), self.addr.port().to_string());
+        let out = Command::new("ipmitool")
+            .args(["-I", "lanplus", "-H", &ip, "-p", &port, "-U", "admin", "-E", "-C", "3"])
+            .args(args)
+            .env("IPMITOOL_PASSWORD", "s3cret")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
     }
 
     /// Starts one at this address, in this network namespace.
     pub fn start_at(test: &str, addr: SocketAddr, namespace: Option<&str>) -> Option<Self> {
-        Self::start_whole(test, addr, namespace, "", "")
+        Self::start_whole(test, addr, namespace, "", "", &[])
     }
 
-    fn start_whole(test: &str, addr: SocketAddr, namespace: Option<&str>, more_lan: &str, more_emu: &str) -> Option<Self> {
+    fn start_whole(
+        test: &str,
+        addr: SocketAddr,
+        namespace: Option<&str>,
+        more_lan: &str,
+        more_emu: &str,
+        files: &[(&str, &str)],
+    ) -> Option<Self> {
         let program = need_program(test, "ipmi_sim")?;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -92,6 +117,9 @@ impl Sim {
             std::fs::write(at(name), value).unwrap();
         }
         std::fs::write(at("fru.bin"), fru()).unwrap();
+        for (name, text) in files {
+            std::fs::write(at(name), text).unwrap();
+        }
         let lan = format!(
             "name \"t\"\nset_working_mc 0x20\nstartlan 1\naddr {} {}\npriv_limit admin\n\
              allowed_auths_user none md2 md5 straight\nallowed_auths_operator none md2 md5 straight\n\

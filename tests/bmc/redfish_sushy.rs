@@ -23,7 +23,21 @@ pub struct Sushy {
 }
 
 impl Sushy {
+    /// With the fake driver and two systems.
     pub fn start(test: &str) -> Option<Self> {
+        let systems: Vec<String> = UUID
+            .iter()
+            .enumerate()
+            .map(|(i, uuid)| {
+                format!("{{'uuid': '{uuid}', 'name': 'node{i}', 'power_state': 'Off', 'external_notifier': False, 'nics': []}}")
+            })
+            .collect();
+        let lines = format!("SUSHY_EMULATOR_FAKE_DRIVER = True\nSUSHY_EMULATOR_FAKE_SYSTEMS = [{}]\n", systems.join(", "));
+        Self::launch(test, &lines, &["--fake"])
+    }
+
+    /// With these lines of configuration, in Python, and these flags.
+    pub fn launch(test: &str, lines: &str, flags: &[&str]) -> Option<Self> {
         let emulator = need_venv(test, "sushy-emulator")?;
         let python = need_venv(test, "python")?;
         let dir = tempfile::tempdir().unwrap();
@@ -38,18 +52,10 @@ impl Sushy {
             .unwrap();
         assert!(hash.status.success(), "{}", String::from_utf8_lossy(&hash.stderr));
         std::fs::write(at("htpasswd"), hash.stdout).unwrap();
-        let systems: Vec<String> = UUID
-            .iter()
-            .enumerate()
-            .map(|(i, uuid)| {
-                format!("{{'uuid': '{uuid}', 'name': 'node{i}', 'power_state': 'Off', 'external_notifier': False, 'nics': []}}")
-            })
-            .collect();
         let config = format!(
-            "SUSHY_EMULATOR_LISTEN_IP = '127.0.0.1'\nSUSHY_EMULATOR_STATE_DIR = '{}'\nSUSHY_EMULATOR_FAKE_DRIVER = True\n\
-             SUSHY_EMULATOR_FAKE_SYSTEMS = [{}]\nSUSHY_EMULATOR_SSL_CERT = '{}'\nSUSHY_EMULATOR_SSL_KEY = '{}'\nSUSHY_EMULATOR_AUTH_FILE = '{}'\n",
+            "SUSHY_EMULATOR_LISTEN_IP = '127.0.0.1'\nSUSHY_EMULATOR_STATE_DIR = '{}'\n{lines}\
+             SUSHY_EMULATOR_SSL_CERT = '{}'\nSUSHY_EMULATOR_SSL_KEY = '{}'\nSUSHY_EMULATOR_AUTH_FILE = '{}'\n",
             at("state"),
-            systems.join(", "),
             at("cert.pem"),
             at("key.pem"),
             at("htpasswd"),
@@ -59,7 +65,8 @@ impl Sushy {
         let log = std::fs::File::create(at("log")).unwrap();
         let mut service = Service::start(
             Command::new(emulator)
-                .args(["--config", &at("conf.py"), "--fake", "-i", "127.0.0.1", "-p", &port.to_string()])
+                .args(["--config", &at("conf.py"), "-i", "127.0.0.1", "-p", &port.to_string()])
+                .args(flags)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().unwrap())
                 .stderr(log),
@@ -85,12 +92,41 @@ impl Sushy {
         options
     }
 
-    fn log(&self) -> String {
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    pub fn fingerprint(&self) -> &Digest {
+        &self.fingerprint
+    }
+
+    /// What it keeps of the systems: power, boot and the like. Its databases are rewritten by reads, so that their rows are compared.
+    pub fn holds(&self) -> String {
+        const DUMP: &str = "import glob, sqlite3, sys\n\
+            for name in sorted(glob.glob(sys.argv[1] + '/*.sqlite')):\n    print(name, sorted(sqlite3.connect(name).iterdump()))";
+        let state = self.dir.path().join("state");
+        let out = Command::new(need_venv("the rows of sushy's databases", "python").unwrap())
+            .args(["-c", DUMP])
+            .arg(state)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Every request that was no read, in order, by method and path.
+    pub fn writes(&self) -> Vec<String> {
+        let log = self.log();
+        let asked = log.lines().filter_map(|line| line.split('"').nth(1)?.strip_suffix(" HTTP/1.1"));
+        asked.filter(|ask| !ask.starts_with("GET ")).map(str::to_owned).collect()
+    }
+
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 }
 
-fn applied(written: Written) -> String {
+pub fn applied(written: Written) -> String {
     match written {
         Written::Applied(text) => text,
         other => panic!("not applied: {other:?}"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bringup::bmc::Bmc;
+use bringup::bmc::examining::Examining as _;
 use bringup::bmc::redfish::Redfish;
 use bringup::model::{PowerState, Reading};
 
@@ -18,7 +19,6 @@ fn root_of(dir: &Path) -> Option<PathBuf> {
 }
 
 /// Unpacks a captured tree.
-/// Unpacks a captured tree.
 pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     let archive = need_shared(test, &format!("redfish/{name}.tar.xz"))?;
     need_program(test, "tar")?;
@@ -30,7 +30,6 @@ pub fn unpack(test: &str, name: &str) -> Option<(tempfile::TempDir, PathBuf)> {
     Some((dir, root))
 }
 
-/// Answers reads from a tree, and nothing else.
 /// Answers reads from a tree, and nothing else.
 pub fn serve(root: PathBuf) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen: &Seen| {
@@ -143,4 +142,36 @@ async fn survey(want: &Want, bmc: &Redfish) -> String {
         profile.name(),
         unknown.join("; ")
     )
+}
+
+#[tokio::test]
+async fn every_captured_tree_is_examined_and_shows_what_its_maker_does() {
+    let test = "every_captured_tree_is_examined_and_shows_what_its_maker_does";
+    // What each shows of its maker. Entity tags, statuses and bodies of errors are the test server's own, and the clock is the day of the capture.
+    let wants: [(&str, &[&str]); 6] = [
+        ("dell", &["RC-27"]),
+        ("hpe", &["RC-37"]),
+        ("supermicro", &["RC-15", "RC-27", "RC-58"]),
+        ("nvidia_viking", &["RC-27", "RC-58", "RC-60", "RC-61"]),
+        ("tree-supermicro-gb300", &["RC-27", "RC-58", "RC-61"]),
+        ("dmtf-public-rackmount1", &[]),
+    ];
+    for (tree, rows) in wants {
+        let Some((_dir, root)) = unpack(test, tree) else { return };
+        let server = Server::plain(serve(root)).await;
+        let bmc = server.client();
+        let exam = bmc.examine().await;
+        bmc.close().await;
+        println!("{tree}");
+        for look in &exam.looks {
+            println!("    {:<6} {:<48} {:?}", look.row, look.at, look.seen);
+        }
+        let missing: Vec<&&str> = rows.iter().filter(|row| !exam.shows(row)).collect();
+        assert!(missing.is_empty(), "{tree} does not show {missing:?}");
+        let silent: Vec<String> = (1..=64).map(|n| format!("RC-{n:02}")).filter(|row| !exam.knows(row)).collect();
+        assert!(silent.is_empty(), "{tree}: nothing is said of {silent:?}");
+        assert_eq!(exam.latencies_ms.len(), 8, "{tree}");
+        let writes = server.log.lock().unwrap().iter().filter(|s| s.method != "GET" && !s.path.contains("Sessions")).count();
+        assert_eq!(writes, 0, "{tree}: an examination changes nothing");
+    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use bringup::model::PowerState;
+use bringup::model::{BmcProtocol, PowerState};
 use bringup::sim::{Farm, FarmSpec, Fault, Seed};
 use serde_json::Value;
 
@@ -68,9 +68,18 @@ impl Rig {
     }
 
     pub fn at_speed(nodes: u32, faults: &[&str], speed: u32) -> Self {
+        Self::of(FarmSpec { speed, ..FarmSpec::racks(1, nodes, Seed(7), nodes > 1).unwrap() }, faults)
+    }
+
+    /// With BMCs that speak IPMI alone.
+    pub fn ipmi(nodes: u32) -> Self {
+        let mut spec = FarmSpec { speed: 5000, ..FarmSpec::racks(1, nodes, Seed(7), false).unwrap() };
+        spec.nodes.iter_mut().for_each(|node| node.protocol = BmcProtocol::Ipmi);
+        Self::of(spec, &[])
+    }
+
+    fn of(mut spec: FarmSpec, faults: &[&str]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let mut spec = FarmSpec::racks(1, nodes, Seed(7), nodes > 1).unwrap();
-        spec.speed = speed;
         for text in faults {
             let (node, fault) = text.split_once('=').unwrap();
             spec.fault(node, fault.parse::<Fault>().unwrap()).unwrap();

@@ -14,6 +14,7 @@ mod dead;
 mod etag;
 mod flash;
 mod ipmi;
+mod keeping;
 mod power;
 mod restart;
 mod rig;

@@ -24,8 +24,8 @@ pub struct Rig {
 /// Bounds that are far above what the simulator needs and far below what a test may take.
 pub fn limits() -> Limits {
     Limits {
-        connect: Duration::from_secs(1),
-        request: Duration::from_millis(1500),
+        connect: Duration::from_secs(2),
+        request: Duration::from_millis(2500),
         inventory: Duration::from_millis(1500),
         idle: Duration::from_millis(400),
         stall: Duration::from_millis(250),
@@ -37,10 +37,10 @@ pub fn limits() -> Limits {
         post: Duration::from_secs(2),
         update: UpdateLimits {
             grace: Duration::from_millis(300),
-            stall: Duration::from_millis(600),
+            stall: Duration::from_secs(2),
             lag: Duration::from_millis(600),
             silent: Duration::from_millis(500),
-            answer: Duration::from_secs(1),
+            answer: Duration::from_secs(2),
             gap: Duration::from_millis(20),
         },
         ..Limits::default()

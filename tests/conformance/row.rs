@@ -18,8 +18,11 @@ pub struct Row {
     /// Where they are placed.
     pub placed: Where,
     /// The row's own assertion beside those of the sweep: run once for each vendor's profile (`dell`, `supermicro`, `ami`); says what was seen.
-    pub own: fn(profile: &'static str) -> BoxFuture<'static, Result<String, String>>,
+    pub own: fn(profile: &'static str) -> Own,
 }
+
+/// What was seen, or what was not as it should be.
+pub type Own = BoxFuture<'static, Result<String, String>>;
 
 impl Row {
     /// How the BMC is spoken to: IPMI for `IP-nn`, else Redfish.

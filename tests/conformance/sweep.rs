@@ -9,15 +9,17 @@ use bringup::sim::{BmcFault, Fault, Seed};
 use futures_util::StreamExt as _;
 
 use super::rig::Rig;
-use super::row::{Drive, Group, Row, Where};
+use super::row::{Drive, Group, Own, Row, Where};
 use super::story::Story;
 
 /// The vendors' profiles.
 pub const VENDORS: [&str; 3] = ["dell", "supermicro", "ami"];
-/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 1.5 s (`rig::limits`); this is all of them.
+/// Nothing that a client does with one BMC in one run may take longer. Each call is bounded by 2.5 s (`rig::limits`); this is all of them.
 const BOUND: Duration = Duration::from_secs(60);
 /// Runs at once. They wait more than they work.
 const AT_ONCE: usize = 20;
+/// Own assertions at once: some of them look at how long something takes.
+const OWN_AT_ONCE: usize = 6;
 /// Without `BRINGUP_SWEEP=full`: on the two profiles that the seed did not choose for a fault, every so manieth request.
 const STRIDE: u32 = 6;
 
@@ -85,17 +87,13 @@ struct Ran {
 /// Runs all rows that are wanted.
 pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
     let mut cells = Cells::new();
-    let mut runs = Vec::new();
+    let (mut runs, mut owns) = (Vec::new(), Vec::new());
     let mut lengths = BTreeMap::new();
     for Group { rows, drive } in groups {
         for row in rows.iter().filter(|row| effort.wants(row.id)) {
             for vendor in VENDORS {
-                let cell: &mut Cell = cells.entry((row.id, vendor)).or_default();
-                let spawned = tokio::spawn((row.own)(vendor)).await;
-                match spawned.unwrap_or_else(|e| Err(format!("its own assertion panicked: {}", panic_text(e)))) {
-                    Ok(seen) => cell.own = Some(seen),
-                    Err(why) => cell.failed.push(format!("{} on {vendor}, own assertion: {why}", row.id)),
-                }
+                cells.entry((row.id, vendor)).or_default();
+                owns.push((row.id, vendor, (row.own)(vendor)));
                 let length = *match lengths.entry((drive as usize, row.protocol() == BmcProtocol::Ipmi, vendor)) {
                     std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
                     std::collections::btree_map::Entry::Vacant(new) => new.insert(clean(row, vendor, drive, effort.seed).await),
@@ -106,7 +104,10 @@ pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
             }
         }
     }
+    own_assertions(owns, &mut cells).await;
     let seed = effort.seed;
+    // Rows that wait beside rows that work.
+    runs.sort_by_cached_key(|run| Seed(seed).below(&format!("{}/{}/{:?}", run.row, run.vendor, run.faults), 1 << 32));
     let mut done = futures_util::stream::iter(runs.into_iter().map(Arc::new))
         .map(|run| async move {
             let ran = tokio::spawn(one(Arc::clone(&run), seed)).await;
@@ -132,6 +133,20 @@ pub async fn sweep(groups: Vec<Group>, effort: &Effort) -> Cells {
             .extend(wrongs.into_iter().map(|wrong| format!("{} on {}, {place}, seed {seed}: {wrong}", run.row, run.vendor)));
     }
     cells
+}
+
+/// What is special about each row, once a profile.
+async fn own_assertions(owns: Vec<(&'static str, &'static str, Own)>, cells: &mut Cells) {
+    let mut done = futures_util::stream::iter(owns)
+        .map(|(row, vendor, own)| async move { (row, vendor, tokio::spawn(own).await) })
+        .buffer_unordered(OWN_AT_ONCE);
+    while let Some((row, vendor, spawned)) = done.next().await {
+        let cell = cells.entry((row, vendor)).or_default();
+        match spawned.unwrap_or_else(|e| Err(format!("its own assertion panicked: {}", panic_text(e)))) {
+            Ok(seen) => cell.own = Some(seen),
+            Err(why) => cell.failed.push(format!("{row} on {vendor}, own assertion: {why}")),
+        }
+    }
 }
 
 /// A run without any fault: it must come to its end; its length in requests is what faults are placed in.

@@ -11,6 +11,22 @@ fn rows() -> Vec<String> {
     (1..=64).map(|n| format!("RC-{n:02}")).chain((1..=15).map(|n| format!("IP-{n:02}"))).collect()
 }
 
+/// Rows that no group has, each with the reason. A row that a group has does not belong here: the test below says so.
+const WITHOUT: &[(&str, &str)] = &[("IP-14", "HPM.1 updates are not built: no verb sends one")];
+
+#[test]
+fn every_row_of_the_list_has_its_test_or_a_reason() {
+    let listed: std::collections::BTreeSet<String> = rows().into_iter().collect();
+    let tested: std::collections::BTreeSet<String> = groups().iter().flat_map(|g| &g.rows).map(|row| row.id.to_owned()).collect();
+    let missing: Vec<&String> = listed.difference(&tested).collect();
+    let excused: Vec<&str> = WITHOUT.iter().map(|(id, _)| *id).collect();
+    assert_eq!(missing, excused, "rows of firmware.md §5 without a test, against those that have a reason for it");
+    // Number 00 is no row of the list: what the groups ask beside it (a dead BMC, forged packets, several faults in one update).
+    let strange: Vec<&String> = tested.difference(&listed).filter(|id| !id.split('-').any(|part| part == "00")).collect();
+    assert!(strange.is_empty(), "tests of rows that firmware.md §5 does not have: {strange:?}");
+    assert!(WITHOUT.iter().all(|(_, why)| !why.is_empty()));
+}
+
 /// Failures that are printed in full; a broken client breaks a row in many places.
 const SHOWN: usize = 40;
 
@@ -22,9 +38,8 @@ async fn every_row_holds_at_every_request_on_every_profile() {
     let words: Vec<(&'static str, &'static str)> = groups.iter().flat_map(|g| &g.rows).map(|row| (row.id, row.says)).collect();
     let cells = sweep(groups, &effort).await;
     println!("{}", table(&words, &cells));
-    let missing: Vec<String> = rows().into_iter().filter(|id| !words.iter().any(|(known, _)| known == id)).collect();
-    if !missing.is_empty() {
-        println!("no row yet: {}", missing.join(" "));
+    for (id, why) in WITHOUT {
+        println!("{id} has no row: {why}");
     }
     if !effort.only.is_empty() {
         for ((id, vendor), cell) in &cells {
@@ -57,7 +72,7 @@ async fn every_row_holds_at_every_request_on_every_profile() {
 }
 
 /// One line a row: its words, then for each profile how many faults were placed and how the runs ended.
-fn table(words: &[(&'static str, &'static str)], cells: &Cells) -> String {
+pub fn table(words: &[(&'static str, &'static str)], cells: &Cells) -> String {
     let mut text = format!("{:<6} {:<62} {:<22} {:<22} {:<22}\n", "row", "the BMC", VENDORS[0], VENDORS[1], VENDORS[2]);
     let mut words = words.to_vec();
     words.sort_by_key(|(id, _)| (id.starts_with("IP"), *id));

@@ -91,6 +91,18 @@ fn touches_of_a_newer_version_are_read_as_unknown_whatever_their_shape() {
         let event: Event = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{touch}: {e}"));
         assert!(matches!(event, Event::AttemptBegan { touch: Touch::Unknown, .. }), "{touch}: {event:?}");
     }
+    for (touch, text) in [
+        (Touch::ClearLog { log: None }, r#"{"clear-log":{}}"#),
+        (Touch::ClearLog { log: Some("IEL".into()) }, r#"{"clear-log":{"log":"IEL"}}"#),
+        (
+            Touch::Subscribe { mark: "hand-1".into(), to: "https://x".into() },
+            r#"{"subscribe":{"mark":"hand-1","to":"https://x"}}"#,
+        ),
+        (Touch::Unsubscribe { mark: "hand-1".into() }, r#"{"unsubscribe":{"mark":"hand-1"}}"#),
+    ] {
+        assert_eq!(serde_json::to_string(&touch).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Touch>(text).unwrap(), touch);
+    }
     let known: Touch = serde_json::from_str(r#"{"power":"cycle"}"#).unwrap();
     assert_eq!(known, Touch::Power(PowerVerb::Cycle));
 }

@@ -72,6 +72,18 @@ async fn the_redfish_crate_reads_and_resets() {
     let system = client.systems().get(node.machine.identity().profile.system_id).await.unwrap();
     assert_eq!(system.serial_number.as_deref(), Some(node.machine.identity().serial.as_str()));
     assert_eq!(system.power_state.as_deref(), Some("Off"));
+    let events = client.event_service();
+    let service = events.get().await.unwrap();
+    assert!(service.service_enabled == Some(true) && service.event_types_for_subscription.iter().any(|t| t == "Alert"));
+    let wanted = redfish::EventSubscriptionCreateRequest::new("https://192.0.2.7:1/x").protocol("Redfish").context("of a test");
+    let made = events.create_subscription(&wanted).await.unwrap();
+    assert!(made.location.is_some_and(|at| at.ends_with("/EventService/Subscriptions/1")));
+    let found = events.get_subscription("1").await.unwrap();
+    let told = (found.destination.as_deref(), found.context.as_deref(), found.protocol.as_deref());
+    assert_eq!(told, (Some("https://192.0.2.7:1/x"), Some("of a test"), Some("Redfish")));
+    assert_eq!(events.list_subscriptions().await.unwrap().members.len(), 1);
+    events.delete_subscription("1").await.unwrap();
+    assert_eq!(events.list_subscriptions().await.unwrap().members.len(), 0);
     client.systems().reset(node.machine.identity().profile.system_id, redfish::ResetType::On).await.unwrap();
     until("the power comes", || node.machine.is_powered()).await;
     farm.stop().await;

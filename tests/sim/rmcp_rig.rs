@@ -35,9 +35,21 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(faults: &[Fault]) -> Self {
+        Self::on(std::net::UdpSocket::bind("127.0.0.1:0").unwrap(), faults)
+    }
+
+    /// On a port below 32768: `ipmiconsole` 1.6.10 calls a host with a higher one invalid.
+    pub fn on_a_low_port(faults: &[Fault]) -> Self {
+        let mut ports = (20_000_u16..32_768).cycle().skip(std::process::id() as usize % 12_000);
+        let socket = std::iter::repeat_with(|| std::net::UdpSocket::bind(("127.0.0.1", ports.next().unwrap())));
+        Self::on(socket.take(12_768).find_map(Result::ok).expect("a free port below 32768"), faults)
+    }
+
+    fn on(socket: std::net::UdpSocket, faults: &[Fault]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let machine = machine(faults);
-        let socket = runtime.block_on(tokio::net::UdpSocket::bind("127.0.0.1:0")).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let socket = runtime.block_on(async { tokio::net::UdpSocket::from_std(socket) }).unwrap();
         let address = socket.local_addr().unwrap();
         runtime.spawn(rmcp::serve(machine.clone(), socket));
         let folder = tempfile::tempdir().unwrap();
@@ -59,11 +71,24 @@ impl Rig {
             .unwrap()
     }
 
-    /// A FreeIPMI tool; the account stands in its configuration file.
-    pub fn freeipmi(&self, program: &Path, suite: &str, args: &[&str]) -> Output {
+    /// The line that runs a FreeIPMI tool on a terminal; the account stands in its configuration file.
+    pub fn freeipmi_line(&self, program: &str, suite: &str, args: &str) -> String {
+        let config = self.config();
+        format!("{program} --config-file={} -I {suite} -h {} {args}", config.display(), self.address)
+    }
+
+    fn config(&self) -> std::path::PathBuf {
         let config = self.folder.path().join("freeipmi.conf");
         std::fs::write(&config, format!("username {USER}\npassword {PASSWORD}\n")).unwrap();
         std::os::unix::fs::chown(&config, None, None).unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o600)).unwrap();
+        config
+    }
+
+    /// A FreeIPMI tool; the account stands in its configuration file.
+    pub fn freeipmi(&self, program: &Path, suite: &str, args: &[&str]) -> Output {
+        let config = self.config();
         Command::new(program)
             .arg(format!("--config-file={}", config.display()))
             .args(["-D", "LAN_2_0", "-I", suite, "-h", &self.address.to_string()])

@@ -1,5 +1,7 @@
 //! What a test needs from the machine. Missing things are told, never passed over in silence; with `BRINGUP_REQUIRE_ALL=1` they fail.
 
+pub mod terminal;
+
 use std::path::{Path, PathBuf};
 
 /// Says that `test` is skipped for want of `what`; panics instead when everything is required (`tests/run`, CI).

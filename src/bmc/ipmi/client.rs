@@ -91,7 +91,11 @@ impl IpmiBmc {
     pub(super) async fn begin(&self, patience: Duration, doing: &str) -> Result<Turn<'_>, BmcError> {
         let mut turn = Turn::begin(self, Instant::now() + patience).await.map_err(|fault| fault.into_error(doing))?;
         let opening = format!("open an IPMI session for {doing}");
+        // A list has more patience than one call; a BMC that does not even open a session is given none of that.
+        let whole = turn.deadline;
+        turn.deadline = whole.min(Instant::now() + self.patience);
         turn.connection().await.map_err(|fault| fault.into_error(opening))?;
+        turn.deadline = whole;
         Ok(turn)
     }
 }

@@ -15,6 +15,7 @@ use super::fault::{Fault, is_busy};
 use super::login::{ADMINISTRATOR, login};
 use super::manner::Manner;
 use super::message::Answer;
+use super::met::Met;
 use super::rtt::Rtt;
 use super::session::{Opened, Session};
 use super::socket::{Lan, Line};
@@ -50,6 +51,7 @@ pub(super) struct Connection {
     privilege: u8,
     used: Instant,
     manner: Manner,
+    met: Met,
     closed: bool,
 }
 
@@ -70,9 +72,9 @@ impl Connection {
         deadline: Instant,
     ) -> Result<Self, Fault> {
         let mut rtt = lan.rtt();
-        let (session, line, manner) = login(lan, to, account, known, roles, &mut rtt, deadline).await?;
+        let (session, line, manner, met) = login(lan, to, account, known, roles, &mut rtt, deadline).await?;
         let used = Instant::now();
-        Ok(Self { to, session, line, rtt, next_request: 0, privilege: USER, used, manner, closed: false })
+        Ok(Self { to, session, line, rtt, next_request: 0, privilege: USER, used, manner, met, closed: false })
     }
 
     /// Session id of the BMC's side.
@@ -93,6 +95,11 @@ impl Connection {
     /// How it was logged in to.
     pub(super) fn manner(&self) -> Manner {
         self.manner
+    }
+
+    /// What it met on its way so far.
+    pub(super) fn met(&self) -> Met {
+        self.met
     }
 
     /// How long nobody has used it. BMCs end a session after 60 s (§6.12.15).
@@ -118,10 +125,23 @@ impl Connection {
         silence: Duration,
         deadline: Instant,
     ) -> Result<Vec<u8>, Fault> {
+        let mut tally = Tally::default();
+        let answer = self.repeat_counting(message, askings, silence, deadline, &mut tally).await;
+        self.met.tally.add(tally);
+        answer
+    }
+
+    async fn repeat_counting(
+        &mut self,
+        message: &Message,
+        askings: u32,
+        silence: Duration,
+        deadline: Instant,
+        tally: &mut Tally,
+    ) -> Result<Vec<u8>, Fault> {
         let began = Instant::now();
         let (mut silent, mut duplicates, mut asked_once) = (0, 0, false);
         let mut since = began;
-        let mut tally = Tally::default();
         let mut request = self.request_number();
         // What came before this question was not meant for it.
         let _before = self.line.astray();
@@ -133,14 +153,14 @@ impl Connection {
                 if !asked_once {
                     return Err(Fault::NoTime);
                 }
-                return Err(if tally.suspicious() { Fault::NotGenuine(took, tally) } else { Fault::NoAnswer(took) });
+                return Err(if tally.suspicious() { Fault::NotGenuine(took, *tally) } else { Fault::NoAnswer(took) });
             }
             let bytes = self.session.seal(message, request);
             asked_once = true;
             let asked = Instant::now();
             let patience = self.rtt.patience().min(left);
             let before = tally.duplicates;
-            match self.exchange(&bytes, message, request, patience, &mut tally).await? {
+            match self.exchange(&bytes, message, request, patience, tally).await? {
                 // It was heard, and is being worked on or was answered: no reason to speak more slowly.
                 None if tally.duplicates > before => {
                     silent += 1;
@@ -153,6 +173,7 @@ impl Connection {
                 }
                 None => {
                     self.rtt.missed();
+                    self.met.unanswered = self.met.unanswered.saturating_add(1);
                     silent += 1;
                 }
                 Some(answer) => {
@@ -286,6 +307,11 @@ impl Connection {
 
     /// Ends the session and hears that it is ended, so that no slot stays taken because one packet was lost.
     pub(super) async fn close(mut self) {
+        self.end().await;
+    }
+
+    /// As [`Self::close`], where it cannot be given away.
+    pub(super) async fn end(&mut self) {
         self.closed = true;
         let end = Instant::now() + FAREWELL;
         let message = command::close_session(self.session.bmc_id());

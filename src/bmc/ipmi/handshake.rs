@@ -186,6 +186,12 @@ pub fn status_text(status: u8) -> &'static str {
     }
 }
 
+/// True for the codes that the standard defines (table 13-15).
+#[must_use]
+pub fn is_defined(status: u8) -> bool {
+    status <= 0x12
+}
+
 /// True for the codes by which a BMC turns a cipher suite down.
 #[must_use]
 pub fn is_suite_refusal(status: u8) -> bool {

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::attempt::{Attempted, Step, attempt};
 use super::fault::Fault;
-use super::handshake::{is_role_refusal, is_suite_refusal, status_text};
+use super::handshake::{is_defined, is_role_refusal, is_suite_refusal, status_text};
 use super::manner::{Ladder, Manner};
+use super::met::Met;
 use super::presence::{Presence, presence};
 use super::rtt::Rtt;
 use super::session::Session;
@@ -60,7 +61,7 @@ pub(super) async fn login(
     roles: &[u8],
     rtt: &mut Rtt,
     deadline: Instant,
-) -> Result<(Session, Line, Manner), Fault> {
+) -> Result<(Session, Line, Manner, Met), Fault> {
     let mut ladder = Ladder::new(account.suite, known, roles);
     let mut at =
         Login { started: Instant::now(), silent: 0, heard: false, doubts: 0, odd: 0, presence: None, tally: Tally::default() };
@@ -78,7 +79,11 @@ pub(super) async fn login(
         at.heard |= heard;
         at.tally.add(tally);
         match step {
-            Step::Open(session, line) => return Ok((*session, line, Manner { greets, ..manner })),
+            Step::Open(session, line) => {
+                let met =
+                    Met { lost: at.silent, doubts: at.doubts + at.odd, crowded: slots.is_some(), unanswered: 0, tally: at.tally };
+                return Ok((*session, line, Manner { greets, ..manner }, met));
+            }
             Step::Lost => at.lost(to, deadline).await?,
             Step::Odd(what) => {
                 // Perhaps forged: nothing protects the packets of a handshake.
@@ -114,7 +119,9 @@ pub(super) async fn login(
             }
             Step::Refused(_, status @ (0x0c | 0x0d | 0x0f)) => return Err(Fault::Credentials(status_text(status))),
             // Our half-open session was dropped by a BMC that restarted or made room: a new handshake is the answer, but not for ever.
-            Step::Refused(stage, status @ (0x02 | 0x08)) => {
+            // So is it to a status that no standard defines: nothing protects these packets, and it may be what a doubled one was answered
+            // (seen of pyghmi's server: 1Dh).
+            Step::Refused(stage, status) if matches!(status, 0x02 | 0x08) || !is_defined(status) => {
                 at.doubts += 1;
                 if at.doubts > MOST_DOUBTS {
                     return Err(Fault::Handshake(stage.name(), status));

@@ -5,9 +5,9 @@
 //! client    the `Bmc` trait          power · boot · identity: what to ask and how to prove it
 //! turn      one caller at a time on the one session of a BMC, opened when first needed
 //! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
-//! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away
+//! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away      met  what was got over
 //! sensing/  sensors, event log, units, watts    fru  reading a unit's memory    keeping  accounts, restart    chassis  lamp, mains, raw commands
-//! sol/      the serial console
+//! sol/      the serial console      examine  what `bmc doctor` looks at
 //! presence  is there an IPMI service at all     roll_call  who is there in a whole range
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
@@ -19,6 +19,7 @@ pub mod chassis;
 mod client;
 pub mod command;
 mod connection;
+mod examine;
 pub mod fault;
 mod fru;
 pub mod handshake;
@@ -27,6 +28,7 @@ mod keeping;
 mod login;
 mod manner;
 pub mod message;
+mod met;
 pub mod packet;
 mod power;
 pub mod presence;

@@ -101,7 +101,7 @@ impl Client {
     async fn account_of(&self, user: &str, doing: &str) -> Result<(Resource, Bounds), BmcError> {
         let list = match self.account_list().await {
             Ok(list) => list,
-            Err(e) if e.seen.contains("PasswordChangeRequired") => {
+            Err(e) if e.kind == BmcTrouble::PasswordChange => {
                 let named = account_in(&e.seen).ok_or(e)?;
                 return Ok((self.get(&named).await?, Bounds::default()));
             }
@@ -201,7 +201,11 @@ impl Client {
         let tried = twin.authorise(Instant::now() + self.limits.request).await;
         twin.close().await;
         match tried {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                // What a killed run left under the password before this one can be ended by nobody else.
+                self.end_left(Instant::now() + self.limits.request).await;
+                Ok(true)
+            }
             Err(e) if e.kind == BmcTrouble::Credentials => Ok(false),
             Err(e) => Err(scrub(e, password)),
         }

@@ -74,7 +74,6 @@ impl Acquaintance {
     }
 
     /// How far the BMC's clock was from this machine's when it was last seen, in seconds; ahead is positive.
-    #[expect(dead_code, reason = "for the judges of tasks and jobs")]
     pub(super) fn skew(&self) -> Option<i64> {
         self.state().skew
     }

@@ -172,20 +172,30 @@ impl Client {
             let said = format!("{} was so already", words(want.iter()));
             return self.tell_bios(&held, &want, jobs, &said, &remarks).await;
         }
-        let said = match self.send_bios(&held, &want).await {
+        let sent = self.send_bios(&held, &want).await;
+        let lost = !matches!(sent, Sent::Taken(_));
+        let said = match sent {
             Sent::Taken(said) => said,
             Sent::Unclear(e) => format!("the answer was lost ({e})"),
             Sent::No { error, .. } => return self.refused_bios(system, &held, &want, error).await,
         };
-        self.prove_bios(system, &want, jobs, &said, &remarks).await
+        let proved = self.prove_bios(system, &want, jobs.clone(), &said, &remarks).await;
+        if lost || !matches!(proved, Written::NotApplied(_)) {
+            return proved;
+        }
+        // Taken, and nothing of it is there: AMI drops a change without the tag that it likes (RC-35).
+        match self.patch_any(&held.place().path, &bare(&want), Instant::now() + self.limits.request).await {
+            Sent::Taken(said) => self.prove_bios(system, &want, jobs, &said, &remarks).await,
+            Sent::Unclear(e) => Written::Ambiguous(format!("{said}; sent again with If-Match: *, the answer was lost ({e})")),
+            Sent::No { .. } => proved,
+        }
     }
 
     /// One request for all of them. An apply time is asked for where it is offered; a BMC that will not have it gets the attributes alone.
     async fn send_bios(&self, held: &Held, want: &Values) -> Sent {
         let deadline = Instant::now() + self.limits.request;
         let place = held.place();
-        let all: Map<String, Value> = want.iter().map(|(name, value)| (name.clone(), json_of(value))).collect();
-        let bare = json!({ "Attributes": all });
+        let bare = bare(want);
         if !held.apply_times().contains(&"OnReset") {
             return self.patch(&place.path, &bare, place.etag.clone(), deadline).await;
         }
@@ -282,6 +292,12 @@ impl Client {
         }
         Ok((registry, Vec::new()))
     }
+}
+
+/// The attributes as they are sent.
+fn bare(want: &Values) -> Value {
+    let all: Map<String, Value> = want.iter().map(|(name, value)| (name.clone(), json_of(value))).collect();
+    json!({ "Attributes": all })
 }
 
 /// Refuses a wish that is wrong in itself, or that would go along with what others left pending.

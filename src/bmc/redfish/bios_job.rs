@@ -21,6 +21,7 @@ const NEWEST: usize = 16;
 const DOING: &str = "make a job for BIOS settings";
 
 /// The jobs of a BMC before the write.
+#[derive(Clone)]
 pub(super) struct Jobs {
     at: String,
     before: BTreeSet<String>,

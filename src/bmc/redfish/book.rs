@@ -66,6 +66,11 @@ impl SessionBook {
         Self { store, sealer: Sealer::new() }
     }
 
+    /// Gets ready to write a session down: whoever is killed between a BMC's answer and the note leaves a session that nobody can name.
+    pub(super) fn prepare(&self, password: &Password) {
+        self.sealer.prepare(password);
+    }
+
     /// Writes an open session down.
     pub(super) fn opened(&self, bmc: SocketAddr, user: &str, password: &Password, at: &str, token: &[u8]) -> Option<SessionNote> {
         let sealed = self.sealer.seal(password, (&bmc.to_string(), user, at), token)?;

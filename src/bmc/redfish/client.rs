@@ -26,7 +26,7 @@ use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
 use super::update::Turn;
 use super::{json, path};
-use crate::bmc::{BmcError, BmcTrouble};
+use crate::bmc::{BmcError, BmcTrouble, Password};
 
 /// A resource as it was read.
 pub(super) struct Resource {
@@ -111,6 +111,17 @@ impl Client {
         Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
     }
 
+    /// Another client of the same BMC under another trust. It has nobody's password.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, BmcError> {
+        let transport = self
+            .transport
+            .under(trust.clone())
+            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+        let login = Login { user: String::new(), password: Password::new(""), book: None, ..self.login() };
+        let (manners, pace) = (self.manners.twin(), self.pace.twin());
+        Ok(Self::new(transport, trust, self.limits.clone(), login, manners, pace, self.kin.twin()))
+    }
+
     /// Reads a resource within the usual time.
     pub(super) async fn get(&self, at: &str) -> Result<Resource, BmcError> {
         self.get_by(at, Instant::now() + self.limits.request).await
@@ -126,7 +137,7 @@ impl Client {
         let doing = reading(at);
         let _place = self.pace.enter(deadline).await.ok_or_else(|| crowded(&doing))?;
         let (path, answer) = self.read(at, deadline, true, &doing).await?;
-        resource(path, &answer, &doing)
+        self.judged(path, &answer, &doing)
     }
 
     /// The whole answer to a read, for what is not always a resource.
@@ -143,8 +154,17 @@ impl Client {
         Box::pin(async move {
             let doing = reading(at);
             let (path, answer) = self.read(at, deadline, false, &doing).await?;
-            resource(path, &answer, &doing)
+            self.judged(path, &answer, &doing)
         })
+    }
+
+    /// A whole answer as a resource. One that says yes and is none is told (RC-30).
+    fn judged(&self, path: String, answer: &Answer, doing: &str) -> Result<Resource, BmcError> {
+        let judged = resource(path, answer, doing);
+        if let Err(e) = &judged {
+            self.kin.showed("RC-30", e.to_string());
+        }
+        judged
     }
 
     /// The loop of a read: every way in which the same question may be asked again, each of them bounded.
@@ -159,6 +179,7 @@ impl Client {
             let answer = match self.once_as(ask, encoding, breaks > 0).await {
                 Ok(answer) => answer,
                 Err(gone) => {
+                    self.note_break(doing, &gone);
                     if gone.reused && matches!(gone.how, Broke::Lost | Broke::Stalled) && breaks < BREAKS {
                         // The BMC had given that connection up; the question goes out anew on one of its own.
                         breaks += 1;
@@ -183,6 +204,7 @@ impl Client {
                 // RC-30: nothing at all is no resource; it may be one the next time.
                 200 if answer.body.iter().all(u8::is_ascii_whitespace) && tries + 1 < TRIES => {
                     tries += 1;
+                    self.kin.showed("RC-30", format!("{doing}: {} with nothing in it", answer.status));
                     sleep_until(deadline.min(Instant::now() + self.limits.pause)).await;
                 }
                 200..=299 => {
@@ -197,10 +219,12 @@ impl Client {
                         return Err(malformed(doing, format!("more than {REDIRECTS} redirects")));
                     }
                     at = self.redirect(&at, &answer, doing)?;
+                    self.kin.showed("RC-16", format!("{doing}: {} to {}", answer.status, super::error::safe(&at, 128)));
                 }
                 401 => match auth {
                     Some((name, token)) if name != header::AUTHORIZATION && !relogged => {
                         relogged = true;
+                        self.kin.showed("RC-17", format!("{doing}: the session was not known any more"));
                         self.forget(&token);
                     }
                     auth => {
@@ -214,10 +238,17 @@ impl Client {
                         return Err(error);
                     }
                 },
-                406 if encoding != Encoding::Gzip => turned = Some(self.manners.next(encoding, &at)),
-                400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {}
+                406 if encoding != Encoding::Gzip => {
+                    let to = if encoding == Encoding::Identity { "`Accept-Encoding: identity`" } else { "no Accept-Encoding" };
+                    self.kin.showed("RC-10", format!("{doing}: 406 to {to}"));
+                    turned = Some(self.manners.next(encoding, &at));
+                }
+                400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {
+                    self.kin.showed("RC-12", format!("{doing}: {} to a Host with its port", answer.status));
+                }
                 429 | 503 => {
                     tries += 1;
+                    self.note_busy(doing, &answer);
                     let again = Instant::now() + self.retry_after(&answer.headers);
                     if tries >= 8 || again >= deadline {
                         return Err(refused(doing, answer.status, &answer.body));
@@ -226,6 +257,26 @@ impl Client {
                 }
                 _ => return Err(refused(doing, answer.status, &answer.body)),
             }
+        }
+    }
+
+    /// Notes what a broken read shows, for people.
+    fn note_break(&self, doing: &str, gone: &Broken) {
+        let row = match gone.how {
+            Broke::Lost if gone.head.is_some() => "RC-08",
+            Broke::Lost if gone.reused => "RC-04",
+            Broke::Stalled => "RC-05",
+            _ => return,
+        };
+        self.kin.showed(row, format!("{doing}: {}", super::error::safe(&gone.seen, 128)));
+    }
+
+    /// Notes a busy answer, and a `Retry-After` that is no number of seconds between 1 and 120.
+    fn note_busy(&self, doing: &str, answer: &Answer) {
+        self.kin.showed("RC-47", format!("{doing}: {}", answer.status));
+        let after = answer.headers.get(header::RETRY_AFTER).map(|after| String::from_utf8_lossy(after.as_bytes()).into_owned());
+        if let Some(odd) = after.filter(|after| !after.trim().parse::<u32>().is_ok_and(|s| (1..=120).contains(&s))) {
+            self.kin.showed("RC-46", format!("{doing}: Retry-After is `{}`", super::error::safe(&odd, 64)));
         }
     }
 

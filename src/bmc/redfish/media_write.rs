@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::client::{Client, Resource};
 use super::error::{malformed, safe};
-use super::media::{Holds, action, can_insert, holds, image, told};
+use super::media::{Drives, Holds, action, bare, can_insert, holds, image, told};
 use super::write::Sent;
 use crate::bmc::quirk::{Learned, MediaForm};
 use crate::bmc::settings::MediaOrder;
@@ -92,8 +92,12 @@ fn body(way: &Way, order: &MediaOrder) -> Value {
     Value::Object(body)
 }
 
-/// Text in which the share's password does not stand, should the BMC have repeated it.
+/// Text in which neither the share's password nor the query of the address stands, should the BMC have repeated them.
 fn scrub(text: String, order: &MediaOrder) -> String {
+    let text = match order.url.split_once('?') {
+        Some((_, query)) if !query.is_empty() => text.replace(query, "…"),
+        _ => text,
+    };
     match &order.share {
         Some((_, password)) if !password.expose().is_empty() => text.replace(password.expose(), "•••"),
         _ => text,
@@ -103,7 +107,7 @@ fn scrub(text: String, order: &MediaOrder) -> String {
 impl Client {
     /// Inserts an image and proves it.
     pub(super) async fn insert(&self, system: &Resource, order: &MediaOrder) -> Written {
-        let doing = format!("insert {}", safe(&order.url, 512));
+        let doing = format!("insert {}", bare(&order.url));
         if let Err(why) = sound(&order.url) {
             return Written::NotApplied(refuse("insert virtual media", why));
         }
@@ -124,10 +128,8 @@ impl Client {
             Holds::Image | Holds::Unclear => match self.eject_one(&drive).await {
                 Written::Applied(seen) => words.push(seen),
                 Written::NotApplied(e) => {
-                    let seen = format!(
-                        "{} is in it, and the eject was refused: {e}",
-                        safe(&image(&drive.value).unwrap_or_default(), 256)
-                    );
+                    let seen =
+                        format!("{} is in it, and the eject was refused: {e}", bare(&image(&drive.value).unwrap_or_default()));
                     return Written::NotApplied(BmcError { source: Some(e.into()), ..refuse(&doing, seen) });
                 }
                 Written::Ambiguous(seen) => return Written::Ambiguous(format!("the eject before is not certain: {seen}")),
@@ -245,7 +247,7 @@ impl Client {
     pub(super) async fn eject(&self, system: &Resource, name: Option<&str>) -> Written {
         let doing = "eject virtual media";
         let fit = |drive: &Resource| holds(&drive.value) != Holds::Nothing || can_insert(drive);
-        let drives = match self.pick_drives(system, name, doing, fit).await {
+        let Drives { read: drives, unread } = match self.pick_drives(system, name, doing, fit).await {
             Ok(drives) => drives,
             Err(e) => return Written::NotApplied(e),
         };
@@ -263,10 +265,15 @@ impl Client {
                 }
             }
         }
-        if words.is_empty() {
-            return Written::Applied("nothing was in; nothing was sent".to_owned());
+        match (unread.into_iter().next(), words.is_empty()) {
+            (None, true) => Written::Applied("nothing was in; nothing was sent".to_owned()),
+            (None, false) => Written::Applied(words.join("; ")),
+            // What is in it is not known, and nothing was sent.
+            (Some((_, error)), true) => Written::NotApplied(error),
+            (Some((at, error)), false) => {
+                Written::Ambiguous(format!("{}; but {} could not be read: {error}", words.join("; "), safe(&at, 256)))
+            }
         }
-        Written::Applied(words.join("; "))
     }
 
     /// Ejects what is in one drive. HPE wants a body, if an empty one; a drive without the action is changed itself.

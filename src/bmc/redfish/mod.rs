@@ -17,6 +17,7 @@
 //! | `registry` `bios` `bios_job` | BIOS attributes: what they take, what waits, and the job that applies them |
 //! | `media` `media_write` | virtual drives: what is in them, and what is put in and taken out |
 //! | `account` | accounts, and a password's change with its proof |
+//! | `tls_place` `tls_certificate` | the BMC's own certificate: where it is, and its replacement with the proof |
 //! | `host_restart` | restarts of the node that darken nothing, and NMI |
 //! | `mains` | standby power cycled, proved by the BMC's own start |
 //! | `boot_write` | the boot override, in every way that BMCs take it |
@@ -25,6 +26,7 @@
 //! | `collection` `system` `power` `boot` `firmware` `task` | views of resources |
 //! | `walk` | many resources in one question, bounded |
 //! | `sensor` `log` `fru` `accelerator` `sensing` | what the BMC measures and remembers |
+//! | `examine` and its shape, settings, way, left | looks for `bmc doctor`: nothing is changed |
 //! | `event` | following a log: streamed, pushed or read again |
 
 mod accelerator;
@@ -43,6 +45,11 @@ mod decode;
 mod dial;
 mod error;
 mod event;
+mod examine;
+mod examine_left;
+mod examine_settings;
+mod examine_shape;
+mod examine_way;
 mod exchange;
 mod firmware;
 mod fru;
@@ -73,6 +80,8 @@ mod signpost;
 mod slots;
 mod system;
 mod task;
+mod tls_certificate;
+mod tls_place;
 mod transport;
 mod trust;
 mod update;
@@ -89,7 +98,7 @@ use tokio::time::{Instant, timeout_at};
 pub use self::authority::{Authority, AuthorityError};
 pub use self::book::{RefusalNote, SessionBook, SessionNote, SessionStore};
 use self::client::{Client, Resource};
-pub use self::event::Doorbell;
+pub use self::event::{Doorbell, DoorbellError};
 pub use self::firmware::FirmwareInventory;
 pub use self::limits::{Limits, UpdateLimits};
 pub use self::options::RedfishOptions;

@@ -91,6 +91,11 @@ impl Sealer {
         })
     }
 
+    /// Makes the key of this password now, so that sealing under it takes no time later.
+    pub(super) fn prepare(&self, password: &Password) {
+        drop(self.key(password, self.salt));
+    }
+
     /// Seals a token for one session of one account; `None` when it is too long to be one.
     pub(super) fn seal(&self, password: &Password, place: (&str, &str, &str), token: &[u8]) -> Option<String> {
         if token.len() > LONGEST {

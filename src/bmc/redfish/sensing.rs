@@ -48,6 +48,16 @@ impl Sensing for Redfish {
         }
     }
 
+    async fn clock_skew(&self) -> Result<Reading<i64>, BmcError> {
+        let system = self.system().await?;
+        match self.client.manager(&system).await {
+            Ok(Some(manager)) => self.client.kin.note_manager(&manager.value),
+            Ok(None) => return Ok(Reading::unknown("the system names no manager")),
+            Err(e) => return soften(Err(e)),
+        }
+        Ok(self.client.kin.skew().map_or_else(|| Reading::unknown("its manager tells no time"), Reading::Known))
+    }
+
     async fn clear_log(&self, which: Option<&str>) -> Written {
         self.empty_log(which).await
     }

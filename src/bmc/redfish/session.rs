@@ -104,7 +104,7 @@ enum Opened {
 }
 
 impl Client {
-    fn auth<T>(&self, f: impl FnOnce(&mut Auth) -> T) -> T {
+    pub(super) fn auth<T>(&self, f: impl FnOnce(&mut Auth) -> T) -> T {
         f(&mut self.auth.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -218,7 +218,15 @@ impl Client {
                 continue;
             }
             match self.open_session(&at, sure, deadline).await? {
-                Opened::Yes(auth) => return Ok(auth),
+                Opened::Yes(auth) => {
+                    if !matches!(place, Place::Linked) {
+                        self.kin.showed(
+                            "RC-20",
+                            format!("sessions are at {}, and the root's Links say otherwise", super::error::safe(&at, 128)),
+                        );
+                    }
+                    return Ok(auth);
+                }
                 Opened::Nowhere => {}
                 Opened::Doubtful(error) => doubt = Some(error),
             }
@@ -290,6 +298,11 @@ impl Client {
     /// Opens a session. `sure`: a refusal is meant for the password and not for the place.
     async fn open_session(&self, at: &str, sure: bool, deadline: Instant) -> Result<Opened, BmcError> {
         let doing = format!("POST {} (log in)", super::error::safe(at, 256));
+        let login = self.login();
+        if let Some(book) = &login.book {
+            book.prepare(&login.password);
+        }
+        drop(login);
         let permit = permit(&self.writes, deadline, &doing).await?;
         let answer = self.send_login(at, &doing, deadline).await?;
         drop(permit);
@@ -299,6 +312,7 @@ impl Client {
             _ => refused(&doing, answer.status, &answer.body),
         };
         if slots::full(&answer) {
+            self.kin.showed("RC-18", format!("no session slot was free: {}", error.seen));
             return self.when_full(at, error, deadline).await.map(Opened::Yes);
         }
         let kind = match answer.status.as_u16() {
@@ -378,6 +392,9 @@ impl Client {
             return Err(malformed(doing, format!("{} without X-Auth-Token", answer.status)));
         };
         token.set_sensitive(true);
+        if answer.status.as_u16() != 201 {
+            self.kin.showed("RC-21", format!("{doing}: {}, not 201", answer.status));
+        }
         let login = self.login();
         let note = match (&login.book, &at) {
             (Some(book), Some(at)) => book.opened(login.bmc, &login.user, &login.password, at, token.as_bytes()),

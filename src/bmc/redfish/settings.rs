@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 
 use super::Redfish;
-use super::media;
 use crate::bmc::settings::{Bios, BiosOrder, MediaOrder, MediaSlot, Settings};
 use crate::bmc::{BmcError, Written};
 use crate::model::Reading;
@@ -27,7 +26,7 @@ impl Settings for Redfish {
         let system = self.system().await?;
         self.client.acquaint(&system).await?;
         Ok(match self.client.drives(&system).await? {
-            Some(drives) => Reading::Known(drives.iter().map(media::view).collect()),
+            Some(drives) => Reading::Known(drives.views()),
             None => Reading::Absent,
         })
     }

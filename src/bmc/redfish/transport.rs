@@ -164,6 +164,11 @@ impl Transport {
         Ok(twin)
     }
 
+    /// Another way to the same BMC under another trust.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, rustls::Error> {
+        Self::new(self.dialer.address(), trust, self.limits.clone())
+    }
+
     /// A connection for an exchange that does not end; its socket counts for as long as the second is held.
     pub(super) async fn lend(&self, deadline: Instant) -> Result<(Box<dyn Stream>, OwnedSemaphorePermit), Broken> {
         let Pipe { stream, socket } = self.connect(deadline).await?;

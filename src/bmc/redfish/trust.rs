@@ -85,6 +85,17 @@ impl Trust {
         self.tls
     }
 
+    /// By what a certificate is accepted, for people.
+    pub(super) fn kind(&self) -> &'static str {
+        self.with(|r| match r.wanted {
+            Wanted::Leaf(_) => "the recorded certificate",
+            Wanted::Key(_) => "a certificate over the recorded key",
+            Wanted::Authority(_) => "a certificate of the site's authority",
+            Wanted::Anything => "the certificate of a first contact",
+            Wanted::Nothing => "no certificate",
+        })
+    }
+
     fn with<T>(&self, f: impl FnOnce(&mut Record) -> T) -> T {
         f(&mut self.record.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -92,6 +103,11 @@ impl Trust {
     /// The fingerprint shown last, as hex.
     pub(super) fn seen(&self) -> Option<String> {
         self.with(|r| r.seen.map(|shown| hex(&shown.leaf)))
+    }
+
+    /// What was shown last, accepted or not.
+    pub(super) fn last(&self) -> Option<Shown> {
+        self.with(|r| r.seen)
     }
 
     /// The accepted fingerprint, once a handshake has completed with it.
@@ -102,6 +118,30 @@ impl Trust {
     /// The accepted key, once a handshake has completed with it.
     pub(super) fn key(&self) -> Option<Digest> {
         self.with(|r| r.accepted).and_then(|shown| shown.key).map(|key| Digest::from_bytes(&key))
+    }
+
+    /// Why a certificate that is to be put on this BMC would not be accepted afterwards; `None` when it would be, or when the pin moves with it.
+    pub(super) fn would_refuse(&self, leaf: &[u8], intermediates: &[CertificateDer<'_>]) -> Option<String> {
+        match self.with(|r| r.wanted.clone()) {
+            Wanted::Authority(authority) => authority
+                .vouches(leaf, intermediates, UnixTime::now())
+                .err()
+                .map(|why| format!("{authority} does not accept it: {why}")),
+            Wanted::Leaf(_) | Wanted::Key(_) | Wanted::Anything | Wanted::Nothing => None,
+        }
+    }
+
+    /// The BMC's certificate was replaced by this one, and that was seen: a pin moves to it.
+    pub(super) fn replaced(&self, leaf: &[u8]) {
+        let shown = Shown::of(leaf);
+        self.with(|r| {
+            r.wanted = match (&r.wanted, shown.key) {
+                (Wanted::Authority(authority), _) => Wanted::Authority(Arc::clone(authority)),
+                (Wanted::Key(_), Some(key)) => Wanted::Key(key),
+                _ => Wanted::Leaf(shown.leaf),
+            };
+            (r.accepted, r.seen) = (Some(shown), Some(shown));
+        });
     }
 
     /// Judges a certificate that is shown. Nothing is recorded but that it was seen.

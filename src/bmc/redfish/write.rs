@@ -6,6 +6,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
+use zeroize::Zeroizing;
 
 use super::client::{Ask, Client, certain_no, permit};
 use super::error::{Said, broken, hear, refused, safe, trouble};
@@ -37,8 +38,13 @@ const PATIENCE: u32 = 6;
 impl Client {
     /// POST to an action's target, by the ladder for actions.
     pub(super) async fn post(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
+        self.post_for(at, body, deadline, &mut Vec::new()).await
+    }
+
+    /// The same; `told` is the body of the answer when the action was taken.
+    pub(super) async fn post_for(&self, at: &str, body: &Value, deadline: Instant, told: &mut Vec<u8>) -> Sent {
         let first = self.kin.learned().action_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.action_tag));
-        let bytes = Bytes::from(body.to_string());
+        let bytes = sealed(body);
         let mut last = None;
         for (place, step) in steps_of_action(first).into_iter().enumerate() {
             // An action has no tag of its own; what it acts on has.
@@ -50,7 +56,7 @@ impl Client {
                 _ => None,
             };
             let Ok(if_match) = value(step, tag.as_ref()) else { continue };
-            let sent = self.write(Method::POST, at, bytes.clone(), if_match, deadline).await;
+            let sent = self.write_for(Method::POST, at, bytes.clone(), if_match, deadline, told).await;
             if !wants_tag(&sent) {
                 if place > 0 && matches!(sent, Sent::Taken(_)) {
                     self.kin.learn(Learned { action_tag: Some(step), ..Learned::default() });
@@ -85,7 +91,7 @@ impl Client {
 
     async fn climb(&self, at: &str, body: &Value, mut tag: Option<HeaderValue>, deadline: Instant) -> Sent {
         let first = self.kin.learned().patch_tag.unwrap_or_else(|| self.kin.habit(|habits| habits.patch_tag));
-        let bytes = Bytes::from(body.to_string());
+        let bytes = sealed(body);
         let mut last = None;
         for step in steps(first) {
             if tag.is_none() && matches!(step, TagStep::Given | TagStep::Strong) {
@@ -111,10 +117,22 @@ impl Client {
     /// PATCH once with `If-Match: *`: for a change that was taken and then shown not to be there, as AMI drops one without a tag (RC-35).
     pub(super) async fn patch_any(&self, at: &str, body: &Value, deadline: Instant) -> Sent {
         let star = Some(HeaderValue::from_static("*"));
-        self.write(Method::PATCH, at, Bytes::from(body.to_string()), star, deadline).await
+        self.write(Method::PATCH, at, sealed(body), star, deadline).await
     }
 
     async fn write(&self, method: Method, at: &str, body: Bytes, if_match: Option<HeaderValue>, deadline: Instant) -> Sent {
+        self.write_for(method, at, body, if_match, deadline, &mut Vec::new()).await
+    }
+
+    async fn write_for(
+        &self,
+        method: Method,
+        at: &str,
+        body: Bytes,
+        if_match: Option<HeaderValue>,
+        deadline: Instant,
+        told: &mut Vec<u8>,
+    ) -> Sent {
         let doing = format!("{method} {}", safe(at, 256));
         let deadline = deadline.min(Instant::now() + self.limits.request);
         let (mut tries, mut relogged, mut turned) = (0, false, None);
@@ -155,7 +173,11 @@ impl Client {
                 turned = Some(self.manners.next(encoding, at));
                 continue;
             }
-            return self.answered(&doing, &answer, &auth);
+            let sent = self.answered(&doing, &answer, &auth);
+            if matches!(sent, Sent::Taken(_)) {
+                *told = answer.body;
+            }
+            return sent;
         }
     }
 
@@ -207,6 +229,11 @@ pub(super) fn passing(status: Option<StatusCode>, error: &BmcError) -> bool {
         ["UnableToModifyDuringSystemPOST", "InvalidOperationForSystemState", "SYS518", "ServiceTemporarilyUnavailable"];
     let Some(status) = status else { return false };
     matches!(status.as_u16(), 423 | 429 | 503) || PASSING.iter().any(|word| error.seen.contains(word))
+}
+
+/// A body that is wiped when it has been sent: some hold passwords.
+fn sealed(body: &Value) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(body.to_string().into_bytes()))
 }
 
 fn no_step() -> Sent {

@@ -166,6 +166,8 @@ async fn fresh(book: &HandBook, node: &Node, plan: &Plan, bmc: &Arc<dyn WholeBmc
             Some(refusal) => refusal,
             None => write(book, node, plan, bmc).await,
         },
+        // Nothing else can be asked of it before: who it is was shown by its certificate.
+        Err(e) if e.kind == BmcTrouble::PasswordChange && !same => write(book, node, plan, bmc).await,
         // Perhaps it was changed before, and the inventory does not say so yet.
         Err(e) if e.kind == BmcTrouble::Credentials && !same => match bmc.proves(&node.bmc.user, &plan.new).await {
             Ok(true) => Told {

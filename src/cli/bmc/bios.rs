@@ -114,6 +114,13 @@ async fn set(args: Args, global: &Global) -> Result {
     deed::must_name(global, args.nodes.as_deref(), "a change of BIOS attributes", example)?;
     let mut attributes = BTreeMap::new();
     for (name, value) in args.set {
+        // It stands in the process list already; it must not go into the journal too.
+        if name.to_ascii_lowercase().contains("passw") {
+            return Err(Failure::new(
+                Exit::USAGE,
+                format!("{} is a password, which is not set as an attribute here", name.escape_debug()),
+            ));
+        }
         if attributes.insert(name.clone(), value).is_some() {
             return Err(Failure::new(Exit::USAGE, format!("{} is set twice", name.escape_debug())));
         }

@@ -80,6 +80,11 @@ fn cells(node: &NodeId, drive: &MediaSlot) -> Vec<String> {
     row(node, [&escape(&drive.name), &escape(&drive.types.join(", ")), &image, &connected])
 }
 
+/// The address as it is written down: what a signed one carries in its query lets anybody in.
+fn without_query(url: &str) -> String {
+    url.split_once('?').map_or_else(|| url.to_owned(), |(place, _)| format!("{place}?…"))
+}
+
 async fn change(args: Args, global: &Global) -> Result {
     let example = if args.eject { "bringup bmc media SELECT --eject" } else { "bringup bmc media SELECT --insert URL" };
     deed::must_name(global, args.nodes.as_deref(), "a change of virtual media", example)?;
@@ -103,11 +108,11 @@ async fn change(args: Args, global: &Global) -> Result {
         _ => None,
     };
     let touch = match &args.insert {
-        Some(url) => Touch::InsertMedia { slot: args.slot.clone(), url: url.clone() },
+        Some(url) => Touch::InsertMedia { slot: args.slot.clone(), url: without_query(url) },
         None => Touch::EjectMedia { slot: args.slot.clone() },
     };
     let what = match &args.insert {
-        Some(url) => format!("inserting {}", escape(url)),
+        Some(url) => format!("inserting {}", escape(&without_query(url))),
         None => "ejecting virtual media".to_owned(),
     };
     deed::agree(global, &what, &selected, args.yes, false)?;

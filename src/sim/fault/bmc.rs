@@ -264,6 +264,14 @@ faults! {
     HpmBlock = "hpm.block"/0,
     /// IPMI over LAN is off (IP-15).
     IpmiDisabled = "ipmi.disabled"/0,
+    /// An event is neither streamed nor pushed, but stands in the log.
+    EventLost = "event.lost"/0,
+    /// The stream of events ends before the next event.
+    EventDrop = "event.drop"/0,
+    /// Events are not streamed.
+    EventNoSse = "event.no_sse"/0,
+    /// Subscriptions are of the oldest schema: they must name event types, and know nothing newer.
+    EventOld = "event.old"/0,
 }
 
 /// A fault in its place: what, its numbers, from which request of the BMC on (0 is the first), and how many times at most.

@@ -26,6 +26,13 @@ pub fn is_account(at: &str) -> bool {
     slot(at).is_some()
 }
 
+/// Path of the account of this name.
+#[must_use]
+pub fn path_of(machine: &MachineHandle, user: &str) -> String {
+    let slot = machine.accounts(|accounts| accounts.list().iter().find(|a| a.user == user).map(|a| a.slot));
+    format!("{SERVICE}/Accounts/{}", slot.unwrap_or_default())
+}
+
 /// The resource at a path, when it is one of this file's.
 #[must_use]
 pub fn resource(machine: &MachineHandle, at: &str) -> Option<Value> {

@@ -35,6 +35,18 @@ pub fn complete(machine: &MachineHandle, shown: Option<&Shown>, at: &str, value:
     }
 }
 
+/// True when a path names an account.
+#[must_use]
+pub fn is_account(at: &str) -> bool {
+    account::is_account(at)
+}
+
+/// Path of the account that everybody logs in with.
+#[must_use]
+pub fn account_path(machine: &MachineHandle) -> String {
+    account::path_of(machine, machine.user())
+}
+
 /// PATCH; `None` when the path is not one that takes it.
 #[must_use]
 pub fn patch(machine: &MachineHandle, at: &str, body: &Value) -> Option<Answer> {

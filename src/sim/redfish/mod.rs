@@ -8,6 +8,7 @@ pub mod bend;
 pub mod bios;
 pub mod boot_settings;
 pub mod certificate;
+pub mod event;
 pub mod fru;
 pub mod kept;
 pub mod line;
@@ -18,6 +19,7 @@ pub mod media;
 pub mod oldtls;
 pub mod parts;
 pub mod privilege;
+pub mod push;
 pub mod restart;
 pub mod route;
 pub mod senses;
@@ -42,6 +44,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::{Answer, Message};
 use self::line::{Line, Open};
@@ -63,6 +66,7 @@ const IDLE: Duration = Duration::from_secs(15);
 pub async fn serve(machine: MachineHandle, listener: TcpListener, shown: Option<Shown>) {
     let service = Arc::new(Service::new(machine, shown));
     let mut connections = JoinSet::new();
+    let _pushes = AbortOnDropHandle::new(tokio::spawn(event::deliver(Arc::clone(&service))));
     loop {
         let Ok((stream, from)) = listener.accept().await else {
             // Out of file descriptors, most likely: give others the time to close some.
@@ -175,7 +179,14 @@ async fn respond(service: Arc<Service>, open: Arc<Open>, request: Request<Incomi
             }
         },
     };
-    sent(&service, &open, wire::bends(service.machine(), &head, answer), head.method == http::Method::HEAD)
+    let answer = wire::bends(service.machine(), &head, answer);
+    if answer.text.as_ref().is_some_and(|(kind, _)| *kind == "text/event-stream") && head.method == http::Method::GET {
+        let mut response = Response::new(Sending::flow(event::flow(&service)));
+        response.headers_mut().insert("Content-Type", HeaderValue::from_static("text/event-stream"));
+        response.headers_mut().insert("Cache-Control", HeaderValue::from_static("no-cache"));
+        return Ok(response);
+    }
+    sent(&service, &open, answer, head.method == http::Method::HEAD)
 }
 
 fn sent(service: &Service, open: &Open, answer: Answer, head_only: bool) -> Result<Response<Sending>, Dead> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::answer::{Answer, Message};
 use super::session::{self, SESSIONS, Sessions};
 use super::task::{self, Tasks};
-use super::{bend, boot_settings, kept, mains, privilege, senses, system, tags, tree, update};
+use super::{bend, boot_settings, event, kept, mains, privilege, senses, system, tags, tree, update};
 use crate::sim::fault::BmcFault;
 use crate::sim::handle::MachineHandle;
 use crate::sim::tls::Shown;
@@ -45,6 +45,7 @@ pub struct Service {
     /// The BMC's restarts that `state` has lived through.
     life: AtomicU32,
     pushes: update::UnderWay,
+    subscriptions: event::Subscriptions,
 }
 
 const METADATA: &str = concat!(
@@ -59,7 +60,14 @@ impl Service {
     /// The service of a machine's BMC.
     #[must_use]
     pub fn new(machine: MachineHandle, shown: Option<Shown>) -> Self {
-        Self { machine, shown, state: Mutex::default(), life: AtomicU32::new(0), pushes: update::UnderWay::default() }
+        Self {
+            machine,
+            shown,
+            state: Mutex::default(),
+            life: AtomicU32::new(0),
+            pushes: update::UnderWay::default(),
+            subscriptions: event::Subscriptions::default(),
+        }
     }
 
     /// What its handshakes show; `None` without TLS.
@@ -72,6 +80,12 @@ impl Service {
     #[must_use]
     pub fn machine(&self) -> &MachineHandle {
         &self.machine
+    }
+
+    /// Who is told of events.
+    #[must_use]
+    pub fn subscriptions(&self) -> &event::Subscriptions {
+        &self.subscriptions
     }
 
     /// A request begins; `None` when the BMC cannot bear it beside an upload.
@@ -100,9 +114,13 @@ impl Service {
         if let Some(refused) = privilege::refuses(&self.machine, &user, asked.method, path) {
             return refused;
         }
-        if !path.starts_with(SESSIONS) && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
-            let message =
-                Message::new("PasswordChangeRequired", "the password must be changed first", &[], "change the password");
+        // Until it is changed, an account reads and changes nothing but itself and its sessions (DSP0266 §13.3.7.1).
+        let itself = path.starts_with(SESSIONS) || kept::is_account(path);
+        let unchanged = self.machine.accounts(|accounts| accounts.changes()) == 0;
+        if !itself && unchanged && self.machine.strikes(BmcFault::AuthPwchange).is_some() {
+            let own = kept::account_path(&self.machine);
+            let text = format!("the password must be changed first, at {own}");
+            let message = Message::new("PasswordChangeRequired", text, &[&own], "change the password");
             return Answer::error(403, &message);
         }
         if let Some(met) = bend::meets(&self.machine, asked, path) {
@@ -157,12 +175,18 @@ impl Service {
         if let Some(settings) = boot_settings::resource(&self.machine, path) {
             return Some(settings);
         }
+        if let Some(told) = event::resource(&self.machine, &self.subscriptions, path) {
+            return Some(told);
+        }
         let mut found = self.base(path)?;
         if let Some(fields) = found.as_object_mut() {
             kept::complete(&self.machine, self.shown(), path, fields);
             senses::complete(&self.machine, path, fields);
             mains::complete(&self.machine, path, fields);
             boot_settings::complete(&self.machine, path, fields);
+            if path == tree::ROOT {
+                event::add_to_root(fields);
+            }
         }
         Some(found)
     }
@@ -195,6 +219,9 @@ impl Service {
         if let Some(id) = path.strip_prefix(task::SERVICE).and_then(|rest| rest.strip_prefix("/TaskMonitors/")) {
             let monitor = self.lock().1.monitor(&self.machine, id);
             return monitor.unwrap_or_else(|| Answer::error(404, &Message::missing(asked_path(path))));
+        }
+        if let Some(stream) = event::stream(&self.machine, path) {
+            return stream;
         }
         match senses::paged(&self.machine, path, asked.query).or_else(|| self.resource(path)) {
             Some(mut resource) => {
@@ -266,7 +293,8 @@ impl Service {
             let kept = match body(asked) {
                 Ok(body) => mains::post(&self.machine, path, &body)
                     .or_else(|| kept::post(&self.machine, self.shown(), path, &body))
-                    .or_else(|| senses::post(&self.machine, path, &body)),
+                    .or_else(|| senses::post(&self.machine, path, &body))
+                    .or_else(|| event::post(&self.machine, &self.subscriptions, path, &body)),
                 Err(_) => None,
             };
             if let Some(answer) = kept {
@@ -296,6 +324,7 @@ impl Service {
         match path.strip_prefix(SESSIONS).and_then(|rest| rest.strip_prefix('/')) {
             Some(id) => self.lock().0.delete(id),
             None if let Some(answer) = kept::delete(&self.machine, path) => answer,
+            None if path.starts_with(event::SERVICE) && event::delete(&self.subscriptions, path) => Answer::status(204),
             None if self.resource(path).is_some() => Answer::status(405).with("Allow", "GET, HEAD"),
             None => Answer::error(404, &Message::missing(asked_path(path))),
         }
@@ -312,7 +341,11 @@ impl Service {
     }
 }
 
+/// The object that was sent. An action without parameters may come without a body (DSP0266 §7.11).
 fn body(asked: &Asked<'_>) -> Result<Value, Box<Answer>> {
+    if asked.body.is_empty() && asked.method == "POST" && asked.path.contains("/Actions/") {
+        return Ok(Value::Object(serde_json::Map::new()));
+    }
     match serde_json::from_slice::<Value>(asked.body) {
         Ok(value) if value.is_object() => Ok(value),
         _ => Err(Box::new(Answer::error(400, &Message::malformed()))),

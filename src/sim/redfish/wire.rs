@@ -9,6 +9,7 @@ use http::header;
 use http::request::Parts;
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use super::answer::{Answer, Message};
 use super::line::Open;
@@ -156,19 +157,28 @@ pub struct Sending {
     cut: bool,
     /// What was written is on its way.
     flushed: bool,
+    /// Pieces that come as they come; nothing is announced then.
+    flow: Option<mpsc::Receiver<Bytes>>,
 }
 
 impl Sending {
     /// All of it.
     #[must_use]
     pub fn whole(body: Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body).filter(|body| !body.is_empty()), cut: false, flushed: false }
+        let announced = body.len() as u64;
+        Self { announced, rest: Some(body).filter(|body| !body.is_empty()), cut: false, flushed: false, flow: None }
     }
 
     /// The first half, under the length of the whole.
     #[must_use]
     pub fn half(body: &Bytes) -> Self {
-        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, flushed: false }
+        Self { announced: body.len() as u64, rest: Some(body.slice(..body.len() / 2)), cut: true, flushed: false, flow: None }
+    }
+
+    /// Pieces, until there are no more.
+    #[must_use]
+    pub fn flow(pieces: mpsc::Receiver<Bytes>) -> Self {
+        Self { announced: 0, rest: None, cut: false, flushed: false, flow: Some(pieces) }
     }
 }
 
@@ -182,6 +192,9 @@ impl Body for Sending {
     type Error = BrokenOff;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(flow) = &mut self.flow {
+            return flow.poll_recv(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))));
+        }
         if self.rest.is_none() && self.cut && !self.flushed {
             // A pause lets hyper send the head and the half; an error at once would throw them away.
             self.flushed = true;
@@ -196,11 +209,11 @@ impl Body for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_none() && !self.cut
+        self.rest.is_none() && !self.cut && self.flow.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.announced)
+        if self.flow.is_some() { SizeHint::default() } else { SizeHint::with_exact(self.announced) }
     }
 }
 

@@ -111,8 +111,10 @@ pub(super) fn all(machine: &MachineHandle) -> Vec<Sensor> {
     out.push(number(RAIL, kind::VOLTAGE, (entity::BOARD, 1), "12V".into(), 4, volt, [206, 210, 0], [176, 170, 0]));
     let watt = Scale { m: 40, ..PLAIN };
     out.push(number(POWER, kind::OTHER_UNITS, (entity::BOARD, 1), "Total Power".into(), 6, watt, [0; 3], [0; 3]));
-    let flow = Scale { linear: CURVE, ..PLAIN };
-    out.push(number(FLOW, kind::OTHER_UNITS, (entity::BOARD, 1), "Airflow".into(), 17, flow, [0; 3], [0; 3]));
+    if machine.identity().profile.curved_sensor {
+        let flow = Scale { linear: CURVE, ..PLAIN };
+        out.push(number(FLOW, kind::OTHER_UNITS, (entity::BOARD, 1), "Airflow".into(), 17, flow, [0; 3], [0; 3]));
+    }
     out.push(Sensor {
         number: SUPPLIES,
         kind: kind::POWER_SUPPLY,

@@ -223,6 +223,16 @@ fn six_bit(field: &[u8]) -> String {
 mod tests {
     use super::{Area, areas, fields, multi_header, supply_watts};
 
+    proptest::proptest! {
+        #[test]
+        fn anything_is_a_multirecord_or_none(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
+            if let Ok(header) = multi_header(&bytes) {
+                let _ = supply_watts(&header, &bytes);
+            }
+            let _ = (areas(&bytes).is_ok(), fields(Area::Board, &bytes).is_ok());
+        }
+    }
+
     #[test]
     fn a_power_supply_says_what_it_gives() {
         let body = [0x60, 0x09, 1, 2, 3];

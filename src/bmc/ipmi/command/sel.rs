@@ -11,6 +11,23 @@ pub const LAST: u16 = 0xffff;
 /// Get SEL Entry, whole.
 pub struct GetEntry(pub u16);
 
+/// Get SEL Time (§31.10): seconds since 1970 by the clock that gives entries their times.
+pub struct GetTime;
+
+impl From<GetTime> for Message {
+    fn from(_: GetTime) -> Self {
+        Self::new_request(NetFn::Storage, 0x48, Vec::new())
+    }
+}
+
+impl IpmiCommand for GetTime {
+    type Output = u32;
+    type Error = NotEnoughData;
+    fn parse_success_response(data: &[u8]) -> Result<u32, NotEnoughData> {
+        data.first_chunk().map(|time| u32::from_le_bytes(*time)).ok_or(NotEnoughData)
+    }
+}
+
 /// An entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
@@ -139,7 +156,19 @@ mod tests {
         assert_eq!(body, Body::Timed { kind: 0xc1, time: 1, maker: 343, data: [1, 2, 3, 4, 5, 6] });
     }
 
+    #[test]
+    fn the_time_is_asked_without_data() {
+        let message = Message::from(GetTime);
+        assert_eq!((message.netfn_raw(), message.cmd(), message.data()), (0x0a, 0x48, &[][..]));
+        assert_eq!(GetTime::parse_success_response(&[0x10, 0x20, 0x30, 0x65]).ok(), Some(0x6530_2010));
+    }
+
     proptest! {
+        #[test]
+        fn any_answer_is_a_time_or_none(bytes in prop::collection::vec(any::<u8>(), 0..8)) {
+            prop_assert_eq!(GetTime::parse_success_response(&bytes).is_ok(), bytes.len() >= 4);
+        }
+
         #[test]
         fn anything_is_read_or_not(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
             prop_assert_eq!(GetEntry::parse_success_response(&bytes).is_ok(), bytes.len() >= 18);

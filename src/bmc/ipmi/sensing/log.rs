@@ -12,7 +12,7 @@ use super::convert;
 use super::repository::{self, Kept, Repository};
 use super::words;
 use crate::bmc::ipmi::command::sdr::{Sensor, SensorKey};
-use crate::bmc::ipmi::command::sel::{Body, Entry, Event, FIRST, GetEntry, LAST};
+use crate::bmc::ipmi::command::sel::{Body, Entry, Event, FIRST, GetEntry, GetTime, LAST};
 use crate::bmc::ipmi::fault::Fault;
 use crate::bmc::ipmi::turn::{Need, Turn};
 use crate::bmc::sensing::{EventLog, Health, Listing, LogEntry, LogInfo, LogKind};
@@ -142,6 +142,17 @@ fn when(time: u32) -> Option<String> {
         NO_TIME => None,
         early if early < SINCE_START => Some(format!("{early} s after the BMC's start")),
         time => jiff::Timestamp::from_second(time.into()).ok().map(|time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+    }
+}
+
+/// How far the log's clock is from this machine's, in seconds.
+pub(super) async fn skew(turn: &mut Turn<'_>) -> Result<Reading<i64>, BmcError> {
+    match turn.read(Need::User, || GetTime).await {
+        Ok(NO_TIME) => Ok(Reading::unknown("its clock is not set")),
+        Ok(early) if early < SINCE_START => Ok(Reading::unknown("its clock counts from the BMC's start")),
+        Ok(time) => Ok(Reading::Known(i64::from(time) - jiff::Timestamp::now().as_second())),
+        Err(fault @ Fault::Code(_)) => Ok(Reading::unknown(fault.into_error("get SEL time").to_string())),
+        Err(fault) => Err(fault.into_error("get SEL time")),
     }
 }
 

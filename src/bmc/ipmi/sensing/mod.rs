@@ -53,6 +53,11 @@ impl Sensing for IpmiBmc {
         log::read(&mut turn, &self.repository, most).await
     }
 
+    async fn clock_skew(&self) -> Result<Reading<i64>, BmcError> {
+        let mut turn = self.begin(self.patience(), "the log's clock").await?;
+        log::skew(&mut turn).await
+    }
+
     async fn clear_log(&self, which: Option<&str>) -> Written {
         if let Err(error) = log::known(which) {
             return Written::NotApplied(error);

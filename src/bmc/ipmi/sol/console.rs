@@ -17,6 +17,8 @@ use crate::bmc::ipmi::session::Opened;
 
 /// Events that wait for whoever shows them; when there are more, the BMC waits.
 const EVENTS: usize = 64;
+/// Typed ahead at most before typing waits.
+const TYPED_AHEAD: usize = 4096;
 /// Between two tries to activate it again.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -236,9 +238,6 @@ impl Keeper {
         }
     }
 }
-
-/// Typed ahead at most before typing waits.
-const TYPED_AHEAD: usize = 4096;
 
 /// Tries until the console is back, the patience is over, or trying again is wrong.
 async fn again(home: &IpmiBmc, options: ConsoleOptions, own: Option<u32>, lost: Instant) -> Result<Link, BmcError> {

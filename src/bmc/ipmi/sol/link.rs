@@ -75,7 +75,7 @@ struct Wants {
 pub(super) struct Link {
     connection: Connection,
     activated: Activated,
-    /// Our session as the BMC names the console's holder; `None` when what it says does not fit, and so is not believed.
+    /// Our session as the BMC names the console's holder; `None` when it does not say.
     own: Option<u32>,
     heard: Instant,
     /// Between two askings whether the BMC is there.
@@ -134,10 +134,8 @@ impl Link {
                 Err(fault) => return Err(wrong(fault)),
             }
         };
-        let own = match holder::session(&mut connection, deadline).await {
-            Ok(Some(session)) if ours(session, &connection) => Some(session),
-            _ => None,
-        };
+        // We have it by now: whatever the BMC calls its holder is us.
+        let own = holder::session(&mut connection, deadline).await.ok().flatten();
         Ok(Self { connection, activated, own, heard: Instant::now(), ask_again, asked: None, given_back: false })
     }
 
@@ -221,6 +219,7 @@ impl Link {
         // A BMC that does not answer frees it when the session ends.
         drop(self.connection.repeat(&payload::deactivate(), deadline).await);
         self.given_back = true;
+        self.connection.end().await;
     }
 }
 

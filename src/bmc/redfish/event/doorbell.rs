@@ -15,6 +15,7 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
@@ -142,6 +143,11 @@ async fn serve(listener: TcpListener, tls: tokio_rustls::TlsAcceptor, ears: Ears
 
 async fn welcome(stream: TcpStream, tls: tokio_rustls::TlsAcceptor, ears: Ears) {
     let Ok(Ok(stream)) = tokio::time::timeout(IDLE, tls.accept(stream)).await else { return };
+    attend(stream, ears).await;
+}
+
+/// One connection, whoever is at its other end.
+async fn attend(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, ears: Ears) {
     let each = service_fn(move |request| answer(request, Arc::clone(&ears)));
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -171,4 +177,90 @@ async fn answer(request: Request<Incoming>, ears: Ears) -> Result<Response<Empty
     let mut response = Response::new(Empty::new());
     *response.status_mut() = status;
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    /// Says these bytes in two pieces and hangs up; gives the answer, and whether the bell rang.
+    fn said(bytes: &[u8], cut: usize) -> (Vec<u8>, bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let rung = Arc::new(Notify::new());
+            let ears = Ears::default();
+            ears.lock().unwrap().insert(TOKEN.to_owned(), Arc::clone(&rung));
+            let (mut near, far) = tokio::io::duplex(64 << 10);
+            let attending = tokio::spawn(attend(far, ears));
+            let (head, tail) = bytes.split_at(cut.min(bytes.len()));
+            for piece in [head, tail] {
+                // It may have hung up already.
+                drop(near.write_all(piece).await);
+                drop(near.flush().await);
+                tokio::task::yield_now().await;
+            }
+            drop(near.shutdown().await);
+            let mut answer = Vec::new();
+            let read = tokio::time::timeout(IDLE * 2, near.read_to_end(&mut answer)).await;
+            assert!(read.is_ok(), "it neither answers nor hangs up");
+            attending.await.unwrap();
+            // A ring is kept for whoever listens next.
+            let rang = tokio::time::timeout(Duration::ZERO, rung.notified()).await.is_ok();
+            (answer, rang)
+        })
+    }
+
+    fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    #[test]
+    fn it_rings_for_its_own_address_alone() {
+        for (method, path, status, rings) in [
+            ("POST", format!("/{TOKEN}"), "200", true),
+            ("POST", format!("/{TOKEN}/"), "200", true),
+            ("GET", format!("/{TOKEN}"), "404", false),
+            ("POST", format!("/{}", TOKEN.to_uppercase()), "404", false),
+            ("POST", "/".to_owned(), "404", false),
+        ] {
+            let (answer, rang) = said(&request(method, &path, "{\"Events\": []}"), 20);
+            let answer = String::from_utf8_lossy(&answer);
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+            assert_eq!(rang, rings, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_body_without_an_end_rings_and_is_not_kept() {
+        let (answer, rang) = said(&request("POST", &format!("/{TOKEN}"), &"x".repeat(BODY + 1)), 100);
+        assert!(answer.starts_with(b"HTTP/1.1 413 ") && rang, "{}", String::from_utf8_lossy(&answer));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn any_bytes_end_without_a_ring(bytes in prop::collection::vec(any::<u8>(), 0..400), cut in 0_usize..400) {
+            prop_assert!(!said(&bytes, cut).1);
+        }
+
+        #[test]
+        fn any_request_is_answered_and_rings_only_at_the_address(
+            method in "(POST|GET|PUT|DELETE|[A-Z]{1,8})",
+            own in any::<bool>(),
+            path in "[!-~]{0,40}",
+            body in ".{0,60}",
+            cut in 0_usize..120,
+        ) {
+            let path = if own { format!("/{TOKEN}") } else { format!("/x{path}") };
+            let (answer, rang) = said(&request(&method, &path, &body), cut);
+            prop_assert_eq!(rang, own && method == "POST");
+            prop_assert!(method == "CONNECT" || answer.starts_with(b"HTTP/1.1 "), "{:?}", String::from_utf8_lossy(&answer));
+        }
+    }
 }

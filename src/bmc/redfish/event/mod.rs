@@ -22,8 +22,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-pub use self::doorbell::Doorbell;
 use self::doorbell::Ear;
+pub use self::doorbell::{Doorbell, DoorbellError};
 use self::record::{Record, records, same};
 use self::sse::Said;
 use self::stream::Stream;
@@ -69,6 +69,8 @@ pub(super) struct Follower<'a> {
     untold: usize,
     /// Number of the last event of this stream.
     number: Option<u64>,
+    /// The stream names the entry of each event.
+    linked: bool,
     away: bool,
 }
 
@@ -109,6 +111,7 @@ impl Redfish {
             pending: Vec::new(),
             untold: 0,
             number: None,
+            linked: false,
             away: false,
         };
         follower.look_at = Instant::now() + follower.pause();
@@ -139,6 +142,9 @@ impl Redfish {
             }
         }
         let Some(push) = &how.push else { return Ok((Way::Log, why)) };
+        if !push.intent.announce().await {
+            return Ok((Way::Log, format!("{why}; a subscription could not be journaled, so none was made")));
+        }
         let ear = push.doorbell.ear();
         match self.client.subscribe(&service, ear.url(), &push.mark).await {
             Ok(subscription) => {
@@ -217,6 +223,10 @@ impl Follower<'_> {
             self.waiting.push_back(Followed::Gap(format!("{which} did not come; the log is read for it")));
             self.ring();
         }
+        if self.number.is_none() {
+            // Whether events came before the first one that arrived is known to the log alone.
+            self.ring();
+        }
         self.number = records.last().and_then(|r| r.number).or(number).or(self.number);
         for record in records {
             self.take(record);
@@ -227,9 +237,12 @@ impl Follower<'_> {
         let own = format!("{}/", self.place.entries.trim_end_matches('/'));
         let Record { entry, link, .. } = record;
         if link.is_some_and(|link| link.starts_with(&own)) {
-            self.rung = true;
+            self.linked = true;
             if self.known.tell(&entry.id) {
                 self.waiting.push_back(Followed::Entry(entry));
+            } else {
+                // It was only late.
+                self.untold = self.untold.saturating_sub(1);
             }
             return;
         }
@@ -257,10 +270,13 @@ impl Follower<'_> {
         if std::mem::take(&mut self.away) {
             self.waiting.push_back(Followed::Gap("the log can be read again".to_owned()));
         }
-        let silent = self.told_by_others() && !std::mem::take(&mut self.rung);
-        if std::mem::take(&mut self.untold) > 0 && silent {
-            self.waiting
-                .push_back(Followed::Gap("nothing told of the last entries; they were found by reading the log".to_owned()));
+        // What is found was told by nobody when nobody rang, or when every event names its entry.
+        let rung = std::mem::take(&mut self.rung);
+        let silent = self.told_by_others() && (!rung || self.linked);
+        let untold = std::mem::take(&mut self.untold);
+        if untold > 0 && silent {
+            let words = format!("no event came for {untold} of the last entries; they were found by reading the log");
+            self.waiting.push_back(Followed::Gap(words));
         }
         let new = self.known.compare(log);
         let entries = new.iter().filter(|f| matches!(f, Followed::Entry(_))).count();
