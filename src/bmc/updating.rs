@@ -55,6 +55,8 @@ pub struct UpdateTerms<'a> {
     /// Push once more when an update was lost silently: acknowledged, its task gone, the BMC idle and the old version still there (RC-56).
     /// Off by default: where a version only shows after a reset, what looks lost may be waiting for it.
     pub again: bool,
+    /// An HPM.1 upgrade over IPMI was asked for by name (IP-14); it restarts the BMC. Redfish has no use for it.
+    pub hpm: bool,
     /// Hears of progress.
     pub tell: &'a (dyn Fn(UpdateProgress) + Send + Sync),
 }
@@ -128,6 +130,39 @@ impl UpdateClass {
             Self::Transient | Self::Unreachable => BmcTrouble::Unreachable,
             _ => BmcTrouble::Refused,
         }
+    }
+
+    /// All of them.
+    const ALL: [Self; 12] = [
+        Self::Precondition,
+        Self::Busy,
+        Self::Stuck,
+        Self::Transient,
+        Self::Ambiguous,
+        Self::Rejected,
+        Self::DeviceFailed,
+        Self::NotActivated,
+        Self::ActivatedWrong,
+        Self::Lost,
+        Self::Blocked,
+        Self::Unreachable,
+    ];
+
+    /// The class of what became of an update; `None`: it is done, or failed before its class could be told.
+    #[must_use]
+    pub fn of_written(written: &Written) -> Option<Self> {
+        match written {
+            Written::Applied(_) => None,
+            Written::NotApplied(error) => Self::of(error),
+            Written::Ambiguous(seen) => Self::ALL.into_iter().find(|class| seen.starts_with(&format!("{class};"))),
+        }
+    }
+
+    /// A few words, without what to do about it.
+    #[must_use]
+    pub fn name(self) -> String {
+        let whole = self.to_string();
+        whole.split(':').next().unwrap_or(&whole).to_owned()
     }
 
     /// What this class says of a write whose end is not certain.

@@ -94,14 +94,19 @@ pub async fn each<'a, F: Future<Output = Told>>(
     let mut ends = pin!(lanes(nodes, AT_ONCE, |node: &'a Node| async move { (node.id.clone(), one(node).await) }));
     let mut told = BTreeMap::new();
     while let Some((node, answer)) = ends.next().await {
-        if global.out.format == Format::Ndjson
-            && let Ok(line) = serde_json::to_string(&Row { node: &node, told: &answer })
-        {
-            global.out.line(line);
-        }
+        tell_line(global, &node, &answer);
         told.insert(node, answer);
     }
     told
+}
+
+/// As NDJSON, tells what became of one node when it is known; [`show`] tells the rest.
+pub fn tell_line(global: &Global, node: &NodeId, told: &Told) {
+    if global.out.format == Format::Ndjson
+        && let Ok(line) = serde_json::to_string(&Row { node, told })
+    {
+        global.out.line(line);
+    }
 }
 
 /// Another machine than the facts record behind the address, or a BMC that cannot say who it is: it is not touched.

@@ -96,6 +96,7 @@ pub fn words(touch: &Touch) -> String {
         Touch::Power(verb) => format!("power {verb}"),
         Touch::Push { to, .. } => format!("push to {to}"),
         Touch::Run { argv } => format!("exec {}", argv.join(" ")),
+        Touch::Flash { component, version, sha256 } => format!("firmware push {component} {version} ({}…)", sha256.short()),
         Touch::Admit => "pool admit".to_owned(),
         Touch::Drain { why } => format!("pool drain: {why}"),
         Touch::SetBoot(want) => format!("boot {}", want.target),

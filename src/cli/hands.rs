@@ -178,6 +178,7 @@ impl Hands {
                 options.quirks = Some(self.quirks()?);
                 options.memory = Arc::clone(&self.memory);
                 options.basic = written.basic;
+                options.old_tls = written.old_tls;
                 options.book.clone_from(&self.book);
                 options.paces = Arc::clone(&self.paces);
                 options.authority = self.authority(node)?;

@@ -17,6 +17,7 @@ pub mod events;
 pub mod exec;
 pub mod failure;
 pub mod farewell;
+pub mod firmware;
 pub mod fit;
 pub mod folded;
 pub mod gate;
@@ -96,6 +97,7 @@ enum Verb {
     History(account::HistoryArgs),
     Power(power::Args),
     Bmc(bmc::Args),
+    Firmware(firmware::Args),
     Console(console::Args),
     Exec(exec::Args),
     Push(push::Args),
@@ -133,6 +135,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::History(args) => account::history(&args, global),
         Verb::Power(args) => power::run(args, global).await,
         Verb::Bmc(args) => Box::pin(bmc::run(args, global)).await,
+        Verb::Firmware(args) => Box::pin(firmware::run(args, global)).await,
         Verb::Console(args) => console::run(args, global).await,
         Verb::Exec(args) => exec::run(args, global).await,
         Verb::Push(args) => push::run(args, global).await,
@@ -176,7 +179,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The others take signals themselves, or open nothing on a BMC.
     let guarded = match &cli.verb {
         Verb::Bmc(args) => !args.takes_signals(),
-        Verb::Power(_) | Verb::Discover(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Pool(_) => true,
+        Verb::Power(_) | Verb::Firmware(_) | Verb::Discover(_) | Verb::Plan(_) | Verb::Verify(_) | Verb::Pool(_) => true,
         _ => false,
     };
     let result = runtime.block_on(async {

@@ -78,7 +78,8 @@ fn seen(pushed: &Pushed) -> EvidenceNote {
     })
 }
 
-fn hash(path: &Path) -> std::io::Result<Digest> {
+/// SHA-256 of a regular file.
+pub(super) fn hash(path: &Path) -> std::io::Result<Digest> {
     let mut file = std::fs::File::open(path)?;
     if !file.metadata()?.is_file() {
         return Err(std::io::Error::other("it is not a regular file"));

@@ -278,6 +278,15 @@ pub enum Touch {
         /// Argument vector.
         argv: Vec<String>,
     },
+    /// Push a firmware image through the BMC.
+    Flash {
+        /// Component as the BMC names it.
+        component: super::Component,
+        /// The version that is to run.
+        version: super::Version,
+        /// SHA-256 of the image.
+        sha256: Digest,
+    },
     /// Put the node to work.
     Admit,
     /// Take the node out of work.

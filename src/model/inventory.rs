@@ -129,6 +129,8 @@ pub struct BmcAddress {
     pub password: SecretRef,
     /// What makes it trusted.
     pub trust: BmcTrust,
+    /// TLS of the wrong age may be spoken to it: 1.0, 1.1, RSA key exchange.
+    pub old_tls: bool,
     /// When the password may go with each request.
     pub basic: BasicLogin,
     /// Redfish system to drive when one service holds several; `None`: the only one, or the one whose UUID or serial matches the facts.

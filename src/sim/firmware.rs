@@ -117,6 +117,8 @@ pub struct Update {
     began: SimTime,
     ends: SimTime,
     on_start: bool,
+    /// It was activated by a command that restarts the BMC (HPM.1).
+    restarts: bool,
     wrong: Wrong,
 }
 
@@ -212,9 +214,7 @@ impl Firmware {
     pub fn begin(&mut self, now: SimTime, image: Image, on_start: bool, wrong: Wrong) -> Option<u64> {
         self.item(&image.component)?;
         // One image waits at most: the newest.
-        for update in self.updates.iter_mut().filter(|update| update.phase == Phase::Waiting) {
-            update.phase = Phase::Lost;
-        }
+        self.forget();
         let number = self.updates.last().map_or(0, |update| update.number + 1);
         self.updates.push(Update {
             number,
@@ -224,6 +224,7 @@ impl Firmware {
             began: now,
             ends: now.after_s(self.pace.verify),
             on_start,
+            restarts: false,
             wrong,
         });
         Some(number)
@@ -236,6 +237,27 @@ impl Firmware {
         (update.phase, update.began, update.ends) = (Phase::Writing, now, now.after_s(write));
         self.flashes = self.flashes.saturating_add(1);
         Some(update.number)
+    }
+
+    /// As [`Firmware::start`], by a command that restarts the BMC when it is written (HPM.1). `fails`: it is written and does not run.
+    pub fn activate(&mut self, now: SimTime, fails: bool) -> Option<u64> {
+        let number = self.start(now)?;
+        let update = self.updates.iter_mut().find(|update| update.number == number)?;
+        (update.restarts, update.wrong.critical) = (true, fails);
+        Some(number)
+    }
+
+    /// Forgets what waits to be started.
+    pub fn forget(&mut self) {
+        self.updates.iter_mut().filter(|update| update.phase == Phase::Waiting).for_each(|update| update.phase = Phase::Lost);
+    }
+
+    /// The version of a component that waits: for its start, or, written, for what activates it.
+    #[must_use]
+    pub fn waits(&self, name: &str) -> Option<&str> {
+        let staged = self.item(name).and_then(|item| item.staged.as_deref());
+        let waiting = self.updates.iter().find(|update| update.item == name && update.phase == Phase::Waiting);
+        waiting.map(|update| update.version.as_str()).or(staged)
     }
 
     /// Lives through what was due until `now`. The moment at which the BMC restarts by itself, when it does.
@@ -268,6 +290,7 @@ impl Firmware {
             match item.activation {
                 Activation::Live => item.activate(update.ends, update.wrong.lag_s),
                 Activation::Itself if !item.astray => restart = Some(update.ends),
+                Activation::Bmc if !item.astray && update.restarts => restart = Some(update.ends),
                 Activation::Itself | Activation::Bmc | Activation::Node => {}
             }
         }

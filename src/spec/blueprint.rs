@@ -44,6 +44,7 @@ pub struct Blueprint {
     pub bmc_user: Spanned<Template>,
     pub password: Spanned<Template>,
     pub tls: Tls,
+    pub old_tls: bool,
     pub basic: BasicLogin,
     pub bmc_address: Option<Spanned<AddressRule>>,
     pub bmc_port: u16,
@@ -158,6 +159,7 @@ impl<'l> Stack<'l> {
             });
         Some(Blueprint {
             tls: self.tls(out)?,
+            old_tls: self.reasoned("bmc.old_tls", "allowed", "what was sent can be read later by whoever has the BMC's key", out),
             basic: match self.word("bmc.basic").as_deref() {
                 Some("never") => BasicLogin::Never,
                 Some("when-full") => BasicLogin::WhenFull,
@@ -229,14 +231,20 @@ impl<'l> Stack<'l> {
         Some(Tls::Authority { file, name: self.template("bmc.name") })
     }
 
-    /// `tls: none` stands only beside a reason: `bmc.why`, or the `why` of the override that holds it.
     fn plaintext(&self, out: &mut Diagnostics) -> bool {
-        let Some((setting, layer)) = self.find("bmc.tls").filter(|(s, _)| s.value == Value::Text("none".to_owned())) else {
+        self.reasoned("bmc.tls", "none", "passwords cross the network in the clear", out)
+    }
+
+    /// True when a setting has a word that stands only beside a reason: `bmc.why`, or the `why` of the override that holds it.
+    fn reasoned(&self, path: &str, word: &str, risk: &str, out: &mut Diagnostics) -> bool {
+        let Some((setting, layer)) = self.find(path).filter(|(s, _)| s.value == Value::Text(word.to_owned())) else {
             return false;
         };
         if layer.get("bmc.why").is_none() && !layer.name.starts_with("override ") {
-            let d = Diagnostic::error(code::MISSING_KEY, "`tls: none` needs a reason: `why` beside it").at(setting.span);
-            out.push(d.hint("passwords cross the network in the clear; write `bmc: {tls: none, why: …}` if that is meant"));
+            let key = path.trim_start_matches("bmc.");
+            let d =
+                Diagnostic::error(code::MISSING_KEY, format!("`{key}: {word}` needs a reason: `why` beside it")).at(setting.span);
+            out.push(d.hint(format!("{risk}; write `bmc: {{{key}: {word}, why: …}}` if that is meant")));
         }
         true
     }

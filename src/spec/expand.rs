@@ -215,6 +215,7 @@ impl Maker<'_> {
                 user: user?,
                 password: password?,
                 trust: trust?,
+                old_tls: b.old_tls,
                 basic: b.basic,
                 system: system.map_or(Some(None), |s| s.map(Some))?,
                 cipher_suite: b.cipher_suite,

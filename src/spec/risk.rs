@@ -63,6 +63,7 @@ pub fn of_field(field: &str, kind: AcceleratorKind) -> (Risk, &'static str) {
             (Risk::Identity, "the facts name another part than before; it is checked before anything is touched")
         }
         "bmc.trust" => (Risk::Identity, "another certificate of the BMC is trusted"),
+        "bmc.old_tls" => (Risk::Identity, "TLS of another age may be spoken to the BMC"),
         "ssh.host_keys" => (Risk::Identity, "another SSH host key is trusted"),
         "vendor" | "model" | "accelerator.kind" | "accelerator.model" | "accelerator.count" | "accelerator.pci_id" => {
             (Risk::Identity, "another machine is expected than was")

@@ -29,7 +29,7 @@ enum Kind {
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 33] = [
+const TABLE: [(&str, &str, Kind); 34] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -37,6 +37,7 @@ const TABLE: [(&str, &str, Kind); 33] = [
     ("bmc", "tls", Kind::Choice(&["pinned", "authority", "none"])),
     ("bmc", "ca", Kind::Word),
     ("bmc", "name", Kind::Template),
+    ("bmc", "old_tls", Kind::Choice(&["refused", "allowed"])),
     ("bmc", "basic", Kind::Choice(&["never", "without-sessions", "when-full"])),
     ("bmc", "why", Kind::Word),
     ("bmc", "address", Kind::Address),

@@ -127,10 +127,13 @@ pub struct BmcShape {
     pub ca: Option<String>,
     /// Name that the certificate must be made out to, such as `{node}.bmc.example`; without it the name is not looked at.
     pub name: Option<String>,
+    /// `allowed`: TLS 1.0, 1.1 and RSA key exchange may be spoken to it; needs `why`, and a build with OpenSSL.
+    #[schemars(extend("enum" = ["refused", "allowed"]))]
+    pub old_tls: Option<String>,
     /// When the password may go with each request instead of once into a session; `without-sessions` when not given.
     #[schemars(extend("enum" = ["never", "without-sessions", "when-full"]))]
     pub basic: Option<String>,
-    /// Why there is no TLS.
+    /// Why there is no TLS, or an old one.
     pub why: Option<String>,
     /// Address: a rule such as `cidr(10.{row}.0.0/16, (n-1)*16+slot)`, or a template.
     pub address: Option<String>,

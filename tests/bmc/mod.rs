@@ -17,6 +17,9 @@ mod ipmi_weather;
 mod ipmi_wire;
 mod redfish_keeping;
 mod redfish_model;
+#[cfg(feature = "old-tls")]
+mod redfish_old_tls;
+mod redfish_other_forms;
 mod redfish_push;
 mod redfish_reads;
 mod redfish_sensing;

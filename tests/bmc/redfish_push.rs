@@ -52,7 +52,7 @@ async fn pushed(
         url: None,
         targets,
     };
-    let terms = UpdateTerms { deadline: Duration::from_secs(20), again: false, tell: &|_| {} };
+    let terms = UpdateTerms { deadline: Duration::from_secs(20), again: false, hpm: false, tell: &|_| {} };
     let client = server.client();
     let written = client.update(&image, &terms).await;
     bringup::bmc::Bmc::close(&client).await;

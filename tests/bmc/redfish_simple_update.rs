@@ -30,7 +30,7 @@ async fn push(bmc: &Redfish, version: &str, url: Option<&str>) -> Written {
         url,
         targets: Some(&targets),
     };
-    bmc.update(&image, &UpdateTerms { deadline: Duration::from_secs(20), again: false, tell: &|_| {} }).await
+    bmc.update(&image, &UpdateTerms { deadline: Duration::from_secs(20), again: false, hpm: false, tell: &|_| {} }).await
 }
 
 #[tokio::test]

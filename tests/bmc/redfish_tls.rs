@@ -17,13 +17,13 @@ use super::redfish_server::{Server, fingerprint, quick};
 use crate::support::{Service, need_program, wait_until};
 
 /// Runs `openssl` in a folder.
-fn openssl(dir: &Path, args: &[&str]) {
+pub fn openssl(dir: &Path, args: &[&str]) {
     let out = Command::new("openssl").current_dir(dir).args(args).output().unwrap();
     assert!(out.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
 /// `openssl s_server` with these options; `None` when this OpenSSL does not know them.
-fn served(dir: &Path, options: &[&str]) -> Option<(Service, SocketAddr)> {
+pub fn served(dir: &Path, options: &[&str]) -> Option<(Service, SocketAddr)> {
     let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let log = dir.join("s_server.log");
     let to = |log: &Path| Stdio::from(std::fs::File::create(log).unwrap());
@@ -87,7 +87,7 @@ async fn rc02_and_rc03_openssl_of_the_wrong_age_is_told_by_name() {
         let error = met(at, BmcTrust::FirstContact, FirstContact::Accept).await;
         let text = error.to_string();
         assert_eq!(error.kind, BmcTrouble::Unsupported, "{options:?}: {error:?}");
-        for word in words.iter().chain(&["driver: ipmi"]) {
+        for word in words.iter().chain(&["driver: ipmi", "old_tls: allowed"]) {
             assert!(text.contains(word), "{options:?}: `{word}` is not told: {text}");
         }
         met_by_name.push(text);
@@ -178,4 +178,15 @@ async fn an_authority_vouches_for_its_own_and_for_the_written_name() {
         assert!(matches!(error.kind, BmcTrouble::Certificate { .. }) && error.to_string().contains(words), "{error:?}");
     }
     assert_eq!((server.log.lock().unwrap().len(), *server.bytes.lock().unwrap()), (0, 0), "nothing was sent");
+}
+
+#[cfg(not(feature = "old-tls"))]
+#[test]
+fn old_tls_that_was_not_built_in_is_told() {
+    let at = "127.0.0.1:9".parse().unwrap();
+    let mut options = RedfishOptions::new(at, "admin", Password::new("x"), BmcTrust::FirstContact);
+    options.old_tls = true;
+    let error = Redfish::new(options).err().unwrap();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(error.kind == BmcTrouble::Unsupported && cause.contains("--features old-tls"), "{error:?}");
 }

@@ -54,7 +54,7 @@ async fn push(bmc: &Redfish, file: &File, tell: &(dyn Fn(UpdateProgress) + Send 
         url: None,
         targets: None,
     };
-    bmc.update(&image, &UpdateTerms { deadline: Duration::from_secs(30), again: false, tell }).await
+    bmc.update(&image, &UpdateTerms { deadline: Duration::from_secs(30), again: false, hpm: false, tell }).await
 }
 
 /// A way to the BMC that ends, once, when so many bytes have gone to it on one connection.

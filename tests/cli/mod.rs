@@ -11,6 +11,7 @@ mod bmc_doctor;
 mod cert;
 mod console;
 mod discover;
+mod firmware;
 mod gate;
 mod hand;
 mod keep;

@@ -67,7 +67,7 @@ pub async fn push_by(bmc: &dyn WholeBmc, how: How) -> Push {
     };
     let progress = Mutex::new(Vec::new());
     let tell = |step| progress.lock().unwrap().push(step);
-    let terms = UpdateTerms { deadline: how.deadline, again: how.again, tell: &tell };
+    let terms = UpdateTerms { deadline: how.deadline, again: how.again, hpm: false, tell: &tell };
     let written = bmc.update(&image, &terms).await;
     Push { written, progress: progress.into_inner().unwrap() }
 }

@@ -13,6 +13,7 @@ mod caught;
 mod dead;
 mod etag;
 mod flash;
+mod hpm;
 mod ipmi;
 mod keeping;
 mod power;
@@ -48,5 +49,6 @@ fn groups() -> Vec<Group> {
         Group::driven(settings::bios_rows(), settings::drive_bios),
         Group::driven(settings::media_rows(), settings::drive_media),
         Group::driven(sol::rows(), sol::drive),
+        Group::driven(hpm::rows(), hpm::drive),
     ]
 }

@@ -63,7 +63,14 @@ fn busy(vendor: &'static str) -> Own {
         let rig = rig(vendor, &[]).await;
         let other = bringup::bmc::redfish::Redfish::new(super::rig::redfish(&rig.farm)).unwrap();
         let psu = How { component: "PSU_1", version: "2", ..How::default() };
-        let (first, second) = tokio::join!(push(&rig, How::default()), push_by(&other, psu));
+        // Between looking at an image and its start Supermicro's BMC is idle: who comes then takes the other's place, and nobody can see it. The
+        // second comes when the first writes.
+        let (first, second) = tokio::join!(push(&rig, How::default()), async {
+            while rig.machine().flashes() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            push_by(&other, psu).await
+        });
         bringup::bmc::Bmc::close(&other).await;
         let flashes = rig.machine().flashes();
         rig.bmc.close().await;

@@ -45,6 +45,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             password: "env:P".parse::<SecretRef>().unwrap(),
             trust: BmcTrust::FirstContact,
             system: None,
+            old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
             kg: None,

@@ -20,6 +20,7 @@ fn node(name: &str, count: u32) -> Node {
             password: "env:P".parse().unwrap(),
             trust: BmcTrust::FirstContact,
             system: None,
+            old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
             kg: None,

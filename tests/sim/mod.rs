@@ -8,6 +8,7 @@ mod redfish_keep;
 mod rmcp_bad;
 mod rmcp_console;
 mod rmcp_freeipmi;
+mod rmcp_hpm;
 mod rmcp_inside;
 mod rmcp_ipmi_rs;
 mod rmcp_ipmitool;

@@ -1,8 +1,11 @@
 //! What a test needs from the machine. Missing things are told, never passed over in silence; with `BRINGUP_REQUIRE_ALL=1` they fail.
 
+mod hpm;
 pub mod terminal;
 
 use std::path::{Path, PathBuf};
+
+pub use hpm::HpmFile;
 
 /// Says that `test` is skipped for want of `what`; panics instead when everything is required (`tests/run`, CI).
 pub fn skip(test: &str, what: &str) {

@@ -146,7 +146,7 @@ impl Bmc for IpmiBmc {
     }
 
     async fn tasks(&self) -> Result<Reading<Vec<BmcTask>>, BmcError> {
-        // IPMI has no such thing (HPM.1 updates excepted, which are not done here).
+        // IPMI has no such thing; an HPM.1 upgrade is followed by whoever began it.
         Ok(Reading::Absent)
     }
 
@@ -181,4 +181,3 @@ impl Meeting for IpmiBmc {
 }
 
 impl crate::bmc::settings::Settings for IpmiBmc {}
-impl crate::bmc::updating::Updating for IpmiBmc {}

@@ -7,7 +7,7 @@
 //! connection  questions on an open session      login  handshakes until one succeeds (manner: in which way; attempt: one of them)
 //! socket    one UDP socket for all BMCs         rtt    how long to wait      tally  what was thrown away      met  what was got over
 //! sensing/  sensors, event log, units, watts    fru  reading a unit's memory    keeping  accounts, restart    chassis  lamp, mains, raw commands
-//! sol/      the serial console      examine  what `bmc doctor` looks at
+//! sol/      the serial console      hpm/  firmware upgrades, when asked for by name      examine  what `bmc doctor` looks at
 //! presence  is there an IPMI service at all     roll_call  who is there in a whole range
 //! session rakp handshake packet message rmcp suite command/   bytes: no I/O, no clock
 //! ```
@@ -23,6 +23,7 @@ mod examine;
 pub mod fault;
 mod fru;
 pub mod handshake;
+pub mod hpm;
 mod identity;
 mod keeping;
 mod login;

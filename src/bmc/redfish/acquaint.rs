@@ -55,6 +55,11 @@ impl Acquaintance {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The profile without what the BMC has shown, shared.
+    pub(super) fn profile(&self) -> Arc<Profile> {
+        Arc::clone(&self.state().profile)
+    }
+
     /// The profile with what the BMC has shown so far.
     pub(super) fn told(&self) -> Profile {
         let state = self.state();

@@ -26,6 +26,7 @@ use super::transport::{Answer, Broke, Broken, Terms, Transport};
 use super::trust::Trust;
 use super::update::Turn;
 use super::{json, path};
+use crate::bmc::quirk::Learned;
 use crate::bmc::{BmcError, BmcTrouble, Password};
 
 /// A resource as it was read.
@@ -106,7 +107,7 @@ impl Client {
         let transport = self
             .transport
             .twin()
-            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+            .map_err(|e| BmcError { source: Some(e), ..malformed("prepare another client", "TLS cannot be set up") })?;
         let (manners, pace) = (self.manners.twin(), self.pace.twin());
         Ok(Self::new(transport, self.trust.clone(), self.limits.clone(), login, manners, pace, self.kin.twin()))
     }
@@ -116,7 +117,7 @@ impl Client {
         let transport = self
             .transport
             .under(trust.clone())
-            .map_err(|e| BmcError { source: Some(e.into()), ..malformed("prepare another client", "TLS cannot be set up") })?;
+            .map_err(|e| BmcError { source: Some(e), ..malformed("prepare another client", "TLS cannot be set up") })?;
         let login = Login { user: String::new(), password: Password::new(""), book: None, ..self.login() };
         let (manners, pace) = (self.manners.twin(), self.pace.twin());
         Ok(Self::new(transport, trust, self.limits.clone(), login, manners, pace, self.kin.twin()))
@@ -124,12 +125,12 @@ impl Client {
 
     /// Reads a resource within the usual time.
     pub(super) async fn get(&self, at: &str) -> Result<Resource, BmcError> {
-        self.get_by(at, Instant::now() + self.limits.request).await
+        self.get_by(at, Instant::now() + self.patience(at)).await
     }
 
     /// Reads a resource within the usual time and before `deadline`.
     pub(super) async fn look(&self, at: &str, deadline: Instant) -> Result<Resource, BmcError> {
-        self.get_by(at, deadline.min(Instant::now() + self.limits.request)).await
+        self.get_by(at, deadline.min(Instant::now() + self.patience(at))).await
     }
 
     /// Reads a resource before `deadline`.
@@ -241,7 +242,7 @@ impl Client {
                 406 if encoding != Encoding::Gzip => {
                     let to = if encoding == Encoding::Identity { "`Accept-Encoding: identity`" } else { "no Accept-Encoding" };
                     self.kin.showed("RC-10", format!("{doing}: 406 to {to}"));
-                    turned = Some(self.manners.next(encoding, &at));
+                    turned = Some(self.turn(encoding, &at));
                 }
                 400 | 403 | 421 if !with_auth && self.manners.turn_strict() => {
                     self.kin.showed("RC-12", format!("{doing}: {} to a Host with its port", answer.status));
@@ -258,6 +259,15 @@ impl Client {
                 _ => return Err(refused(doing, answer.status, &answer.body)),
             }
         }
+    }
+
+    /// What to ask for after a 406, which is learned.
+    pub(super) fn turn(&self, refused: Encoding, at: &str) -> Encoding {
+        let next = self.manners.next(refused, at);
+        if self.manners.encoding() != Encoding::Identity {
+            self.kin.learn(Learned { no_identity: Some(true), ..Learned::default() });
+        }
+        next
     }
 
     /// Notes what a broken read shows, for people.
@@ -332,8 +342,10 @@ impl Client {
 
     /// Sends one request once, on a new connection when `fresh`.
     pub(super) async fn once_as(&self, ask: Ask<'_>, encoding: Encoding, fresh: bool) -> Result<Answer, Broken> {
+        self.heed();
         // Logging in and out may take its time; a read that stands still is asked again.
-        let stall = if ask.method == Method::GET { self.limits.stall } else { self.limits.stall * 2 };
+        let read = ask.method == Method::GET;
+        let stall = if read { self.limits.stall } else { self.limits.stall * 2 };
         let mut request = Request::builder().method(ask.method).uri(ask.path);
         if let Some(headers) = request.headers_mut() {
             self.manners.put(headers, encoding);
@@ -348,12 +360,12 @@ impl Client {
             }
         }
         let request = request.body(Full::new(ask.body.unwrap_or_default())).map_err(Broken::unaskable)?;
-        let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, stall: Some(stall) }).await;
+        let within = self.fresh_enough(read);
+        let answer = self.transport.exchange(request, &Terms { deadline: ask.deadline, fresh, within, stall: Some(stall) }).await;
         match &answer {
-            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.pace.trouble(),
-            Ok(_) => self.pace.well(),
-            Err(gone) if matches!(gone.how, Broke::Lost | Broke::Stalled | Broke::TimedOut) => self.pace.trouble(),
-            Err(_) => {}
+            Ok(answer) if matches!(answer.status.as_u16(), 429 | 503) => self.slower(),
+            Ok(_) => self.well(),
+            Err(gone) => self.stumbled(gone),
         }
         let mut answer = answer?;
         match plain(&answer.headers, std::mem::take(&mut answer.body), self.limits.body) {

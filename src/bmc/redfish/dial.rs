@@ -17,25 +17,49 @@ use super::trust::Trust;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
+/// What is spoken over TCP.
+enum Tls {
+    /// None.
+    Plain,
+    /// TLS 1.2 and 1.3 with key exchanges that keep past traffic secret.
+    Modern(tokio_rustls::TlsConnector),
+    /// Anything, because the inventory allows it.
+    #[cfg(feature = "old-tls")]
+    Old(super::openssl::OldTls),
+}
+
 /// How one BMC is connected to.
 pub(super) struct Dialer {
     address: SocketAddr,
     trust: Trust,
-    tls: Option<tokio_rustls::TlsConnector>,
+    tls: Tls,
+    old: bool,
 }
 
+/// Why no connection can even be prepared.
+pub(super) type Unprepared = Box<dyn std::error::Error + Send + Sync>;
+
 impl Dialer {
-    pub(super) fn new(address: SocketAddr, trust: Trust) -> Result<Self, Error> {
-        let tls = if trust.tls() { Some(Arc::new(trust.client_config()?).into()) } else { None };
-        Ok(Self { address, trust, tls })
+    /// `old`: TLS of the wrong age is allowed.
+    pub(super) fn new(address: SocketAddr, trust: Trust, old: bool) -> Result<Self, Unprepared> {
+        let tls = if !trust.tls() {
+            Tls::Plain
+        } else if old {
+            old_tls()?
+        } else {
+            Tls::Modern(Arc::new(trust.client_config()?).into())
+        };
+        Ok(Self { address, trust, tls, old })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Another one for the same BMC.
+    pub(super) fn twin(&self) -> Result<Self, Unprepared> {
+        self.under(self.trust.clone())
     }
 
-    pub(super) fn trust(&self) -> &Trust {
-        &self.trust
+    /// Another one for the same BMC under another trust.
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, Unprepared> {
+        Self::new(self.address, trust, self.old)
     }
 
     /// One connection, over which a credential may be sent.
@@ -47,7 +71,12 @@ impl Dialer {
         };
         // Small requests must not wait for Nagle; a failure here costs speed only.
         drop(tcp.set_nodelay(true));
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
+        let tls = match &self.tls {
+            Tls::Plain => return Ok(Box::new(tcp)),
+            Tls::Modern(tls) => tls,
+            #[cfg(feature = "old-tls")]
+            Tls::Old(tls) => return tls.connect(tcp, &self.trust, until).await,
+        };
         let name = ServerName::IpAddress(self.address.ip().into());
         let stream = match timeout_at(until, tls.connect(name, tcp)).await {
             Ok(Ok(stream)) => stream,
@@ -78,7 +107,8 @@ impl Dialer {
             ) => {
                 let old = oldtls::ask(self.address, until).await;
                 let seen = format!(
-                    "no common TLS: {old}; update the BMC's firmware or its TLS settings, or reach it by IPMI (`driver: ipmi`)"
+                    "no common TLS: {old}; update the BMC's firmware or its TLS settings, allow old TLS for it (`bmc: {{old_tls: allowed, \
+                     why: …}}`), or reach it by IPMI (`driver: ipmi`)"
                 );
                 of(Broke::Tls, seen).because(e)
             }
@@ -87,4 +117,14 @@ impl Dialer {
             None => of(Broke::Lost, "the connection ended during the TLS handshake".to_owned()).because(e),
         }
     }
+}
+
+#[cfg(feature = "old-tls")]
+fn old_tls() -> Result<Tls, Unprepared> {
+    Ok(Tls::Old(super::openssl::OldTls::new()?))
+}
+
+#[cfg(not(feature = "old-tls"))]
+fn old_tls() -> Result<Tls, Unprepared> {
+    Err("old TLS is allowed for it, and this program was built without OpenSSL (cargo build --features old-tls)".into())
 }

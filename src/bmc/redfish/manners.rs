@@ -109,6 +109,16 @@ impl Manners {
         }
     }
 
+    /// A bare `Host` and a `Referer` from now on.
+    pub(super) fn be_strict(&self) {
+        self.strict.store(STRICT, Ordering::Relaxed);
+    }
+
+    /// `identity` is not said from now on.
+    pub(super) fn leave_identity(&self) {
+        self.refusals.fetch_max(REFUSALS, Ordering::Relaxed);
+    }
+
     /// What was tried last was answered well.
     pub(super) fn settled(&self) {
         // Anything else than a try under way is left as it is.

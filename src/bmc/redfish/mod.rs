@@ -3,9 +3,9 @@
 //! | file | one idea |
 //! |---|---|
 //! | `trust` `certificate` `authority` | which certificate is accepted |
-//! | `dial` `oldtls` | a connection, and what a BMC speaks that does not speak today's TLS |
+//! | `dial` `oldtls` `openssl` | a connection, and what a BMC speaks that does not speak today's TLS |
 //! | `exchange` `transport` | one exchange, sent at most once, and which connection carries it |
-//! | `client` `manners` `pace` | reads, with every bounded way of asking again; headers; how many at once |
+//! | `client` `manners` `pace` `heed` | reads, with every bounded way of asking again; headers; how many at once; what of it the make teaches |
 //! | `acquaint` | who is at the other end: its habits by the quirks, and what was learned of its make |
 //! | `write` | writes, with three ends and no blind retry |
 //! | `ladder` | which entity tag a write goes with |
@@ -54,6 +54,7 @@ mod exchange;
 mod firmware;
 mod fru;
 mod greet;
+mod heed;
 mod host_restart;
 mod json;
 mod keeping;
@@ -65,6 +66,8 @@ mod manners;
 mod media;
 mod media_write;
 mod oldtls;
+#[cfg(feature = "old-tls")]
+mod openssl;
 mod options;
 mod pace;
 mod path;

@@ -8,7 +8,8 @@ use super::acquaint::Acquaintance;
 use super::authority::Authority;
 use super::book::SessionBook;
 use super::client::Client;
-use super::error::malformed;
+use super::dial::Dialer;
+use super::error::{malformed, unsupported};
 use super::limits::Limits;
 use super::manners::Manners;
 use super::pace::{Pace, Paces};
@@ -42,6 +43,8 @@ pub struct RedfishOptions {
     pub expect_uuid: Option<String>,
     /// The site's certificate authority, for [`BmcTrust::Authority`]; without it nothing is accepted then.
     pub authority: Option<Authority>,
+    /// TLS of the wrong age is allowed (RC-02, RC-03); needs a build with the feature `old-tls`.
+    pub old_tls: bool,
     /// When the password may go with each request.
     pub basic: BasicLogin,
     /// Where sessions are written down while they are open; `None`: a killed process leaves them to the BMC's own timeout.
@@ -71,6 +74,7 @@ impl RedfishOptions {
             expect_serial: None,
             expect_uuid: None,
             authority: None,
+            old_tls: false,
             basic: BasicLogin::default(),
             book: None,
             paces: Arc::default(),
@@ -92,8 +96,9 @@ impl Redfish {
         let host = options.host_header.unwrap_or_else(|| host(options.address, trust.tls()));
         let manners = Manners::new(&host, trust.tls())
             .map_err(|_| malformed(&doing, "the Host header holds characters that cannot be sent"))?;
-        let transport = Transport::new(options.address, trust.clone(), options.limits.clone())
-            .map_err(|e| BmcError { source: Some(e.into()), ..malformed(&doing, "TLS cannot be set up") })?;
+        let dialer = Dialer::new(options.address, trust.clone(), options.old_tls)
+            .map_err(|e| BmcError { source: Some(e), ..unsupported(&doing, "TLS cannot be set up") })?;
+        let transport = Transport::new(dialer, options.limits.clone());
         let quirks = match options.quirks {
             Some(quirks) => quirks,
             None => Quirks::built_in()

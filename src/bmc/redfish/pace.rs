@@ -46,6 +46,10 @@ pub(super) struct Pace {
 
 struct State {
     allowed: u32,
+    /// What it may grow to.
+    most: u32,
+    /// What was learned of the make has been taken over.
+    told: bool,
     under_way: u32,
     /// Somebody wants the BMC for itself.
     hushed: bool,
@@ -79,7 +83,8 @@ impl Drop for Quiet<'_> {
 
 impl Pace {
     pub(super) fn new(paces: Arc<Paces>) -> Self {
-        let state = State { allowed: MOST, under_way: 0, hushed: false, good: 0, class: None, counted: false };
+        let state =
+            State { allowed: MOST, most: MOST, told: false, under_way: 0, hushed: false, good: 0, class: None, counted: false };
         Self { state: Mutex::new(state), freed: Notify::new(), paces }
     }
 
@@ -148,34 +153,50 @@ impl Pace {
         }
     }
 
-    /// It asked to wait, broke off or stood still.
-    pub(super) fn trouble(&self) {
+    /// What the make bears: at most so many, and what earlier BMCs of it turned out to bear to begin with.
+    pub(super) fn at_most(&self, most: u32, learned: Option<u32>) {
         let mut state = self.state();
-        (state.allowed, state.good) = ((state.allowed / 2).max(1), 0);
-        if !state.counted {
-            state.counted = true;
-            if let Some(class) = &state.class {
-                self.paces.class(class, |known| known.slow = known.slow.saturating_add(1));
-            }
+        state.most = most.max(1);
+        if let Some(learned) = learned.filter(|_| !state.told) {
+            state.told = true;
+            state.allowed = state.allowed.min(learned.max(1));
         }
+        state.allowed = state.allowed.min(state.most);
     }
 
-    /// It answered as it should.
-    pub(super) fn well(&self) {
+    /// It asked to wait, broke off or stood still. True when that makes its class a slow one: more than one of it, and at least one in four.
+    pub(super) fn trouble(&self) -> bool {
+        let mut state = self.state();
+        (state.allowed, state.good) = ((state.allowed / 2).max(1), 0);
+        if std::mem::replace(&mut state.counted, true) {
+            return false;
+        }
+        let slow = state.class.as_ref().and_then(|class| {
+            self.paces.class(class, |known| {
+                known.slow = known.slow.saturating_add(1);
+                known.slow > 1 && known.slow.saturating_mul(ONE_IN) >= known.members
+            })
+        });
+        slow == Some(true)
+    }
+
+    /// It answered as it should. What it bears now, when that has just grown to all that it may.
+    pub(super) fn well(&self) -> Option<u32> {
         let mut state = self.state();
         state.good = state.good.saturating_add(1);
-        if state.good < GROWS || state.allowed >= MOST {
-            return;
+        if state.good < GROWS || state.allowed >= state.most {
+            return None;
         }
         (state.allowed, state.good) = (state.allowed + 1, 0);
-        if state.counted {
-            state.counted = false;
-            if let Some(class) = &state.class {
-                self.paces.class(class, |known| known.slow = known.slow.saturating_sub(1));
-            }
+        let grown = (state.allowed == state.most && state.told).then_some(state.allowed);
+        if std::mem::replace(&mut state.counted, false)
+            && let Some(class) = &state.class
+        {
+            self.paces.class(class, |known| known.slow = known.slow.saturating_sub(1));
         }
         drop(state);
         self.freed.notify_waiters();
+        grown
     }
 }
 
@@ -199,7 +220,7 @@ mod tests {
         assert!(pace.enter(soon()).await.is_none(), "one at once after trouble");
         drop(two);
         let alone = pace.enter(soon()).await.unwrap();
-        (0..GROWS).for_each(|_| pace.well());
+        (0..GROWS).for_each(|_| _ = pace.well());
         let beside = pace.enter(soon()).await.unwrap();
         assert!(pace.enter(soon()).await.is_none());
         drop((alone, beside));
@@ -220,7 +241,7 @@ mod tests {
         known[0].trouble();
         known[1].trouble();
         assert_eq!((allowed("Acme M1"), allowed("Other")), (1, 2));
-        known.iter().for_each(|pace| (0..GROWS).for_each(|_| pace.well()));
+        known.iter().for_each(|pace| (0..GROWS).for_each(|_| _ = pace.well()));
         assert_eq!(allowed("Acme M1"), 2);
     }
 

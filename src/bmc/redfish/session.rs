@@ -340,7 +340,7 @@ impl Client {
             let body = Some(self.credentials()?);
             let ask = Ask { method: Method::POST, path: at, body, auth: None, if_match: None, deadline };
             match self.once_as(ask, encoding, again).await {
-                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.manners.next(encoding, at),
+                Ok(answer) if answer.status.as_u16() == 406 && !again => encoding = self.turn(encoding, at),
                 Ok(answer) => {
                     self.attempts.answered();
                     return Ok(answer);

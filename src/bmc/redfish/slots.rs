@@ -125,7 +125,7 @@ impl Client {
             // Deleting twice does no harm: the second answer is 401 or 404.
             let fresh = attempt > 0;
             match self.once_as(ask, encoding, fresh).await {
-                Ok(answer) if answer.status.as_u16() == 406 => turned = Some(self.manners.next(encoding, at)),
+                Ok(answer) if answer.status.as_u16() == 406 => turned = Some(self.turn(encoding, at)),
                 Ok(answer) if matches!(answer.status.as_u16(), 429 | 500..=599) => {}
                 Ok(_) => return true,
                 Err(gone) if gone.head.is_some() => return true,

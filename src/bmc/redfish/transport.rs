@@ -4,7 +4,6 @@
 //! Between exchanges only the TLS stream is kept, not HTTP's buffers (2 × 8 KiB in hyper): 12,500 waiting BMCs must fit in memory.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -17,7 +16,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::dial::{Dialer, Stream};
+use super::dial::{Dialer, Stream, Unprepared};
 use super::exchange::speak;
 use super::limits::{Limits, SOCKETS};
 use super::trust::Trust;
@@ -102,6 +101,8 @@ pub(super) struct Terms {
     pub(super) deadline: Instant,
     /// Only on a connection of its own: what must not be lost to a connection that the BMC had given up already (RC-04).
     pub(super) fresh: bool,
+    /// A waiting connection is used when it has waited no longer than this.
+    pub(super) within: Duration,
     /// Longest wait for an answer on a reused connection (RC-05); then the caller may ask anew.
     pub(super) stall: Option<Duration>,
 }
@@ -144,9 +145,9 @@ pub(super) struct Transport {
 
 impl Transport {
     /// A transport that has not connected yet.
-    pub(super) fn new(address: SocketAddr, trust: Trust, limits: Limits) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            dialer: Dialer::new(address, trust)?,
+    pub(super) fn new(dialer: Dialer, limits: Limits) -> Self {
+        Self {
+            dialer,
             limits,
             kept: Arc::default(),
             tended: Arc::default(),
@@ -154,19 +155,19 @@ impl Transport {
             lowered: AtomicUsize::new(0),
             good: AtomicUsize::new(0),
             failed: AtomicU32::new(0),
-        })
+        }
     }
 
     /// Another way to the same BMC, with connections of its own and what was learned of reuse.
-    pub(super) fn twin(&self) -> Result<Self, rustls::Error> {
-        let twin = Self::new(self.dialer.address(), self.dialer.trust().clone(), self.limits.clone())?;
+    pub(super) fn twin(&self) -> Result<Self, Unprepared> {
+        let twin = Self::new(self.dialer.twin()?, self.limits.clone());
         twin.failed.store(self.failed.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(twin)
     }
 
     /// Another way to the same BMC under another trust.
-    pub(super) fn under(&self, trust: Trust) -> Result<Self, rustls::Error> {
-        Self::new(self.dialer.address(), trust, self.limits.clone())
+    pub(super) fn under(&self, trust: Trust) -> Result<Self, Unprepared> {
+        Ok(Self::new(self.dialer.under(trust)?, self.limits.clone()))
     }
 
     /// A connection for an exchange that does not end; its socket counts for as long as the second is held.
@@ -186,6 +187,11 @@ impl Transport {
         self.trim(0);
     }
 
+    /// True when the BMC has turned out to have room for fewer sockets than it is given.
+    pub(super) fn short(&self) -> bool {
+        self.lowered.load(Ordering::Relaxed) > 0
+    }
+
     /// Whether connections are used again.
     pub(super) fn reuses(&self) -> bool {
         self.failed.load(Ordering::Relaxed) < PATIENCE
@@ -197,7 +203,7 @@ impl Transport {
 
     /// One request, one answer. The request is sent at most once; its body may be streamed.
     pub(super) async fn exchange<B: Streamed>(&self, mut request: Request<B>, terms: &Terms) -> Result<Answer, Broken> {
-        let kept = if terms.fresh { None } else { self.take_kept().await };
+        let kept = if terms.fresh { None } else { self.take_kept(terms.within).await };
         let reused = kept.is_some();
         let pipe = match kept {
             Some(pipe) => pipe,
@@ -264,10 +270,10 @@ impl Transport {
 
     /// The waiting connection, if it is fresh and silent. One that has been closed or has said something unasked is dropped, so that no
     /// request is written to a dead connection.
-    async fn take_kept(&self) -> Option<Pipe> {
+    async fn take_kept(&self, within: Duration) -> Option<Pipe> {
         let kept = self.waiting(Vec::pop)?;
         let mut pipe = kept.pipe;
-        (kept.since.elapsed() <= self.limits.reuse && silent(&mut pipe).await).then_some(pipe)
+        (kept.since.elapsed() <= within && silent(&mut pipe).await).then_some(pipe)
     }
 
     /// A new connection within the sockets that a BMC is given. When it refuses one while others of ours are open, it may have no room for so

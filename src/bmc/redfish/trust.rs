@@ -145,7 +145,7 @@ impl Trust {
     }
 
     /// Judges a certificate that is shown. Nothing is recorded but that it was seen.
-    fn judge(&self, leaf: &[u8], intermediates: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    pub(super) fn judge(&self, leaf: &[u8], intermediates: &[CertificateDer<'_>], now: UnixTime) -> bool {
         let shown = Shown::of(leaf);
         let wanted = self.with(|r| {
             (r.seen, r.why) = (Some(shown), None);

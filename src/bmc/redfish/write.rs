@@ -166,11 +166,12 @@ impl Client {
             if answer.status == StatusCode::UNAUTHORIZED && auth.0 != header::AUTHORIZATION && !relogged {
                 // The session has ended, and whoever is not known is not obeyed (DSP0266 §13.2.1): log in once and say it again (RC-17).
                 relogged = true;
+                self.kin.showed("RC-17", format!("{doing}: the session was not known any more"));
                 self.forget(&auth.1);
                 continue;
             }
             if answer.status == StatusCode::NOT_ACCEPTABLE && encoding != Encoding::Gzip {
-                turned = Some(self.manners.next(encoding, at));
+                turned = Some(self.turn(encoding, at));
                 continue;
             }
             let sent = self.answered(&doing, &answer, &auth);

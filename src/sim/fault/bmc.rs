@@ -258,10 +258,12 @@ faults! {
     SolBusy = "sol.busy"/0,
     /// The BMC ends the console in the middle (IP-12).
     SolReset = "sol.reset"/0,
-    /// HPM.1: duplicate and busy codes in the middle of an upload (IP-14).
+    /// HPM.1: a block is not taken (82h, 83h, C0h) or takes long (80h), in turn (IP-14).
     HpmBusy = "hpm.busy"/0,
-    /// HPM.1: blocks over 16 bytes are refused (IP-14).
+    /// HPM.1: blocks over 16 bytes are refused, with C7h and C8h in turn (IP-14).
     HpmBlock = "hpm.block"/0,
+    /// HPM.1: the new firmware fails its self-test, and the BMC goes back by itself (IP-14).
+    HpmRollback = "hpm.rollback"/0,
     /// IPMI over LAN is off (IP-15).
     IpmiDisabled = "ipmi.disabled"/0,
     /// An event is neither streamed nor pushed, but stands in the log.

@@ -49,7 +49,8 @@ impl Mark {
 #[derive(Debug, Clone)]
 struct Known {
     mark: Mark,
-    open: bool,
+    /// What it says while it is open.
+    open: Option<String>,
 }
 
 /// The tasks before the push.
@@ -66,10 +67,11 @@ impl Before {
         let open: Vec<String> = self
             .known
             .iter()
-            .filter(|task| task.open)
+            .filter_map(|task| Some((&task.mark, task.open.as_ref()?)))
             .take(4)
-            .map(|task| {
-                format!("{} ({})", safe(path::last(&task.mark.at), 64), safe(task.mark.name.as_deref().unwrap_or("no name"), 64))
+            .map(|(mark, says)| {
+                let name = mark.name.as_deref().unwrap_or("no name");
+                format!("task {} ({}): {says}", safe(path::last(&mark.at), 64), safe(name, 64))
             })
             .collect();
         (!open.is_empty()).then(|| open.join(", "))
@@ -77,7 +79,7 @@ impl Before {
 
     /// True for a task that was there and had ended: its number may be handed out again.
     fn over(&self, at: &str, task: &Value) -> bool {
-        self.known.iter().any(|known| path::same(&known.mark.at, at) && known.mark.is(task) && !known.open)
+        self.known.iter().any(|known| path::same(&known.mark.at, at) && known.mark.is(task) && known.open.is_none())
     }
 
     /// What a name in an answer stands for: the task, not its monitor, whose reading may delete it (RC-41).
@@ -147,20 +149,26 @@ impl Client {
         let Some(service) = self.root().await?.tasks else { return Ok(Before::default()) };
         let service = match self.look(&service, deadline).await {
             Ok(service) => service,
-            Err(e) if soft(&e) => return Ok(Before::default()),
+            Err(e) if e.kind == BmcTrouble::Unsupported => return Ok(Before::default()),
             Err(e) => return Err(e),
         };
         let Some(collection) = json::link(&service.value, "Tasks") else { return Ok(Before::default()) };
         let (members, _) = match self.members(&collection, deadline).await {
             Ok(found) => found,
-            Err(e) if soft(&e) => return Ok(Before { collection: Some(collection), known: Vec::new() }),
+            Err(e) if e.kind == BmcTrouble::Unsupported => return Ok(Before { collection: Some(collection), known: Vec::new() }),
             Err(e) => return Err(e),
         };
         let mut known = Vec::new();
         for member in members.into_iter().rev().take(MOST) {
             match self.look(&member.path, deadline).await {
                 Ok(task) => known.push(Known { mark: Mark::of(&member.path, &task.value), open: judge::open(&task.value) }),
-                Err(e) if soft(&e) => {}
+                // Reaped between the list and the look.
+                Err(e) if e.kind == BmcTrouble::Unsupported => {}
+                // What cannot be read may be an update.
+                Err(e) if soft(&e) => {
+                    let mark = Mark { at: member.path, start: None, name: None };
+                    known.push(Known { mark, open: Some(e.to_string()) });
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -279,13 +287,15 @@ mod tests {
     use super::*;
 
     fn before() -> Before {
-        let known =
-            |at: &str, start: &str, open| Known { mark: Mark { at: at.into(), start: Some(start.into()), name: None }, open };
+        let known = |at: &str, start: &str, open: Option<&str>| Known {
+            mark: Mark { at: at.into(), start: Some(start.into()), name: None },
+            open: open.map(str::to_owned),
+        };
         Before {
             collection: Some("/redfish/v1/TaskService/Tasks".into()),
             known: vec![
-                known("/redfish/v1/TaskService/Tasks/0", "t0", false),
-                known("/redfish/v1/TaskService/Tasks/1", "t1", true),
+                known("/redfish/v1/TaskService/Tasks/0", "t0", None),
+                known("/redfish/v1/TaskService/Tasks/1", "t1", Some("Running")),
             ],
         }
     }
@@ -342,7 +352,7 @@ mod tests {
         assert!(mark.is(&json!({"StartTime": "t0", "Name": "b"})) && !mark.is(&new) && !mark.is(&json!({"Name": "a"})));
         let quiet = Mark::of("/t/0", &json!({"Name": "a"}));
         assert!(quiet.is(&json!({"StartTime": "t1", "Name": "a"})) && !quiet.is(&json!({"Name": "b"})));
-        assert_eq!(before.open().as_deref(), Some("1 (no name)"));
+        assert_eq!(before.open().as_deref(), Some("task 1 (no name): Running"));
         assert!(about_updates(&json!({"Name": "BMC Verify"})) && !about_updates(&json!({"Name": "Computer Reset"})));
     }
 

@@ -95,7 +95,7 @@ impl Client {
                         Verdict::Failed(words) => return ends(End::Failed(words), away),
                         Verdict::Going(step) => {
                             held = None;
-                            let words = told(&step);
+                            let words = step.to_string();
                             if last.as_ref() != Some(&step) {
                                 moved = Instant::now();
                                 tell(UpdateProgress::Working(step.state.clone(), step.percent));
@@ -116,6 +116,9 @@ impl Client {
                             // Some are in such a state for a moment only.
                             match &waits {
                                 Verdict::Staged(_) if since.elapsed() >= times.grace => return ends(End::Staged(words), away),
+                                Verdict::Idle(_) if since.elapsed() >= times.grace => {
+                                    return ends(End::Gone(format!("the update service says {words}")), away);
+                                }
                                 Verdict::Asks(_) if since.elapsed() >= times.stall => return ends(End::Blocked(words), away),
                                 _ => {}
                             }
@@ -184,17 +187,11 @@ impl Client {
     }
 }
 
-fn told(step: &Step) -> String {
-    let strange = if step.strange { ", a state that is in no specification" } else { "" };
-    match step.percent {
-        Some(percent) => format!("{} at {percent} %{strange}", step.state),
-        None => format!("{}{strange}", step.state),
-    }
-}
-
 fn waited(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Staged(words) | Verdict::Asks(words) | Verdict::Ended(words) | Verdict::Failed(words) => words.clone(),
-        Verdict::Going(step) => told(step),
+        Verdict::Going(step) => step.to_string(),
+        Verdict::Staged(words) | Verdict::Asks(words) | Verdict::Idle(words) | Verdict::Ended(words) | Verdict::Failed(words) => {
+            words.clone()
+        }
     }
 }

@@ -15,6 +15,8 @@ pub(super) enum Verdict {
     Staged(String),
     /// It waits for a person, in these words.
     Asks(String),
+    /// It says that it has nothing to do: not begun yet, or over and forgotten.
+    Idle(String),
     /// It says that it is done, and nothing it says contradicts that.
     Ended(String),
     /// It failed, in these words.
@@ -81,18 +83,33 @@ pub(super) fn service(service: &Value) -> Verdict {
     match state {
         "Complete" => Verdict::Ended(words),
         "Error" => Verdict::Failed(words),
+        "Idle" => Verdict::Idle(words),
         _ => Verdict::Going(Step {
             state: safe(state, 64),
             percent: json::percent(own, "FlashProgressPercent"),
             messages: 0,
-            strange: !["Idle", "Uploading", "Verifying", "Updating", "Writing", "Importing"].contains(&state),
+            strange: !["Uploading", "Verifying", "Updating", "Writing", "Importing"].contains(&state),
         }),
     }
 }
 
-/// True for a task that still does something, or may.
-pub(super) fn open(value: &Value) -> bool {
-    matches!(task(value), Verdict::Going(_) | Verdict::Staged(_) | Verdict::Asks(_))
+/// What a task that still does something, or may, says of itself; `None`: it has ended.
+pub(super) fn open(value: &Value) -> Option<String> {
+    match task(value) {
+        Verdict::Going(step) => Some(step.to_string()),
+        Verdict::Staged(words) | Verdict::Asks(words) | Verdict::Idle(words) => Some(words),
+        Verdict::Ended(_) | Verdict::Failed(_) => None,
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.state)?;
+        if let Some(percent) = self.percent {
+            write!(f, " at {percent} %")?;
+        }
+        f.write_str(if self.strange { ", a state that is in no specification" } else { "" })
+    }
 }
 
 fn step(state: &str, value: &Value) -> Step {
@@ -177,6 +194,7 @@ mod tests {
             Verdict::Going(_) => "going",
             Verdict::Staged(_) => "staged",
             Verdict::Asks(_) => "asks",
+            Verdict::Idle(_) => "idle",
             Verdict::Ended(_) => "ended",
             Verdict::Failed(_) => "failed",
         }
@@ -246,7 +264,7 @@ mod tests {
             assert_eq!(kind(&job(&json!({"JobState": state, "JobStatus": status, "Message": "m"}))), want, "{state}");
         }
         for (state, want) in
-            [("Complete", "ended"), ("Error", "failed"), ("Verifying", "going"), ("Idle", "going"), ("?", "strange")]
+            [("Complete", "ended"), ("Error", "failed"), ("Verifying", "going"), ("Idle", "idle"), ("?", "strange")]
         {
             assert_eq!(kind(&service(&json!({"Oem": {"Hpe": {"State": state}}}))), want, "{state}");
         }

@@ -1,6 +1,7 @@
 //! One push: one POST whose body goes over the wire once, with nothing else asked of the BMC meanwhile (RC-50). It says of every end whether the
 //! BMC may have the whole image. It never decides what is done next.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
@@ -84,17 +85,22 @@ impl Client {
                 headers.extend(value.map(|value| (name, value)));
             }
         }
+        let told = AtomicU64::new(0);
         let answer = match request.body(push.load).map_err(Broken::unaskable) {
             Ok(request) => {
                 // A fresh connection: nobody has grown tired of it.
-                let terms = Terms { deadline, fresh: true, stall: None };
+                let terms = Terms { deadline, fresh: true, within: Duration::ZERO, stall: None };
                 tokio::select! {
                     answer = self.transport.exchange(request, &terms) => answer,
-                    gone = self.stands_still(&sent, tell) => Err(gone),
+                    gone = self.stands_still(&sent, &told, tell) => Err(gone),
                 }
             }
             Err(gone) => Err(gone),
         };
+        // However short it was, it is told.
+        if sent.bytes() > told.into_inner() {
+            tell(UpdateProgress::Uploading { sent: sent.bytes(), of: sent.of() });
+        }
         match answer {
             Ok(answer) => self.judge_push(&doing, &push.auth, &sent, answer),
             Err(gone) => {
@@ -145,7 +151,7 @@ impl Client {
     }
 
     /// Ends when an upload stands still for too long, or its answer does not come.
-    async fn stands_still(&self, sent: &Sent, tell: &(dyn Fn(UpdateProgress) + Send + Sync)) -> Broken {
+    async fn stands_still(&self, sent: &Sent, told: &AtomicU64, tell: &(dyn Fn(UpdateProgress) + Send + Sync)) -> Broken {
         let limits = &self.limits.update;
         let (mut last, mut since) = (0, Instant::now());
         loop {
@@ -153,6 +159,7 @@ impl Client {
             let bytes = sent.bytes();
             if bytes != last {
                 (last, since) = (bytes, Instant::now());
+                told.store(bytes, Ordering::Relaxed);
                 tell(UpdateProgress::Uploading { sent: bytes, of: sent.of() });
             }
             let (most, what) =

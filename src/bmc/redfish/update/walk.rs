@@ -9,6 +9,7 @@ use super::super::Redfish;
 use super::super::client::{Client, permit};
 use super::super::error::{safe, unsupported};
 use super::super::path;
+use super::super::system::soft;
 use super::Times;
 use super::ask::{Kept, Says};
 use super::find::{Before, Found, Named, fatal};
@@ -70,33 +71,38 @@ impl Redfish {
         if let Some(written) = walk.already().await {
             return written;
         }
-        let (mut again, mut sends) = (terms.again, 1);
+        let (mut lost, mut sends) = (None::<String>, 1);
         loop {
-            let before = match walk.idle().await {
-                Ok(before) => before,
-                Err(e) => return Written::NotApplied(e),
+            let round = match walk.idle().await {
+                // Whoever was at it before may have done it.
+                Ok(before) => match walk.already().await {
+                    Some(written) => Round::Over(written),
+                    None => walk.round(&form, &before, sends < SENDS).await,
+                },
+                Err(e) => Round::Over(Written::NotApplied(e)),
             };
-            // Whoever was at it before may have done it.
-            if let Some(written) = walk.already().await {
-                return written;
-            }
-            match walk.round(&form, &before, sends < SENDS).await {
-                Round::Over(written) => return written,
+            match (round, &lost) {
+                // An image that was acknowledged once and lost may still come to something.
+                (Round::Over(Written::NotApplied(e)), Some(words)) => {
+                    return UpdateClass::Lost.unclear(format!("{words}; then {e}"));
+                }
+                (Round::Over(written), _) => return written,
                 // Promised that nothing was done. Believed only after a look, which the loop begins with.
-                Round::Refused(error, wait) => {
+                (Round::Refused(error, wait), _) => {
                     sends += 1;
                     let next = Instant::now() + wait;
                     if next >= deadline {
-                        return Written::NotApplied(error);
+                        let words = lost.as_ref();
+                        return words.map_or_else(|| Written::NotApplied(error), |words| UpdateClass::Lost.unclear(words));
                     }
                     (walk.tell)(UpdateProgress::Waiting(error.seen));
                     sleep_until(next).await;
                 }
-                Round::Lost(words) if again => {
-                    again = false;
+                (Round::Lost(words), None) if terms.again => {
                     (walk.tell)(UpdateProgress::Waiting(format!("pushing once more: {words}")));
+                    lost = Some(words);
                 }
-                Round::Lost(words) => return UpdateClass::Lost.unclear(words),
+                (Round::Lost(words), _) => return UpdateClass::Lost.unclear(words),
             }
         }
     }
@@ -142,7 +148,7 @@ impl Redfish {
         {
             (kept, item) = (Some(own), Ok(found));
         }
-        let item = item.map_err(|e| classed(UpdateClass::Precondition, e))?;
+        let item = item.map_err(|e| if soft(&e) { classed(UpdateClass::Precondition, e) } else { e })?;
         let Some(kept) = kept else { return wrong("its version is kept nowhere") };
         if item.updateable == Reading::Known(false) {
             return wrong(&format!("the BMC says that {} cannot be updated through it", image.component));
@@ -177,23 +183,24 @@ impl Walk<'_> {
     /// Waits until no task runs and the update service is free. Never begins beside another update, and never ends one.
     async fn idle(&self) -> Result<Before, BmcError> {
         let mut pause = self.client.limits.poll.0;
-        let mut heard = Instant::now();
+        let (mut moved, mut last) = (Instant::now(), None);
         loop {
             let busy = match self.look_around().await {
                 Ok((before, None)) => return Ok(before),
-                Ok((_, Some(busy))) => {
-                    heard = Instant::now();
-                    busy
-                }
+                Ok((_, Some(busy))) => busy,
                 // It answered a moment ago: it restarts, most likely, for somebody else's update.
-                Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::Busy) && heard.elapsed() < self.times.stall => {
+                Err(e) if matches!(e.kind, BmcTrouble::Unreachable | BmcTrouble::Busy) && moved.elapsed() < self.times.stall => {
                     e.to_string()
                 }
                 Err(e) => return Err(e),
             };
+            if last.as_ref() != Some(&busy) {
+                (moved, last) = (Instant::now(), Some(busy.clone()));
+            }
             let next = Instant::now() + pause;
-            if next >= self.deadline {
-                let seen = format!("the BMC was at something else until the deadline: {busy}; nothing was sent");
+            // A task that stands still may be left from long ago; who can tell has to look.
+            if next >= self.deadline || moved.elapsed() >= self.times.stall {
+                let seen = format!("the BMC is at something else that does not end: {busy}; nothing was sent");
                 return Err(UpdateClass::Busy.error(self.doing.as_str(), seen));
             }
             (self.tell)(UpdateProgress::Waiting(format!("the BMC is at something else: {busy}")));
@@ -220,8 +227,10 @@ impl Walk<'_> {
             Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
         };
         let mut followed = self.follow_push(form, &named, before).await;
-        // A task that was taken away may have ended well: the BMC starts nothing that it has not verified.
-        if self.habits.upload_start && matches!(followed.end, End::Ended(_) | End::Gone(_)) {
+        // A task that was taken away may have ended well: the BMC starts nothing that it has not verified. Without an answer to the push,
+        // what waits there may be somebody else's.
+        let staged = matches!(followed.end, End::Ended(_)) || (sure && matches!(followed.end, End::Gone(_)));
+        if self.habits.upload_start && staged {
             let before = match self.client.tasks_before(self.deadline).await {
                 Ok(before) => before,
                 Err(e) => return Round::Over(UpdateClass::Ambiguous.unclear(format!("{taken}; it was not started: {e}"))),
@@ -239,12 +248,23 @@ impl Walk<'_> {
                 Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) if matches!(followed.end, End::Gone(_)) => {
                     return Round::Lost(format!("{taken}; {}; {e}", followed.end.words()));
                 }
-                // Staged and not started: nothing was flashed.
-                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(Written::NotApplied(e)),
+                // Staged and not started, unless somebody else's start was meant for another image and took this one.
+                Sending::Current(e) | Sending::Later(e, _) | Sending::No(e) => return Round::Over(self.not_started(e).await),
             };
             followed = self.follow_push(form, &named, &before).await;
         }
         self.conclude(followed, &taken, sure).await
+    }
+
+    /// The BMC took the image and does not start it: the version decides.
+    async fn not_started(&self, e: BmcError) -> Written {
+        match self.prove(&End::Failed(e.seen.clone()), false).await {
+            Proof::Runs(words) => Written::Applied(format!("{words}, though it was not started by this push: {e}")),
+            Proof::Staged(words) => UpdateClass::NotActivated.unclear(format!("{words}; {e}; {}", self.activation())),
+            Proof::Old(_) => Written::NotApplied(e),
+            Proof::Wrong(words) => UpdateClass::ActivatedWrong.unclear(format!("{words}; {e}")),
+            Proof::Unknown(words) => UpdateClass::Ambiguous.unclear(format!("{words}; {e}")),
+        }
     }
 
     /// The BMC says that it has this image already: the version decides.

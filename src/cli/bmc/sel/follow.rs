@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::subscription::{Alive, Subscription, end_left, left_behind};
-use super::{Args, is_bad, severity, text, when};
+use super::{Args, is_bad, off, severity, text, when};
 use crate::bmc::follow::{Follow, FollowHow, Followed, PushTo};
 use crate::bmc::redfish::Doorbell;
 use crate::bmc::sensing::LogEntry;
@@ -207,6 +207,13 @@ impl Desk<'_> {
             Some(Err(error)) => return Told::error(&error),
             Some(Ok(follower)) => follower,
         };
+        tokio::select! {
+            // What comes meanwhile waits in the follower.
+            ahead = bmc.clock_skew() => if let Some(words) = ahead.ok().as_ref().and_then(off) {
+                self.say(&node.id, "clock", &words);
+            },
+            () = time_to_stop(&mut stopped) => {}
+        }
         let failed = self.watch(&node.id, follower.as_mut(), &mut stopped).await;
         let owed = follower.owes();
         let ended = match &subscription {

@@ -100,10 +100,30 @@ fn is_bad(entry: &LogEntry) -> bool {
     matches!(entry.severity, Reading::Known(Health::Warning | Health::Critical))
 }
 
-/// What happened; that the matter is closed belongs to it.
+/// What happened; that the matter is closed belongs to it. The sensor's name stands beside it, and is not told twice (AMI begins every text with it).
 fn text(entry: &LogEntry) -> String {
     let closed = if entry.resolved == Some(true) { " (resolved)" } else { "" };
-    format!("{}{closed}", entry.message)
+    let sensor = entry.origin.rsplit_once(" #").map_or(entry.origin.as_str(), |(name, _)| name);
+    let rest = entry.message.strip_prefix(sensor).filter(|_| !sensor.is_empty()).and_then(|rest| rest.strip_prefix(": "));
+    format!("{}{closed}", rest.unwrap_or(&entry.message))
+}
+
+/// A clock that is off by more is told, in seconds. BMCs give whole seconds, and the answer takes one or two.
+const OFF: i64 = 10;
+
+/// How far a BMC's clock is off, when it is.
+fn off(ahead: &Reading<i64>) -> Option<String> {
+    let ahead = *ahead.known().filter(|ahead| ahead.unsigned_abs() > OFF.unsigned_abs())?;
+    let seconds = ahead.unsigned_abs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let far = match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    };
+    let way = if ahead > 0 { "ahead of" } else { "behind" };
+    Some(format!("its clock is {far} {way} this machine's; times are told as it wrote them"))
 }
 
 #[cfg(test)]
@@ -125,6 +145,18 @@ mod tests {
         assert_eq!(when(&entry(Some("7 s after the BMC's start"))), "7 s after the BMC's start");
         assert_eq!(when(&entry(None)), "no time");
         let one = entry(None);
+        assert_eq!(off(&Reading::Known(10)), None);
+        assert!(off(&Reading::Known(61)).unwrap().starts_with("its clock is 1 min 1 s ahead of this machine's"));
+        assert!(off(&Reading::Known(i64::MIN)).unwrap().contains(" behind "));
+        let named = |origin: &str, message: &str| LogEntry {
+            origin: origin.into(),
+            message: message.into(),
+            resolved: None,
+            ..one.clone()
+        };
+        assert_eq!(text(&named("Add-in Card #161", "Add-in Card: it is hot")), "it is hot");
+        assert_eq!(text(&named("Add-in Card", "Add-in Cards: two")), "Add-in Cards: two");
+        assert_eq!(text(&named("", ": x")), ": x");
         assert_eq!((severity(&one), is_bad(&one), text(&one).as_str()), ("warning", true, "a fan stands still (resolved)"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Args, is_bad, severity, text, when};
+use super::{Args, is_bad, off, severity, text, when};
 use crate::bmc::sensing::{EventLog, LogInfo, LogKind};
 use crate::cli::bmc::heard::{Heard, hear};
 use crate::cli::failure::Result;
@@ -13,9 +13,6 @@ use crate::cli::hands::Trust;
 use crate::cli::output::{Format, escape};
 use crate::model::{NodeId, Reading};
 use crate::spec::fold;
-
-/// A clock that is off by more is told, in seconds. BMCs give whole seconds, and the answer takes one or two.
-const OFF: i64 = 10;
 
 /// What one BMC remembers.
 #[derive(Serialize)]
@@ -97,26 +94,11 @@ fn remarks(heard: &Heard<Remembered>, which: Option<&str>) -> Vec<String> {
             _ if shown == 0 => say(node, format!("{} told no entry", log.log.id)),
             _ => {}
         }
-        if let Reading::Known(ahead) = remembered.clock_ahead_s
-            && ahead.abs() > OFF
-        {
-            say(node, format!("its clock is {}; times are told as it wrote them", off(ahead)));
+        if let Some(words) = off(&remembered.clock_ahead_s) {
+            say(node, words);
         }
     }
     said.into_iter().map(|(words, nodes)| format!("{}: {words}", fold(nodes.iter().map(|node| node.as_str())))).collect()
-}
-
-/// How far a clock is off.
-fn off(ahead: i64) -> String {
-    let seconds = ahead.unsigned_abs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    let far = match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    };
-    format!("{far} {} this machine's", if ahead > 0 { "ahead of" } else { "behind" })
 }
 
 /// Shows which logs there are.
@@ -125,7 +107,7 @@ fn off(ahead: i64) -> String {
 /// As [`run`].
 pub async fn logs(nodes: Option<&str>, global: &Global) -> Result {
     let heard = hear(global, nodes, &Trust::default(), "logs", |bmc| async move { bmc.logs().await }).await?;
-    heard.show(global, &["node", "log", "name", "what", "room", "may be emptied"], |node, logs| match logs {
+    heard.show(global, &["node", "log", "what", "room", "clear", "name"], |node, logs| match logs {
         Reading::Known(logs) => logs.items.iter().map(|log| row(node, log)).collect(),
         Reading::Absent | Reading::Unknown { .. } => Vec::new(),
     });
@@ -146,13 +128,13 @@ pub async fn logs(nodes: Option<&str>, global: &Global) -> Result {
 fn row(node: &NodeId, log: &LogInfo) -> Vec<String> {
     let what = match log.kind {
         LogKind::Hardware => "hardware",
-        LogKind::Manager => "the BMC itself",
-        LogKind::Faults => "open faults",
+        LogKind::Manager => "bmc",
+        LogKind::Faults => "faults",
         LogKind::Traces => "traces",
     };
-    let room = log.room.map_or_else(|| "not told".to_owned(), |room| room.to_string());
+    let room = log.room.map_or_else(|| "-".to_owned(), |room| room.to_string());
     let may = if log.clearable { "yes" } else { "no" };
-    vec![node.to_string(), log.id.clone(), log.name.clone(), what.to_owned(), room, may.to_owned()]
+    vec![node.to_string(), log.id.clone(), what.to_owned(), room, may.to_owned(), log.name.clone()]
 }
 
 #[cfg(test)]
@@ -191,13 +173,12 @@ mod tests {
         assert_eq!(
             remarks(&Heard::of("sel", answers), None),
             [
-                "a1-s3: SEL is empty",
                 "a1-s[1-2]: SEL holds 9 entries; the newest 2 were read, -n reads more",
+                "a1-s3: SEL is empty",
                 "a1-s3: its clock is 1 d 1 h ahead of this machine's; times are told as it wrote them",
                 "a1-s2: its clock is 1 h 2 min behind this machine's; times are told as it wrote them",
                 "a1-s4: no hardware event log is kept",
             ]
         );
-        assert_eq!(off(61), "1 min 1 s ahead of this machine's");
     }
 }

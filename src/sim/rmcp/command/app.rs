@@ -66,7 +66,9 @@ fn count(sessions: usize) -> u8 {
 
 fn device_id(machine: &MachineHandle) -> Vec<u8> {
     let profile = machine.identity().profile;
-    let mut numbers = profile.bmc_version.split('.').map(|part| part.parse::<u8>().unwrap_or(0));
+    let shown = machine.firmware(|firmware, now| firmware.item("BMC").map(|bmc| bmc.shown(now).to_owned()));
+    let version = shown.as_deref().unwrap_or(profile.bmc_version);
+    let mut numbers = version.split('.').map(|part| part.parse::<u8>().unwrap_or(0));
     let major = numbers.next().unwrap_or(0) & 0x7f;
     let minor = numbers.next().unwrap_or(0).min(99);
     let maker = MAKERS.iter().find(|(name, _)| *name == profile.name).map_or(0, |(_, iana)| *iana);

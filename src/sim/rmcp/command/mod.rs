@@ -2,6 +2,7 @@
 
 mod app;
 mod chassis;
+mod hpm;
 mod payload;
 mod sensor;
 mod storage;
@@ -83,6 +84,8 @@ pub(super) struct State {
     sdr_reservation: u16,
     sel_reservation: u16,
     sel: Sel,
+    /// Firmware on its way by HPM.1.
+    hpm: hpm::Hpm,
 }
 
 /// A command's answer: completion code and data.
@@ -106,6 +109,7 @@ fn needs(request: &Request<'_>) -> Option<u8> {
         (netfn::STORAGE, command) if storage::knows(command) => level::USER,
         (netfn::STORAGE, command) if storage::changes(command) => level::OPERATOR,
         (netfn::SENSOR, sensor::READING | sensor::THRESHOLDS | sensor::FACTORS) => level::USER,
+        (netfn::GROUP, command) if hpm::knows(request) => hpm::needs(command),
         (netfn::GROUP, sensor::CAPABILITIES | sensor::POWER) => level::USER,
         (netfn::APP, app::COLD_RESET) => level::ADMIN,
         _ => return None,
@@ -137,6 +141,7 @@ pub(super) fn run(
         netfn::APP if request.command == app::SESSION_INFO => user::session_info(machine, state, caller, request.data),
         netfn::APP => app::run(machine, guid, caller, request.command, request.data, &mut effect),
         netfn::SENSOR => sensor::run(machine, request.command, request.data),
+        netfn::GROUP if hpm::knows(request) => hpm::run(machine, &mut state.hpm, request.command, request.data),
         netfn::GROUP => sensor::dcmi(machine, request.command, request.data),
         netfn::TRANSPORT => payload::parameters(caller, request.command, request.data),
         netfn::CHASSIS => chassis::run(machine, state, request.command, request.data),
