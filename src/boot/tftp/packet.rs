@@ -59,18 +59,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Packet<'_>, Malformed> {
         2 => Ok(Packet::Write(request(rest)?)),
         4 => Ok(Packet::Ack(number()?)),
         5 => {
-            let text = rest.get(2..).unwrap_or_default();
-            Ok(Packet::Error { code: number()?, text: text.split(|b| *b == 0).next().unwrap_or_default() }).map(cut)
+            let text = rest.get(2..).unwrap_or_default().split(|b| *b == 0).next().unwrap_or_default();
+            Ok(Packet::Error { code: number()?, text: text.get(..TEXT).unwrap_or(text) })
         }
         3 | 6 => Ok(Packet::Foreign),
         _ => Err(Malformed::Noise),
-    }
-}
-
-fn cut(packet: Packet<'_>) -> Packet<'_> {
-    match packet {
-        Packet::Error { code, text } => Packet::Error { code, text: text.get(..TEXT).unwrap_or(text) },
-        other => other,
     }
 }
 

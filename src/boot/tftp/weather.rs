@@ -190,9 +190,12 @@ impl Weather {
     }
 }
 
+/// When a packet arrives, its number, whether the server gets it, and its bytes.
+type Flying = (u64, u64, bool, Vec<u8>);
+
 struct Wire {
     weather: Weather,
-    queue: BinaryHeap<Reverse<(u64, u64, bool, Vec<u8>)>>,
+    queue: BinaryHeap<Reverse<Flying>>,
     count: u64,
 }
 
