@@ -22,6 +22,7 @@ mod server;
 mod sightings;
 mod stall;
 mod store;
+mod tftp;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
@@ -30,3 +31,6 @@ pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;
+pub use tftp::{
+    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+};

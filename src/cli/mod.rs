@@ -43,6 +43,8 @@ pub mod runner;
 pub mod schema;
 pub mod secret;
 pub mod serve;
+mod serve_dhcp;
+mod serve_tftp;
 pub mod sessionfiles;
 pub mod shellfiles;
 pub mod show;

@@ -1,8 +1,7 @@
 //! `bringup serve`: the boot server, until it is told to stop. It serves what `apply` grants and nothing else; with `--dhcp` or
 //! `--proxy-dhcp` it also tells the nodes of the inventory where to boot from.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{SocketAddr, SocketAddrV4};
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -12,20 +11,25 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
-use crate::boot::dhcp::{DhcpError, DhcpLog, DhcpOptions, DhcpServer, Mode, Ports, Registry, Sight};
+use super::serve_dhcp::Dhcp;
+use super::serve_tftp::Tftp;
 use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
 
 /// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
     With --dhcp no other DHCP server may be on that network; the words `network`, `router`, `dns` and `lease` under `boot:` of the\n\
-    inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\n\
-    Examples:\n  bringup serve --listen 10.77.0.1:8088\n  bringup serve --dhcp eth1")]
+    inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
+    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\n\
+    Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp")]
 pub struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
     pub listen: SocketAddr,
-    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`
+    /// Serve the loaders by TFTP too; port 69 needs root
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0.0.0.0:69")]
+    pub tftp: Option<SocketAddrV4>,
+    /// Folder of the loaders `ipxe.efi`, `snponly.efi` and `undionly.kpxe`
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
     pub loaders: std::path::PathBuf,
     /// Give the nodes of the inventory their addresses on this interface, and what to boot
@@ -58,18 +62,15 @@ pub async fn run(args: Args, global: &Global) -> Result {
         Failure::new(Exit::ERROR, Listen { address: args.listen, source })
             .hint("is another boot server running? --listen takes another address")
     })?;
-    let dhcp = dhcp(&args, address, global)?;
-    let (log, stop) = (BootLog::default(), CancellationToken::new());
+    let log = BootLog::default();
     let mut seen = log.watch();
+    let stop = CancellationToken::new();
+    let asked = (args.dhcp.as_deref(), args.proxy_dhcp.as_deref());
+    let mut dhcp = Dhcp::start(asked, address, !args.no_ra, &grants, &stop, global)?;
+    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
     let options = ServeOptions { loaders: args.loaders, log };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let sightings = DhcpLog::default();
-    let mut sights = dhcp.as_ref().map_or_else(|| sightings.watch(), |(_, log)| log.watch());
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(serve_with(listener, grants.clone(), options, stop.clone()));
-    if let Some((server, _)) = dhcp {
-        tasks.spawn(server.run(grants, stop.clone()));
-    }
+    let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     global.talk(format!("serving on http://{address}; Ctrl-C stops"));
     loop {
         tokio::select! {
@@ -80,77 +81,26 @@ pub async fn run(args: Args, global: &Global) -> Result {
                 Err(RecvError::Lagged(lost)) => global.talk(format!("{lost} lines were not printed; the grants have them all")),
                 Err(RecvError::Closed) => break,
             },
-            heard = sights.recv() => match heard {
-                Ok(sight) => sighted(global, &sight),
-                Err(RecvError::Lagged(lost)) => global.talk(format!("{lost} lines of DHCP were not printed")),
-                Err(RecvError::Closed) => break,
+            heard = dhcp.next() => if !Dhcp::tell(global, heard) {
+                break;
+            },
+            heard = tftp.next() => if !Tftp::tell(global, heard) {
+                break;
             },
         }
     }
     stop.cancel();
     // The second signal does not wait for the transfers under way.
     tokio::select! {
-        ended = async { while let Some(ended) = tasks.join_next().await { ended?; } Ok::<(), tokio::task::JoinError>(()) } => ended?,
+        ended = async { server.await?; dhcp.end(global).await?; tftp.end(global).await } => ended?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
     while let Ok(seen) = seen.try_recv() {
         line(global, &seen);
     }
-    while let Ok(sight) = sights.try_recv() {
-        sighted(global, &sight);
-    }
     global.talk("stopped");
     Ok(Exit::DONE)
-}
-
-/// The DHCP server, when one is asked for: its sockets are open, and what it cannot do is told before it begins.
-fn dhcp(args: &Args, http: SocketAddr, global: &Global) -> Result<Option<(DhcpServer, DhcpLog)>> {
-    let (interface, mode) = match (&args.dhcp, &args.proxy_dhcp) {
-        (Some(interface), _) => (interface, Mode::Reserve),
-        (None, Some(interface)) => (interface, Mode::Proxy),
-        (None, None) => return Ok(None),
-    };
-    let inventory = super::site::inventory(global)?.inventory;
-    let registry = Registry::of(&inventory);
-    if registry.is_empty() {
-        return Err(Failure::new(Exit::INVALID, "no node of the inventory has the fact `boot_mac`, so DHCP would serve nobody")
-            .hint("write the MAC of the interface that boots into facts/*.csv; `bringup discover` can read it from live BMCs"));
-    }
-    let folded = |nodes: &[crate::model::NodeId]| -> String {
-        crate::spec::fold(nodes.iter().map(|node| node.as_str())).chars().take(200).collect()
-    };
-    if !registry.without_mac().is_empty() {
-        let (count, who) = (registry.without_mac().len(), folded(registry.without_mac()));
-        global.talk(format!("{count} nodes have no fact `boot_mac` and are taken for strangers: {who}"));
-    }
-    if mode == Mode::Reserve && !registry.unaddressed().is_empty() {
-        let (count, who) = (registry.unaddressed().len(), folded(registry.unaddressed()));
-        global.talk(format!("{count} nodes have no `boot.network` and get no address: {who}"));
-    }
-    let (nodes, log) = (registry.len(), DhcpLog::default());
-    let options = DhcpOptions {
-        interface: interface.clone(),
-        mode,
-        http,
-        ports: Ports::default(),
-        advertise: !args.no_ra,
-        log: log.clone(),
-    };
-    let server = DhcpServer::bind(&options, Arc::new(registry)).map_err(|error: DhcpError| {
-        let hint = error.hint();
-        Failure::new(Exit::ERROR, error).hint(hint)
-    })?;
-    let what = if mode == Mode::Reserve { "DHCP" } else { "proxyDHCP" };
-    global.talk(format!("{what} for {nodes} nodes on {interface} as {}", server.identity().address));
-    Ok(Some((server, log)))
-}
-
-fn sighted(global: &Global, sight: &Sight) {
-    if matches!(global.out.format, Format::Json | Format::Ndjson) {
-        return global.out.line(json!({"format_version": 1, "at_ms": now_ms(), "dhcp": sight}).to_string());
-    }
-    global.out.line(sight.line());
 }
 
 fn line(global: &Global, seen: &Seen) {

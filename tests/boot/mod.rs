@@ -9,4 +9,5 @@ mod grants;
 mod hostile;
 mod record;
 mod site;
+mod tftp;
 mod verb;

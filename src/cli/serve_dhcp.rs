@@ -1,0 +1,120 @@
+//! The DHCP half of `bringup serve`: what it needs before it starts, and a line for each thing that it saw.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::failure::{Exit, Failure, Result};
+use super::global::{Global, now_ms};
+use super::output::Format;
+use crate::boot::Grants;
+use crate::boot::dhcp::{DhcpError, DhcpLog, DhcpOptions, DhcpServer, Mode, Ports, Registry, Sight};
+use crate::model::NodeId;
+
+/// A running DHCP server, or none.
+pub struct Dhcp {
+    running: Option<Running>,
+}
+
+struct Running {
+    sights: Receiver<Sight>,
+    server: JoinHandle<()>,
+}
+
+impl Dhcp {
+    /// Starts it where an interface is named: the first to give addresses, the second beside the site's DHCP. What it cannot do is told
+    /// before it begins.
+    ///
+    /// # Errors
+    /// The inventory names nobody to serve, or the interface cannot be had.
+    pub fn start(
+        (reserve, proxy): (Option<&str>, Option<&str>),
+        http: SocketAddr,
+        advertise: bool,
+        grants: &Grants,
+        stop: &CancellationToken,
+        global: &Global,
+    ) -> Result<Self> {
+        let (interface, mode) = match (reserve, proxy) {
+            (Some(interface), _) => (interface.to_owned(), Mode::Reserve),
+            (None, Some(interface)) => (interface.to_owned(), Mode::Proxy),
+            (None, None) => return Ok(Self { running: None }),
+        };
+        let registry = registry(mode, global)?;
+        let (nodes, log) = (registry.len(), DhcpLog::default());
+        let sights = log.watch();
+        let options = DhcpOptions { interface, mode, http, ports: Ports::default(), advertise, log };
+        let server = DhcpServer::bind(&options, Arc::new(registry)).map_err(|error: DhcpError| {
+            let hint = error.hint();
+            Failure::new(Exit::ERROR, error).hint(hint)
+        })?;
+        let what = if mode == Mode::Reserve { "DHCP" } else { "proxyDHCP" };
+        global.talk(format!("{what} for {nodes} nodes on {} as {}", options.interface, server.identity().address));
+        let server = tokio::spawn(server.run(grants.clone(), stop.clone()));
+        Ok(Self { running: Some(Running { sights, server }) })
+    }
+
+    /// The next thing that it saw; waits for ever when it does not run.
+    pub async fn next(&mut self) -> std::result::Result<Sight, RecvError> {
+        match &mut self.running {
+            Some(running) => running.sights.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Prints what [`Self::next`] heard; `false` when the server has ended by itself.
+    pub fn tell(global: &Global, heard: std::result::Result<Sight, RecvError>) -> bool {
+        match heard {
+            Ok(sight) => line(global, &sight),
+            Err(RecvError::Lagged(lost)) => global.talk(format!("{lost} lines of DHCP were not printed")),
+            Err(RecvError::Closed) => return false,
+        }
+        true
+    }
+
+    /// Waits for its end, which the stop token brings, and prints what is left.
+    ///
+    /// # Errors
+    /// It broke.
+    pub async fn end(&mut self, global: &Global) -> Result<()> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        (&mut running.server).await?;
+        while let Ok(sight) = running.sights.try_recv() {
+            line(global, &sight);
+        }
+        Ok(())
+    }
+}
+
+/// Whom the inventory lets it serve.
+fn registry(mode: Mode, global: &Global) -> Result<Registry> {
+    let registry = Registry::of(&super::site::inventory(global)?.inventory);
+    if registry.is_empty() {
+        return Err(Failure::new(Exit::INVALID, "no node of the inventory has the fact `boot_mac`, so DHCP would serve nobody")
+            .hint("write the MAC of the interface that boots into facts/*.csv; `bringup discover` can read it from live BMCs"));
+    }
+    let folded = |nodes: &[NodeId]| -> String {
+        crate::spec::fold(nodes.iter().map(|node| node.as_str())).chars().take(200).collect()
+    };
+    if !registry.without_mac().is_empty() {
+        let (count, who) = (registry.without_mac().len(), folded(registry.without_mac()));
+        global.talk(format!("{count} nodes have no fact `boot_mac` and are taken for strangers: {who}"));
+    }
+    if mode == Mode::Reserve && !registry.unaddressed().is_empty() {
+        let (count, who) = (registry.unaddressed().len(), folded(registry.unaddressed()));
+        global.talk(format!("{count} nodes have no `boot.network` and get no address: {who}"));
+    }
+    Ok(registry)
+}
+
+fn line(global: &Global, sight: &Sight) {
+    if matches!(global.out.format, Format::Json | Format::Ndjson) {
+        return global.out.line(json!({"format_version": 1, "at_ms": now_ms(), "dhcp": sight}).to_string());
+    }
+    global.out.line(sight.line());
+}
