@@ -98,9 +98,8 @@ fn registry(mode: Mode, global: &Global) -> Result<Registry> {
         return Err(Failure::new(Exit::INVALID, "no node of the inventory has the fact `boot_mac`, so DHCP would serve nobody")
             .hint("write the MAC of the interface that boots into facts/*.csv; `bringup discover` can read it from live BMCs"));
     }
-    let folded = |nodes: &[NodeId]| -> String {
-        crate::spec::fold(nodes.iter().map(|node| node.as_str())).chars().take(200).collect()
-    };
+    let folded =
+        |nodes: &[NodeId]| -> String { crate::spec::fold(nodes.iter().map(|node| node.as_str())).chars().take(200).collect() };
     if !registry.without_mac().is_empty() {
         let (count, who) = (registry.without_mac().len(), folded(registry.without_mac()));
         global.talk(format!("{count} nodes have no fact `boot_mac` and are taken for strangers: {who}"));

@@ -49,6 +49,9 @@ fn pass(dice: &mut Dice, held: &mut Option<Vec<u8>>, lost: &AtomicUsize, bytes: 
     }
 }
 
+/// One client's socket towards the server, and the packet that is held back on each way.
+type Wire = (UdpSocket, Option<Vec<u8>>, Option<Vec<u8>>);
+
 impl Proxy {
     fn start(address: &str, to: SocketAddrV4, seed: u64) -> Self {
         let front = UdpSocket::bind((address, 0)).unwrap();
@@ -58,7 +61,7 @@ impl Proxy {
         let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&lost));
         let thread = std::thread::spawn(move || {
             let (mut dice, mut buffer) = (Dice(seed), vec![0; 65_600]);
-            let mut clients: HashMap<_, (UdpSocket, Option<Vec<u8>>, Option<Vec<u8>>)> = HashMap::new();
+            let mut clients: HashMap<_, Wire> = HashMap::new();
             while !stopped.load(Ordering::Relaxed) {
                 let mut quiet = true;
                 while let Ok((length, from)) = front.recv_from(&mut buffer) {
