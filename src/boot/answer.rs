@@ -150,7 +150,11 @@ fn give_loader(
 
 /// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
 fn give_open_loader(request: &Request, loaders: &Path, loader: Loader) -> Reply {
-    let Some(opened) = open_loader(loaders, loader) else { return plain(404, NO_LOADER) };
+    let Some(opened) = open_loader(loaders, loader) else {
+        let why = format!("there is no {} in the folder of loaders; Debian's package `ipxe` holds them", loader.file_name());
+        let seen = Seen::refused(request.from, None, None, why);
+        return Reply::Text { status: 404, kind: PLAIN, text: format!("{NO_LOADER}\n"), seen: Some(seen) };
+    };
     let seen = Seen::loader(request.from, opened.length);
     sending(request, opened, None, "application/efi", seen)
 }

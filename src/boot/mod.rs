@@ -1,11 +1,11 @@
-//! The boot server. DHCP gives each node its address and what to boot; HTTP hands it its iPXE script, kernel, initrd and image under a
-//! single-use grant.
+//! The boot server. DHCP gives each node its address and what to boot, TFTP the loader to ROMs that know nothing better; HTTP hands it its
+//! iPXE script, kernel, initrd and image under a single-use grant.
 //!
 //! A grant is issued by `apply` for one node, plan and time, and lives in a SQLite file that `apply` and `serve` share. The script can be
 //! fetched once; it names the files under a second token that is made when it is handed out, so a replayed script opens nothing. What was
 //! refused is recorded beside what was given, for the journal.
 //!
-//! It never serves a path that a request names, never serves a file whose SHA-256 is not the grant's, and knows no TFTP.
+//! It never serves a path that a request names, and never an image's file whose SHA-256 is not the grant's.
 
 mod answer;
 mod artifact;

@@ -65,8 +65,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let log = BootLog::default();
     let mut seen = log.watch();
     let stop = CancellationToken::new();
-    let asked = (args.dhcp.as_deref(), args.proxy_dhcp.as_deref());
-    let mut dhcp = Dhcp::start(asked, address, !args.no_ra, &grants, &stop, global)?;
+    let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
     let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
     let options = ServeOptions { loaders: args.loaders, log };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
+use super::serve::Args;
 use crate::boot::Grants;
 use crate::boot::dhcp::{DhcpError, DhcpLog, DhcpOptions, DhcpServer, Mode, Ports, Registry, Sight};
 use crate::model::NodeId;
@@ -27,28 +28,26 @@ struct Running {
 }
 
 impl Dhcp {
-    /// Starts it where an interface is named: the first to give addresses, the second beside the site's DHCP. What it cannot do is told
-    /// before it begins.
+    /// Starts it where an interface is named. What it cannot do is told before it begins.
     ///
     /// # Errors
     /// The inventory names nobody to serve, or the interface cannot be had.
-    pub fn start(
-        (reserve, proxy): (Option<&str>, Option<&str>),
-        http: SocketAddr,
-        advertise: bool,
-        grants: &Grants,
-        stop: &CancellationToken,
-        global: &Global,
-    ) -> Result<Self> {
-        let (interface, mode) = match (reserve, proxy) {
-            (Some(interface), _) => (interface.to_owned(), Mode::Reserve),
-            (None, Some(interface)) => (interface.to_owned(), Mode::Proxy),
+    pub fn start(args: &Args, http: SocketAddr, grants: &Grants, stop: &CancellationToken, global: &Global) -> Result<Self> {
+        let (interface, mode) = match (&args.dhcp, &args.proxy_dhcp) {
+            (Some(interface), _) => (interface.clone(), Mode::Reserve),
+            (None, Some(interface)) => (interface.clone(), Mode::Proxy),
             (None, None) => return Ok(Self { running: None }),
         };
         let registry = registry(mode, global)?;
+        if args.tftp.is_none() && registry.fetching_here() > 0 {
+            let count = registry.fetching_here();
+            global.talk(format!(
+                "{count} nodes will be told to fetch their loader here by TFTP, and --tftp is not given: PXE ROMs get none"
+            ));
+        }
         let (nodes, log) = (registry.len(), DhcpLog::default());
         let sights = log.watch();
-        let options = DhcpOptions { interface, mode, http, ports: Ports::default(), advertise, log };
+        let options = DhcpOptions { interface, mode, http, ports: Ports::default(), advertise: !args.no_ra, log };
         let server = DhcpServer::bind(&options, Arc::new(registry)).map_err(|error: DhcpError| {
             let hint = error.hint();
             Failure::new(Exit::ERROR, error).hint(hint)

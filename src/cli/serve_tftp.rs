@@ -112,6 +112,7 @@ fn line(global: &Global, told: &TftpTold) {
             "format_version": 1, "at_ms": now_ms(), "from": told.from.ip(), "port": told.from.port(), "protocol": "tftp",
             "file": told.file, "sha256": told.sha256.as_ref().map(ToString::to_string), "end": end, "why": why,
             "bytes": told.bytes, "of": told.of, "ms": u64::try_from(told.took.as_millis()).unwrap_or(u64::MAX), "again": told.again,
+            "others": told.others,
         });
         return global.out.line(value.to_string());
     }
@@ -124,7 +125,8 @@ fn line(global: &Global, told: &TftpTold) {
         TftpEnd::Refused(why) => format!("refused: {why}"),
         TftpEnd::Asked | TftpEnd::Stopped(_) | TftpEnd::GaveUp(_) => format!("{bytes} of {of} bytes: {why}"),
     };
-    global.out.line(format!("{from} tftp {file} {what}"));
+    let others = if told.others > 0 { format!("; {} others like it were not told", told.others) } else { String::new() };
+    global.out.line(format!("{from} tftp {file} {what}{others}"));
 }
 
 #[cfg(test)]

@@ -53,8 +53,8 @@ pub enum NetworkError {
     #[error("the length of the prefix lies between 8 and 30")]
     Prefix,
     /// The address is one inside the network.
-    #[error("bits behind the prefix are set")]
-    Bits,
+    #[error("that is an address inside the network {0}")]
+    Inside(Network),
 }
 
 impl Network {
@@ -93,7 +93,13 @@ impl FromStr for Network {
         }
         let prefix = prefix.parse().ok().filter(|p| (8..=30).contains(p)).ok_or(NetworkError::Prefix)?;
         let network = Self { base, prefix };
-        if network.contains(base) { Ok(network) } else { Err(NetworkError::Bits) }
+        match network.contains(base) {
+            true => Ok(network),
+            false => {
+                let base = Ipv4Addr::from_bits(base.to_bits() & network.mask().to_bits());
+                Err(NetworkError::Inside(Self { base, prefix }))
+            }
+        }
     }
 }
 
@@ -141,9 +147,10 @@ mod tests {
             ("10.0.0.0/31", NetworkError::Prefix),
             ("10.0.0.0/7", NetworkError::Prefix),
             ("10.0.0.0/999", NetworkError::Prefix),
-            ("10.0.0.1/24", NetworkError::Bits),
         ] {
             assert_eq!(text.parse::<Network>(), Err(why), "{text}");
         }
+        let inside = "10.0.0.1/24".parse::<Network>().unwrap_err();
+        assert_eq!(inside.to_string(), "that is an address inside the network 10.0.0.0/24");
     }
 }

@@ -317,7 +317,11 @@ impl Maker<'_> {
         {
             return Some(address);
         }
-        let message = || format!("{what} of {}, {address}, is no address of a machine in {network}", self.id);
+        let why = match address {
+            IpAddr::V4(address) if network.contains(address) => "is none that a machine can have in its",
+            _ => "does not lie in its",
+        };
+        let message = || format!("{what} of {}, {address}, {why} boot.network {network}", self.id);
         self.grouped.add(code::ADDRESS, span, self.id.as_str(), message);
         None
     }

@@ -1,18 +1,12 @@
-//! `bringup serve --dhcp` and `--proxy-dhcp` against clients and servers that others wrote: dhclient, busybox, iPXE in QEMU, dnsmasq, and
-//! the Linux kernel for router advertisements.
+//! `bringup serve --dhcp` and `--proxy-dhcp` against clients and servers that others wrote: dhclient, busybox, dnsmasq, and the Linux
+//! kernel for router advertisements. Whole machines boot in `peers::roads`.
 
 use std::process::Stdio;
 
 use bringup::boot::Grants;
 
-use super::dhcp_lab::{ADDRESS, Lab, MAC, PATIENCE, run};
+use super::dhcp_lab::{Lab, MAC, PATIENCE, has, run};
 use crate::support::wait_until;
-
-fn has(notes: &str, want: &[&str]) {
-    for line in want {
-        assert!(notes.lines().any(|l| l == *line), "{line} is missing in:\n{notes}");
-    }
-}
 
 /// isc-dhcp-client: a fresh start, and a start with a lease of another address, which must be refused at once.
 #[test]
@@ -27,6 +21,8 @@ fn dhclient_gets_the_reserved_address_and_no_other() {
         command.stdout(Stdio::null()).stderr(std::fs::File::create(lab.path("dhclient.err")).unwrap());
         crate::support::Service::start(&mut command).unwrap()
     };
+    // Debian's dhclient wants the file to be there.
+    std::fs::write(lab.path("fresh.leases"), "").unwrap();
     let client = dhclient(&script, "fresh.leases");
     wait_until("dhclient is bound", PATIENCE, || lab.text("fresh").contains("event=BOUND"));
     drop(client);
@@ -105,104 +101,12 @@ fn udhcpc_is_served_as_a_node_and_not_as_a_stranger() {
     assert!(kept.iter().any(|s| s.kind == "refused"), "{kept:?}");
 }
 
-fn dnsmasq(lab: &mut Lab) {
-    let config = format!(
-        "port=0\ninterface=eth0\nbind-interfaces\nno-ping\ndhcp-authoritative\ndhcp-range=10.77.0.0,static,255.255.0.0,2h\n\
-         dhcp-host={MAC},{ADDRESS}\ndhcp-leasefile={}\nlog-dhcp\nlog-facility=-\npid-file=\nuser=root\n",
-        lab.path("leases").display()
-    );
-    std::fs::write(lab.path("dnsmasq.conf"), config).unwrap();
-    let program = ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"].into_iter().find(|p| std::path::Path::new(p).exists());
-    lab.start("site", "dnsmasq", program.unwrap_or("dnsmasq"), &["--keep-in-foreground", "--conf-file=dnsmasq.conf"]);
-    wait_until("dnsmasq serves", PATIENCE, || lab.text("dnsmasq.err").contains("DHCP, static leases only"));
-}
-
-/// iPXE's ROM in a QEMU machine on the client's wire; true when its console says `want`.
-fn boot(lab: &mut Lab, want: &str) {
-    let client = lab.space("client");
-    for words in [
-        "link set eth0 down",
-        "link set eth0 address 02:99:99:99:99:99",
-        "link add br1 type bridge mcast_snooping 0",
-        "tuntap add dev tap0 mode tap",
-        "link set eth0 master br1",
-        "link set tap0 master br1",
-        "link set br1 up",
-        "link set tap0 up",
-        "link set eth0 up",
-    ] {
-        run("ip", &["-n", &client].into_iter().chain(words.split(' ')).collect::<Vec<_>>()).unwrap();
-    }
-    let nic = format!("virtio-net-pci,netdev=n,mac={MAC}");
-    lab.start(
-        "client",
-        "qemu",
-        "qemu-system-x86_64",
-        &[
-            "-accel",
-            "tcg",
-            "-m",
-            "256",
-            "-nographic",
-            "-nodefaults",
-            "-serial",
-            "file:console",
-            "-boot",
-            "n",
-            "-netdev",
-            "tap,id=n,ifname=tap0,script=no,downscript=no",
-            "-device",
-            &nic,
-        ],
-    );
-    let deadline = std::time::Instant::now() + 3 * PATIENCE;
-    while !lab.text("console").contains(want) {
-        let (console, lines) = (lab.text("console"), lab.text("serve.out"));
-        assert!(std::time::Instant::now() < deadline, "{want}:\n{console}\n{lines}\n{}", lab.text("qemu.err"));
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-}
-
-/// A machine that gets address and script from us and nothing else.
-#[test]
-fn ipxe_boots_with_our_dhcp_alone() {
-    let test = "boot::dhcp_clients::ipxe_boots_with_our_dhcp_alone";
-    let Some(mut lab) = Lab::up(test, &["qemu-system-x86_64"]) else { return };
-    lab.serve(&["--dhcp", "eth0"]);
-    boot(&mut lab, "bringup: nothing is granted to this machine now");
-    let console = lab.text("console");
-    assert!(
-        console.contains("10.77.1.1/255.255.0.0 gw 10.77.0.1") && console.contains("http://10.77.0.1:8088/boot.ipxe... ok"),
-        "{console}"
-    );
-    assert!(lab.text("serve.out").contains("a001-s01 ack 10.77.1.1 boot http://10.77.0.1:8088/boot.ipxe"));
-}
-
-/// The same machine with its address from dnsmasq and its script from us.
-#[test]
-fn ipxe_boots_beside_dnsmasq() {
-    let test = "boot::dhcp_clients::ipxe_boots_beside_dnsmasq";
-    let Some(mut lab) = Lab::up(test, &["qemu-system-x86_64", "dnsmasq", "busybox"]) else { return };
-    dnsmasq(&mut lab);
-    lab.serve(&["--proxy-dhcp", "eth0"]);
-    // A running system asks as well: it must not hear us.
-    let script = lab.notes("system");
-    assert!(lab.udhcpc(&script, &["-t", "10"]), "{}", lab.text("udhcpc.err"));
-    has(&lab.text("system"), &["ip=10.77.1.1", "serverid=10.77.0.9"]);
-    assert_eq!(lab.text("serve.out"), "");
-    boot(&mut lab, "bringup: nothing is granted to this machine now");
-    let (console, lines) = (lab.text("console"), lab.text("serve.out"));
-    assert!(console.contains("10.77.1.1/255.255.0.0 gw 10.77.0.9"), "its address is the site's: {console}");
-    assert!(lines.contains("a001-s01 boot offer boot http://10.77.0.1:8088/boot.ipxe"), "{lines}");
-    assert!(!lines.contains(" 10.77.1.1"), "no address came from us: {lines}");
-}
-
 /// Another DHCP server on a network that is ours alone.
 #[test]
 fn another_dhcp_server_is_told_of() {
     let test = "boot::dhcp_clients::another_dhcp_server_is_told_of";
     let Some(mut lab) = Lab::up(test, &["dnsmasq", "busybox"]) else { return };
-    dnsmasq(&mut lab);
+    lab.dnsmasq();
     lab.serve(&["--dhcp", "eth0"]);
     let script = lab.notes("any");
     // Its answers to a machine that asks for broadcasts are heard, whichever offer that machine takes.

@@ -143,6 +143,37 @@ impl Lab {
         script
     }
 
+    /// Starts dnsmasq as the site's own DHCP server.
+    pub fn dnsmasq(&mut self) {
+        let config = format!(
+            "port=0\ninterface=eth0\nbind-interfaces\nno-ping\ndhcp-authoritative\ndhcp-range=10.77.0.0,static,255.255.0.0,2h\n\
+             dhcp-host={MAC},{ADDRESS}\ndhcp-leasefile={}\nlog-dhcp\nlog-facility=-\npid-file=\nuser=root\n",
+            self.path("leases").display()
+        );
+        std::fs::write(self.path("dnsmasq.conf"), config).unwrap();
+        let program = ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"].into_iter().find(|p| std::path::Path::new(p).exists());
+        self.start("site", "dnsmasq", program.unwrap_or("dnsmasq"), &["--keep-in-foreground", "--conf-file=dnsmasq.conf"]);
+        wait_until("dnsmasq serves", PATIENCE, || self.text("dnsmasq.err").contains("DHCP, static leases only"));
+    }
+
+    /// Puts a bridge with the tap `tap0` on the client's wire, for a machine of QEMU; the client itself keeps quiet.
+    pub fn plug(&self) {
+        let client = self.space("client");
+        for words in [
+            "link set eth0 down",
+            "link set eth0 address 02:99:99:99:99:99",
+            "link add br1 type bridge mcast_snooping 0",
+            "tuntap add dev tap0 mode tap",
+            "link set eth0 master br1",
+            "link set tap0 master br1",
+            "link set br1 up",
+            "link set tap0 up",
+            "link set eth0 up",
+        ] {
+            ip(&format!("-n {client} {words}")).unwrap();
+        }
+    }
+
     /// Runs busybox's DHCP client once; true when it got an address.
     pub fn udhcpc(&self, script: &Path, words: &[&str]) -> bool {
         let mut command = self.inside("client", "busybox");
@@ -159,5 +190,13 @@ impl Drop for Lab {
         for which in ["server", "site", "client", "wire"] {
             drop(Command::new("ip").args(["netns", "del", &self.space(which)]).stderr(Stdio::null()).status());
         }
+    }
+}
+
+/// Every one of the lines is among the notes.
+#[track_caller]
+pub fn has(notes: &str, want: &[&str]) {
+    for line in want {
+        assert!(notes.lines().any(|l| l == *line), "{line} is missing in:\n{notes}");
     }
 }

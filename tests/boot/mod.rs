@@ -1,8 +1,9 @@
 //! The boot server against clients that others wrote (curl, dhclient, busybox, iPXE), and against peers that mean harm.
 
 mod claims;
+mod dhcp_any;
 mod dhcp_clients;
-mod dhcp_lab;
+pub mod dhcp_lab;
 mod dhcp_rules;
 mod files;
 mod grants;

@@ -77,6 +77,7 @@ in_the_site! {
     facts_elsewhere: "policy:" => "facts: [\"../*.csv\", \"other/*.csv\"]\npolicy:",
     bad_network: "boot: {" => "boot: {network: 10.101.0.1/16, ",
     outside_the_boot_network: "boot: {" => "boot: {network: 10.99.0.0/16, ",
+    router_at_the_broadcast_address: "boot: {" => "boot: {network: \"10.{row+100}.0.0/16\", router: \"10.{row+100}.255.255\", ",
     router_outside_its_network: "boot: {" => "boot: {network: \"10.{row+100}.0.0/16\", router: 10.99.0.1, ",
     bad_name_server: "boot: {" => "boot: {dns: [10.0.0.1, dns.lab], ",
     bad_lease: "boot: {" => "boot: {lease: 30s, ",

@@ -88,11 +88,11 @@ impl Answer {
 #[must_use]
 pub fn answer(packet: &[u8], from: SocketAddrV4, door: Door, registry: &Registry, me: &Identity) -> Answer {
     if door == Door::Client {
-        return overheard(packet, me);
+        return overheard(packet, from, me);
     }
     let ask = match Ask::read(packet) {
         Ok(ask) => ask,
-        Err(why) => return Answer::only(Sight::Malformed(why)),
+        Err(why) => return Answer::only(Sight::Malformed { from: *from.ip(), why }),
     };
     let mut answer = match registry.whose(ask.mac) {
         Whose::Node(station) => known(&ask, from, door, station, me),
@@ -118,13 +118,13 @@ fn foreign(server: Ipv4Addr, me: &Identity) -> bool {
 }
 
 /// What another server said. Beside a site's own DHCP that is no news.
-fn overheard(packet: &[u8], me: &Identity) -> Answer {
+fn overheard(packet: &[u8], from: SocketAddrV4, me: &Identity) -> Answer {
     match Heard::read(packet) {
         Ok(Some(Heard { server, mac })) if me.mode == Mode::Reserve && foreign(server, me) => {
             Answer::only(Sight::Foreign { server, mac })
         }
         Ok(_) => Answer::default(),
-        Err(why) => Answer::only(Sight::Malformed(why)),
+        Err(why) => Answer::only(Sight::Malformed { from: *from.ip(), why }),
     }
 }
 
@@ -139,7 +139,7 @@ struct Talk<'a> {
 
 fn known(ask: &Ask, from: SocketAddrV4, door: Door, station: &Station, me: &Identity) -> Answer {
     let talk = Talk { ask, from, station, me, firmware: firmware(&ask.arch) };
-    if let Some(why) = talk.wrong_machine() {
+    if let Some(why) = talk.wrong_relay().or_else(|| talk.wrong_machine()) {
         return talk.refused(why);
     }
     match me.mode {
@@ -149,6 +149,18 @@ fn known(ask: &Ask, from: SocketAddrV4, door: Door, station: &Station, me: &Iden
 }
 
 impl Talk<'_> {
+    /// The relay is where the answer goes, and it is the question's word: never to a group, to all of a network, to ourselves or to the node.
+    fn wrong_relay(&self) -> Option<String> {
+        let relay = self.ask.giaddr;
+        if relay.is_unspecified() {
+            return None;
+        }
+        let group = relay.is_multicast() || relay.is_loopback() || matches!(relay.octets()[0], 0 | 240..);
+        let edge = self.station.lan.as_ref().is_some_and(|lan| lan.network.contains(relay) && !lan.network.has_room_for(relay));
+        let known = relay == self.me.address || self.station.address == Some(relay);
+        (group || edge || known).then(|| format!("it names {relay} as its relay, which no relay can be"))
+    }
+
     /// What the machine says of its processor must be what the inventory says.
     fn wrong_machine(&self) -> Option<String> {
         if self.ask.arch.is_empty() {

@@ -2,19 +2,23 @@
 
 use std::collections::HashMap;
 
-use super::sight::{Discovery, Sight};
+use super::sight::{Discovery, GIVEN, Sight};
 use crate::boot::sightings::Sighting;
 
-/// Most entries in memory. 1,250 machines that nobody wrote down fit three times.
+/// Most entries of one kind in memory: a flood of one kind hides no other. 1,250 machines that nobody wrote down fit three times.
 const MOST: usize = 4096;
 /// Entries that were quiet for this long leave the memory (the disk keeps them); when they come back they are told again.
 const QUIET_MS: i64 = 10 * 60 * 1000;
+/// The same answer to the same node is told this often at most: a machine asks again after a second at the earliest (RFC 2131 §4.1), and
+/// who asks faster in its name fills no log.
+const AGAIN_MS: i64 = 1000;
 
 struct Entry {
     detail: String,
     discovery: Option<Discovery>,
     first_ms: i64,
     last_ms: i64,
+    told_ms: i64,
     /// Since the last time that it was written down.
     times: u64,
 }
@@ -22,7 +26,7 @@ struct Entry {
 /// The book.
 #[derive(Default)]
 pub(super) struct Book {
-    entries: HashMap<(&'static str, String), Entry>,
+    entries: HashMap<&'static str, HashMap<String, Entry>>,
     /// Sights for which there was no room.
     lost: u64,
 }
@@ -30,9 +34,10 @@ pub(super) struct Book {
 impl Book {
     /// Counts a sight; true when it is news for people.
     pub(super) fn note(&mut self, sight: &Sight, now_ms: i64) -> bool {
-        let Some(key) = sight.key() else { return true };
-        let full = self.entries.len() >= MOST;
-        match self.entries.entry(key) {
+        let (kind, key) = sight.key();
+        let entries = self.entries.entry(kind).or_default();
+        let full = entries.len() >= MOST;
+        match entries.entry(key) {
             std::collections::hash_map::Entry::Occupied(mut found) => {
                 let entry = found.get_mut();
                 entry.times += 1;
@@ -44,7 +49,11 @@ impl Book {
                         none => *none = Some(seen.clone()),
                     }
                 }
-                false
+                let again = kind == GIVEN && now_ms - entry.told_ms >= AGAIN_MS;
+                if again {
+                    entry.told_ms = now_ms;
+                }
+                again
             }
             std::collections::hash_map::Entry::Vacant(_) if full => {
                 self.lost += 1;
@@ -52,7 +61,8 @@ impl Book {
             }
             std::collections::hash_map::Entry::Vacant(free) => {
                 let discovery = if let Sight::Discovered(seen) = sight { Some(seen.clone()) } else { None };
-                free.insert(Entry { detail: sight.line(), discovery, first_ms: now_ms, last_ms: now_ms, times: 1 });
+                let detail = sight.line();
+                free.insert(Entry { detail, discovery, first_ms: now_ms, last_ms: now_ms, told_ms: now_ms, times: 1 });
                 true
             }
         }
@@ -61,18 +71,24 @@ impl Book {
     /// What has not been written down yet, and how many sights found no room since the last time.
     pub(super) fn take(&mut self, now_ms: i64) -> (Vec<Sighting>, u64) {
         let mut news = Vec::new();
-        for ((kind, key), entry) in self.entries.iter_mut().filter(|(_, entry)| entry.times > 0) {
-            news.push(Sighting {
-                kind: (*kind).to_owned(),
-                key: key.clone(),
-                detail: entry.detail.clone(),
-                discovery: entry.discovery.clone(),
-                first_ms: entry.first_ms,
-                last_ms: entry.last_ms,
-                times: std::mem::take(&mut entry.times),
-            });
+        for (kind, entries) in &mut self.entries {
+            if *kind == GIVEN {
+                entries.retain(|_, entry| now_ms - entry.last_ms < AGAIN_MS);
+                continue;
+            }
+            for (key, entry) in entries.iter_mut().filter(|(_, entry)| entry.times > 0) {
+                news.push(Sighting {
+                    kind: (*kind).to_owned(),
+                    key: key.clone(),
+                    detail: entry.detail.clone(),
+                    discovery: entry.discovery.clone(),
+                    first_ms: entry.first_ms,
+                    last_ms: entry.last_ms,
+                    times: std::mem::take(&mut entry.times),
+                });
+            }
+            entries.retain(|_, entry| now_ms - entry.last_ms < QUIET_MS);
         }
-        self.entries.retain(|_, entry| now_ms - entry.last_ms < QUIET_MS);
         (news, std::mem::take(&mut self.lost))
     }
 }
@@ -110,5 +126,33 @@ mod tests {
         assert_eq!((news.len(), lost), (MOST, 10_000 - MOST as u64));
         book.take(QUIET_MS);
         assert!(book.note(&sight(1), QUIET_MS + 1), "what was quiet for long is told again");
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_hides_no_other() {
+        let mut book = Book::default();
+        let refused = |why: &str| Sight::Refused { node: None, mac: Mac::from_octets([2, 0, 0, 0, 0, 1]), why: why.into() };
+        for n in 0..10_000 {
+            book.note(&sight(n), 0);
+        }
+        assert!(book.note(&refused("its architecture"), 1) && book.note(&Sight::Trouble("flood".into()), 1));
+        let (news, lost) = book.take(2);
+        assert_eq!((news.len(), lost), (MOST + 2, 10_000 - MOST as u64));
+        assert!(news.iter().any(|s| s.kind == "refused"));
+    }
+
+    #[test]
+    fn answers_are_told_once_a_second_and_not_kept() {
+        let mut book = Book::default();
+        let given = |n: u8| Sight::Released {
+            node: crate::model::NodeId::new(format!("n{n}")).unwrap(),
+            mac: Mac::from_octets([2, 0, 0, 0, 0, n]),
+        };
+        assert!(book.note(&given(1), 0) && book.note(&given(2), 0));
+        let told = (1..3000).filter(|ms| book.note(&given(1), *ms)).count();
+        assert_eq!(told, 2);
+        assert_eq!(book.take(3000).0.len(), 0, "the ordinary course of things is not written down");
+        book.take(9000);
+        assert!(book.entries.values().all(HashMap::is_empty), "and not kept");
     }
 }

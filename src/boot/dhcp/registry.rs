@@ -107,6 +107,13 @@ impl Registry {
         self.len() == 0
     }
 
+    /// How many nodes are told to fetch their loader from this machine by TFTP, when their firmware knows nothing better.
+    #[must_use]
+    pub fn fetching_here(&self) -> usize {
+        let here = |station: &Station| station.netboots && station.lan.as_ref().is_none_or(|lan| lan.next_server.is_none());
+        self.stations.values().filter(|entry| matches!(entry, Entry::One(station) if here(station))).count()
+    }
+
     /// Nodes that get no address: no `boot.network` is written for them, or their address is no IPv4 address.
     #[must_use]
     pub fn unaddressed(&self) -> &[NodeId] {

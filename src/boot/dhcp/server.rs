@@ -235,9 +235,11 @@ async fn listen(shared: Shared, socket: UdpSocket, door: Door, stop: Cancellatio
     }
 }
 
-/// Holds an answer back. When too many are, this one is left out: the node asks again.
+/// Holds an answer back. When too many are, this one is left out, which is told: the node asks again.
 fn later(shared: &Shared, socket: &Arc<UdpSocket>, reply: Reply, sights: Vec<Sight>, stop: &CancellationToken) {
-    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else { return };
+    let Ok(place) = Arc::clone(&shared.places).try_acquire_owned() else {
+        return shared.tell(Sight::Trouble(format!("{HELD_BACK} answers are held back by `reply_delay`, and more are left out")));
+    };
     let (shared, socket, stop) = (shared.clone(), Arc::clone(socket), stop.clone());
     tokio::spawn(async move {
         tokio::select! {

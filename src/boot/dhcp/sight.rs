@@ -10,6 +10,8 @@ use super::packet::{Ask, Malformed};
 use crate::boot::store::shown;
 use crate::model::{Mac, NodeId, RackId};
 
+/// Kind of what is told and not kept: the ordinary course of things.
+pub(super) const GIVEN: &str = "given";
 /// Longest piece of a machine's text that is kept, in bytes.
 const KEPT: usize = 64;
 
@@ -153,22 +155,27 @@ pub enum Sight {
         mac: Mac,
     },
     /// A packet that could not be read.
-    Malformed(Malformed),
+    Malformed {
+        /// Address that it came from; a machine that has none yet sends 0.0.0.0.
+        from: Ipv4Addr,
+        /// What is wrong with it.
+        why: Malformed,
+    },
     /// Something on our side does not work.
     Trouble(String),
 }
 
 impl Sight {
-    /// Kind and key under which equal ones are counted together; `None` for what is not kept.
+    /// Kind and key under which equal ones are counted together.
     #[must_use]
-    pub fn key(&self) -> Option<(&'static str, String)> {
+    pub fn key(&self) -> (&'static str, String) {
         match self {
-            Self::Given { .. } | Self::Released { .. } => None,
-            Self::Refused { mac, why, .. } => Some(("refused", format!("{mac} {why}"))),
-            Self::Discovered(found) => Some(("discovered", found.mac.to_string())),
-            Self::Foreign { server, .. } => Some(("foreign", server.to_string())),
-            Self::Malformed(why) => Some(("malformed", why.to_string())),
-            Self::Trouble(what) => Some(("trouble", what.clone())),
+            Self::Given { .. } | Self::Released { .. } => (GIVEN, self.line()),
+            Self::Refused { mac, why, .. } => ("refused", format!("{mac} {why}")),
+            Self::Discovered(found) => ("discovered", found.mac.to_string()),
+            Self::Foreign { server, .. } => ("foreign", server.to_string()),
+            Self::Malformed { why, .. } => ("malformed", why.to_string()),
+            Self::Trouble(what) => ("trouble", what.clone()),
         }
     }
 
@@ -198,7 +205,7 @@ impl Sight {
                 )
             }
             Self::Foreign { server, mac } => format!("dhcp {mac} is served by another DHCP server, {server}"),
-            Self::Malformed(why) => format!("dhcp a packet is not read: {why}"),
+            Self::Malformed { from, why } => format!("dhcp a packet from {from} is not read: {why}"),
             Self::Trouble(what) => format!("dhcp {what}"),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use super::brake::Brake;
 use super::files::Files;
 use super::option::agree;
 use super::packet::{self, Code, Malformed, Packet, Request, decode};
@@ -48,11 +49,12 @@ pub(super) struct Desk {
     log: TftpLog,
     open: HashMap<Ends, Open>,
     of_client: HashMap<Ipv4Addr, usize>,
+    brake: Brake,
 }
 
 impl Desk {
     pub(super) fn new(files: Files, limits: TftpLimits, log: TftpLog) -> Self {
-        Self { files, limits, log, open: HashMap::new(), of_client: HashMap::new() }
+        Self { files, limits, log, open: HashMap::new(), of_client: HashMap::new(), brake: Brake::default() }
     }
 
     /// Transfers that are under way.
@@ -75,7 +77,7 @@ impl Desk {
                 }
             }
             Ok(Packet::Read(request)) => self.read(ends, bytes, &request, now, mtu, out),
-            Ok(Packet::Write(request)) => self.refuse(ends, request.name, Code::Access, "this server is read only", out),
+            Ok(Packet::Write(request)) => self.refuse(ends, request.name, Code::Access, "this server is read only", now, out),
             Ok(Packet::Error { code, text }) => {
                 let Some(open) = self.open.get(&ends) else { return };
                 let end = match open.transfer.heard() {
@@ -84,7 +86,7 @@ impl Desk {
                 };
                 self.close(ends, now, end);
             }
-            Err(Malformed::Request) => self.refuse(ends, b"", Code::Illegal, "the request does not end", out),
+            Err(Malformed::Request) => self.refuse(ends, b"", Code::Illegal, "the request does not end", now, out),
             // Never answered: two servers would answer each other for ever.
             Ok(Packet::Foreign) | Err(Malformed::Noise) => {}
         }
@@ -99,14 +101,15 @@ impl Desk {
             self.close(ends, now, TftpEnd::Stopped("it asked for something else".to_owned()));
         }
         if !request.mode.eq_ignore_ascii_case(b"octet") {
-            return self.refuse(ends, request.name, Code::SeeMessage, "only mode octet is served: the files are programs", out);
+            let why = "only mode octet is served: the files are programs";
+            return self.refuse(ends, request.name, Code::SeeMessage, why, now, out);
         }
         let Some(file) = self.files.find(request.name) else {
-            return self.refuse(ends, request.name, Code::NotFound, "no such file", out);
+            return self.refuse(ends, request.name, Code::NotFound, "no such file", now, out);
         };
         if let Some(why) = self.no_room(ends, now) {
             // Silence: an error would make a boot ROM give up, and it asks again by itself.
-            return self.tell_refusal(ends, request.name, why.to_owned());
+            return self.tell_refusal(ends, request.name, why.to_owned(), now);
         }
         let agreed = agree(&request.options, file.bytes().len() as u64, mtu);
         let transfer = Transfer::begin(file, agreed, now, out);
@@ -153,6 +156,9 @@ impl Desk {
         for (ends, end) in ended {
             self.close(ends, now, TftpEnd::GaveUp(end));
         }
+        if let Some(told) = self.brake.release(now) {
+            self.log.tell(told);
+        }
     }
 
     /// Ends all that is under way.
@@ -173,7 +179,7 @@ impl Desk {
             }
         }
         let file = open.transfer.file();
-        self.log.tell(TftpTold {
+        let told = TftpTold {
             from: ends.client,
             file: file.name().to_owned(),
             sha256: Some(file.sha256().clone()),
@@ -182,15 +188,22 @@ impl Desk {
             of: file.bytes().len() as u64,
             took: now.saturating_sub(open.begun),
             again: open.transfer.again(),
-        });
+            others: 0,
+        };
+        // Of a request that nobody acknowledged there may be thousands, all of them forged.
+        if open.transfer.heard() {
+            self.log.tell(told);
+        } else if let Some(told) = self.brake.pass(told, now) {
+            self.log.tell(told);
+        }
     }
 
-    fn refuse(&self, ends: Ends, name: &[u8], code: Code, why: &str, out: &mut Burst) {
+    fn refuse(&mut self, ends: Ends, name: &[u8], code: Code, why: &str, now: Duration, out: &mut Burst) {
         out.one(|bytes| packet::error(bytes, code, why));
-        self.tell_refusal(ends, name, why.to_owned());
+        self.tell_refusal(ends, name, why.to_owned(), now);
     }
 
-    fn tell_refusal(&self, ends: Ends, name: &[u8], why: String) {
+    fn tell_refusal(&mut self, ends: Ends, name: &[u8], why: String, now: Duration) {
         let told = TftpTold {
             from: ends.client,
             file: shown(name),
@@ -200,8 +213,11 @@ impl Desk {
             of: 0,
             took: Duration::ZERO,
             again: 0,
+            others: 0,
         };
-        self.log.tell(told);
+        if let Some(told) = self.brake.pass(told, now) {
+            self.log.tell(told);
+        }
     }
 }
 
@@ -279,6 +295,39 @@ mod tests {
         hear(&mut desk, ends(1, 1), b"\0\x05\0\0enough\0");
         assert_eq!(hear(&mut desk, ends(1, 33), READ).len(), 1, "a place became free");
         assert_eq!((desk.open.len(), desk.of_client.values().sum::<usize>()), (40, 40));
+    }
+
+    #[test]
+    fn a_flood_of_requests_fills_no_log() {
+        let (mut desk, mut told) = desk(TftpLimits { per_client: 32, in_all: 40 });
+        let mut out = Burst::default();
+        let mut count = |desk: &mut Desk| {
+            let (mut lines, mut others) = (0_u64, 0);
+            desk.sweep(Duration::from_secs(3), &mut Burst::default(), |_, _| {});
+            while let Ok(told) = told.try_recv() {
+                (lines, others) = (lines + 1, others + told.others);
+            }
+            (lines, others)
+        };
+        for n in 0..5000_u16 {
+            let [a, b] = n.to_be_bytes();
+            let ends = Ends { client: SocketAddrV4::new(Ipv4Addr::new(10, 1, a, b), 7), here: Ipv4Addr::new(10, 0, 0, 254) };
+            desk.hear(ends, b"\0\x01secret\0octet\0", Duration::from_secs(1), || 1500, &mut out);
+        }
+        let (lines, others) = count(&mut desk);
+        assert!(lines <= 22 && lines + others == 5000, "{lines} lines, {others} others");
+        for n in 0..5000_u16 {
+            let [a, b] = n.to_be_bytes();
+            let ends = Ends { client: SocketAddrV4::new(Ipv4Addr::new(10, 1, a, b), 7), here: Ipv4Addr::new(10, 0, 0, 254) };
+            desk.hear(ends, READ, Duration::from_secs(2), || 1500, &mut out);
+        }
+        let (lines, others) = count(&mut desk);
+        assert!(lines <= 22 && lines + others == 5000 - 40 && desk.busy() == 40, "{lines} lines, {others} others");
+        // Who fetches a file is told of whatever else goes on.
+        assert_eq!(hear(&mut desk, ends(1, 9), b"\0\x01f\0octet\0").len(), 1);
+        hear(&mut desk, ends(1, 9), b"\0\x04\0\x01");
+        hear(&mut desk, ends(1, 9), b"\0\x05\0\0enough\0");
+        assert_eq!(count(&mut desk), (1, 0));
     }
 
     #[test]

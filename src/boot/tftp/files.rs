@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::Digest;
 
-/// The iPXE loaders of Debian's package `ipxe`: UEFI with the firmware's driver, UEFI with iPXE's own, legacy BIOS.
-pub const LOADERS: [&str; 3] = ["snponly.efi", "ipxe.efi", "undionly.kpxe"];
+/// The iPXE loaders of Debian's package `ipxe`: UEFI with the firmware's driver, UEFI with iPXE's own, legacy BIOS. The last is for 64-bit Arm;
+/// that package has none, so a site puts its own beside the others.
+pub const LOADERS: [&str; 4] = ["snponly.efi", "ipxe.efi", "undionly.kpxe", "snponly-arm64.efi"];
 /// Longest file; TFTP is for loaders, and every byte lies in memory.
 const LONGEST: u64 = 64 << 20;
 

@@ -9,7 +9,7 @@
 //! | `desk` | all transfers of a server: who may begin one, how many, what is refused |
 //! | `socket` | the one socket: answers from the address that was asked, whole windows in one call |
 //! | `server` | the loop around them |
-//! | `told` | what the operator hears of it |
+//! | `told`, `brake` | what the operator hears of it, and how often at most |
 //!
 //! One socket serves all: answers come from the port that was asked (69), not from a new port for each transfer. RFC 1350 lets the server
 //! choose its port freely, so clients must take what the first answer comes from, and some boot ROMs and every firewall without a TFTP
@@ -19,6 +19,7 @@
 //! It never opens a file that a request names, never writes, and never sends more than one packet for a packet until the client has
 //! acknowledged one, so that a forged sender gains nothing.
 
+mod brake;
 mod desk;
 mod files;
 mod option;

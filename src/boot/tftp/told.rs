@@ -41,6 +41,8 @@ pub struct TftpTold {
     pub took: Duration,
     /// Packets that were sent more than once.
     pub again: u64,
+    /// Others that came to nothing before this one and were not told, since there were too many.
+    pub others: u64,
 }
 
 /// Where the server tells what it sees. Listeners that fall behind lose the oldest; the server never waits for one.
