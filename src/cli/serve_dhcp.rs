@@ -39,6 +39,12 @@ impl Dhcp {
             (None, None) => return Ok(Self { running: None }),
         };
         let registry = registry(mode, global)?;
+        if http.ip().is_loopback() && registry.served_here() > 0 {
+            let count = registry.served_here();
+            global.talk(format!(
+                "{count} nodes will be told to boot from http://{http}, which only this machine reaches: --listen changes it"
+            ));
+        }
         if args.tftp.is_none() && registry.fetching_here() > 0 {
             let count = registry.fetching_here();
             global.talk(format!(

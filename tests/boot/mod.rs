@@ -3,6 +3,7 @@
 mod claims;
 mod dhcp_any;
 mod dhcp_clients;
+mod dhcp_flood;
 pub mod dhcp_lab;
 mod dhcp_rules;
 mod files;

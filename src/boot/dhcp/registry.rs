@@ -107,6 +107,13 @@ impl Registry {
         self.len() == 0
     }
 
+    /// How many nodes have no boot server in the inventory and are told to boot from the machine that answers.
+    #[must_use]
+    pub fn served_here(&self) -> usize {
+        let here = |station: &Station| station.netboots && station.server.is_none();
+        self.stations.values().filter(|entry| matches!(entry, Entry::One(station) if here(station))).count()
+    }
+
     /// How many nodes are told to fetch their loader from this machine by TFTP, when their firmware knows nothing better.
     #[must_use]
     pub fn fetching_here(&self) -> usize {

@@ -4,11 +4,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-/// Room for the packets of 1,250 nodes that ask at the same moment, 600 bytes each and the kernel's own share; the kernel gives less when
-/// `net.core.rmem_max` says so.
+/// Room for the packets of 1,250 nodes that ask at the same moment, 600 bytes each and the kernel's own share; without root the kernel gives
+/// less when `net.core.rmem_max` says so.
 const BACKLOG: usize = 4 << 20;
 
 /// Why the DHCP server cannot start.
@@ -113,7 +114,10 @@ pub(super) fn udp(interface: &str, at: SocketAddrV4, shared: bool) -> Result<Udp
         socket.bind_device(Some(interface.as_bytes()))?;
         socket.set_reuse_address(shared)?;
         socket.set_broadcast(true)?;
-        socket.set_recv_buffer_size(BACKLOG)?;
+        // Above the system's bound only for root; with less room a storm costs repeats, nothing else.
+        if setsockopt(&socket, sockopt::RcvBufForce, &BACKLOG).is_err() {
+            socket.set_recv_buffer_size(BACKLOG)?;
+        }
         socket.set_nonblocking(true)?;
         socket.bind(&SocketAddr::V4(at).into())?;
         UdpSocket::from_std(socket.into())
