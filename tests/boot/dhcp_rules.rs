@@ -112,6 +112,7 @@ pub(super) fn read(answer: &Answer) -> Read {
         order.push(bytes[at]);
         at += 2 + length;
     }
+    assert_eq!(order[0], 53, "the message type comes first");
     assert!(bytes[at + 1..].iter().all(|b| *b == 0), "nothing follows the end");
     Read { bytes, options, order }
 }

@@ -43,6 +43,13 @@ impl Road {
         Self { name: "legacy PXE", firmware: vec![], nic: "", beside: false }
     }
 
+    /// QEMU has no PXE ROM but iPXE's, which needs no loader. So iPXE is started by hand in its place, asks for nothing but the loader, and is
+    /// the PXE stack (UNDI) under it.
+    fn legacy_loader() -> Self {
+        let firmware = vec!["-kernel", "/usr/lib/ipxe/ipxe.lkrn", "-initrd", "first.ipxe"];
+        Self { name: "legacy PXE, loader by TFTP", firmware, nic: ",romfile=", beside: false }
+    }
+
     fn uefi(name: &'static str, more: &[&'static str]) -> Self {
         Self { name, firmware: [&UEFI[..], &NO_IPV6_PXE, more].concat(), nic: ",romfile=", beside: false }
     }
@@ -72,7 +79,7 @@ fn power_on(test: &str, road: &Road) -> Option<Boot> {
         skip(test, "$BRINGUP_LAB/disk.img, which `tests/run` makes,");
         return None;
     };
-    for file in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/snponly.efi"] {
+    for file in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/snponly.efi", "/usr/lib/ipxe/ipxe.lkrn"] {
         if !Path::new(file).exists() {
             skip(test, file);
             return None;
@@ -81,6 +88,8 @@ fn power_on(test: &str, road: &Road) -> Option<Boot> {
     std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", lab.path("vars.fd")).unwrap();
     std::fs::write(lab.path("inventory/facts/all.csv"), format!("node,serial,uuid,boot_mac\na001-s01,{SERIAL},{UUID},{MAC}\n"))
         .unwrap();
+
+    std::fs::write(lab.path("first.ipxe"), "#!ipxe\ndhcp net0 && chain tftp://10.77.0.1/undionly.kpxe\n").unwrap();
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     std::fs::create_dir(lab.path("state")).unwrap();
@@ -204,6 +213,16 @@ fn legacy_pxe_to_a_login_with_us_alone() {
     let Some(boot) = power_on("peers::roads::legacy_pxe_to_a_login_with_us_alone", &road) else { return };
     boot.must_be_ours(&boot.login(&road));
     boot.must_have_said(&["a001-s01 ack 10.77.1.1 boot http://10.77.0.1:8088/boot.ipxe"]);
+}
+
+/// The loader for legacy ROMs comes by TFTP and drives the card by the ROM's stack.
+#[test]
+fn legacy_loader_to_a_login_with_us_alone() {
+    let road = Road::legacy_loader();
+    let Some(boot) = power_on("peers::roads::legacy_loader_to_a_login_with_us_alone", &road) else { return };
+    boot.must_be_ours(&boot.login(&road));
+    let loader = std::fs::metadata("/usr/lib/ipxe/undionly.kpxe").unwrap().len();
+    boot.must_have_said(&[&format!("{ADDRESS} tftp undionly.kpxe {loader} bytes in ")]);
 }
 
 /// OVMF fetches iPXE by TFTP. When the node restarts, its grant is used up: it is let go on to its disk.

@@ -10,6 +10,8 @@ use crate::model::Lan;
 
 /// Shortest packet that old relays and ROMs take (RFC 1542 §2.1).
 const SHORTEST: usize = 300;
+/// Where the options begin.
+const OPTIONS: usize = 240;
 /// Longest boot file that the header's field holds with its end marker.
 const FILE: usize = 127;
 /// IP and UDP headers, which option 57 counts and a packet does not hold.
@@ -163,6 +165,18 @@ impl Draft {
     pub(super) fn bytes(self) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(SHORTEST);
         self.message.encode(&mut Encoder::new(&mut bytes)).ok()?;
+        // The message type first, as other servers write it; the codec sorts by number.
+        let mut at = OPTIONS;
+        while let Some([code, length]) = bytes.get(at..at + 2) {
+            let end = at + 2 + usize::from(*length);
+            if *code == u8::from(OptionCode::MessageType) {
+                if let Some(before) = bytes.get_mut(OPTIONS..end) {
+                    before.rotate_right(end - at);
+                }
+                break;
+            }
+            at = end;
+        }
         if !self.relay.is_empty() {
             // Echoed as it came, and last (RFC 3046 §2.2). Not by the codec: dhcproto 0.15 writes an option 82 that it was given as bytes
             // twice, and one that it has read itself without the fields that it could not read.
