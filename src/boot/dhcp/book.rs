@@ -68,8 +68,13 @@ impl Book {
         }
     }
 
-    /// What has not been written down yet, and how many sights found no room since the last time.
-    pub(super) fn take(&mut self, now_ms: i64) -> (Vec<Sighting>, u64) {
+    /// How many sights found no room since the last time that this was asked.
+    pub(super) fn lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// What has not been written down yet.
+    pub(super) fn take(&mut self, now_ms: i64) -> Vec<Sighting> {
         let mut news = Vec::new();
         for (kind, entries) in &mut self.entries {
             if *kind == GIVEN {
@@ -89,7 +94,7 @@ impl Book {
             }
             entries.retain(|_, entry| now_ms - entry.last_ms < QUIET_MS);
         }
-        (news, std::mem::take(&mut self.lost))
+        news
     }
 }
 
@@ -108,12 +113,12 @@ mod tests {
     fn equal_sights_are_one_entry_and_told_once() {
         let mut book = Book::default();
         assert!(book.note(&sight(1), 10) && !book.note(&sight(1), 20) && book.note(&sight(2), 30));
-        let (mut news, lost) = book.take(40);
+        let mut news = book.take(40);
         news.sort_by_key(|s| s.first_ms);
-        assert_eq!((news.len(), lost, news[0].first_ms, news[0].last_ms, news[0].times), (2, 0, 10, 20, 2));
-        assert!(book.take(50).0.is_empty(), "nothing is written twice");
+        assert_eq!((news.len(), book.lost(), news[0].first_ms, news[0].last_ms, news[0].times), (2, 0, 10, 20, 2));
+        assert!(book.take(50).is_empty(), "nothing is written twice");
         assert!(!book.note(&sight(1), 60));
-        assert_eq!(book.take(70).0[0].times, 1);
+        assert_eq!(book.take(70)[0].times, 1);
     }
 
     #[test]
@@ -122,8 +127,7 @@ mod tests {
         for n in 0..10_000 {
             book.note(&sight(n), 0);
         }
-        let (news, lost) = book.take(1);
-        assert_eq!((news.len(), lost), (MOST, 10_000 - MOST as u64));
+        assert_eq!((book.take(1).len(), book.lost()), (MOST, 10_000 - MOST as u64));
         book.take(QUIET_MS);
         assert!(book.note(&sight(1), QUIET_MS + 1), "what was quiet for long is told again");
     }
@@ -136,8 +140,8 @@ mod tests {
             book.note(&sight(n), 0);
         }
         assert!(book.note(&refused("its architecture"), 1) && book.note(&Sight::Trouble("flood".into()), 1));
-        let (news, lost) = book.take(2);
-        assert_eq!((news.len(), lost), (MOST + 2, 10_000 - MOST as u64));
+        let news = book.take(2);
+        assert_eq!((news.len(), book.lost()), (MOST + 2, 10_000 - MOST as u64));
         assert!(news.iter().any(|s| s.kind == "refused"));
     }
 
@@ -151,7 +155,7 @@ mod tests {
         assert!(book.note(&given(1), 0) && book.note(&given(2), 0));
         let told = (1..3000).filter(|ms| book.note(&given(1), *ms)).count();
         assert_eq!(told, 2);
-        assert_eq!(book.take(3000).0.len(), 0, "the ordinary course of things is not written down");
+        assert_eq!(book.take(3000).len(), 0, "the ordinary course of things is not written down");
         book.take(9000);
         assert!(book.entries.values().all(HashMap::is_empty), "and not kept");
     }

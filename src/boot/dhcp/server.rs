@@ -178,10 +178,12 @@ impl Shared {
     }
 
     async fn write_down(&self, grants: &Grants) {
-        let (news, lost) = self.book.lock().unwrap_or_else(PoisonError::into_inner).take(now_ms());
+        let lost = self.book.lock().unwrap_or_else(PoisonError::into_inner).lost();
         if lost > 0 {
+            // Before the rest is taken, so that it is written down with it.
             self.tell(Sight::Trouble("more was seen than can be kept: is something flooding this network?".into()));
         }
+        let news = self.book.lock().unwrap_or_else(PoisonError::into_inner).take(now_ms());
         if !news.is_empty()
             && let Err(error) = grants.saw(news).await
         {
