@@ -39,17 +39,13 @@ impl Dhcp {
             (None, None) => return Ok(Self { running: None }),
         };
         let registry = registry(mode, global)?;
-        if http.ip().is_loopback() && registry.served_here() > 0 {
-            let count = registry.served_here();
+        if http.ip().is_loopback() && registry.boots_here() {
             global.talk(format!(
-                "{count} nodes will be told to boot from http://{http}, which only this machine reaches: --listen changes it"
+                "nodes will be told to boot from http://{http}, which only this machine reaches: --listen changes it"
             ));
         }
-        if args.tftp.is_none() && registry.fetching_here() > 0 {
-            let count = registry.fetching_here();
-            global.talk(format!(
-                "{count} nodes will be told to fetch their loader here by TFTP, and --tftp is not given: PXE ROMs get none"
-            ));
+        if args.tftp.is_none() && registry.fetches_here() {
+            global.talk("PXE ROMs will be told to fetch their loader here by TFTP, and get none: --tftp is not given");
         }
         let (nodes, log) = (registry.len(), DhcpLog::default());
         let sights = log.watch();
@@ -59,7 +55,7 @@ impl Dhcp {
             Failure::new(Exit::ERROR, error).hint(hint)
         })?;
         let what = if mode == Mode::Reserve { "DHCP" } else { "proxyDHCP" };
-        global.talk(format!("{what} for {nodes} nodes on {} as {}", options.interface, server.identity().address));
+        global.talk(format!("{what} on {} as {}, known nodes: {nodes}", options.interface, server.identity().address));
         let server = tokio::spawn(server.run(grants.clone(), stop.clone()));
         Ok(Self { running: Some(Running { sights, server }) })
     }
@@ -106,12 +102,10 @@ fn registry(mode: Mode, global: &Global) -> Result<Registry> {
     let folded =
         |nodes: &[NodeId]| -> String { crate::spec::fold(nodes.iter().map(|node| node.as_str())).chars().take(200).collect() };
     if !registry.without_mac().is_empty() {
-        let (count, who) = (registry.without_mac().len(), folded(registry.without_mac()));
-        global.talk(format!("{count} nodes have no fact `boot_mac` and are taken for strangers: {who}"));
+        global.talk(format!("without the fact `boot_mac`, so taken for strangers: {}", folded(registry.without_mac())));
     }
     if mode == Mode::Reserve && !registry.unaddressed().is_empty() {
-        let (count, who) = (registry.unaddressed().len(), folded(registry.unaddressed()));
-        global.talk(format!("{count} nodes have no `boot.network` and get no address: {who}"));
+        global.talk(format!("without `boot.network`, so without an address: {}", folded(registry.unaddressed())));
     }
     Ok(registry)
 }

@@ -170,7 +170,12 @@ fn what_is_missing_is_told() {
         let (code, said) = tried(before, words);
         assert_eq!(code, Some(1), "{words:?}: {said}");
         assert!(said.contains(error) && said.contains("hint:") && said.contains(hint), "{words:?}: {said}");
+        // No less of what would only show when machines boot in vain.
+        assert!(said.contains("which only this machine reaches: --listen changes it"), "{said}");
+        assert!(said.contains("PXE ROMs will be told to fetch their loader here by TFTP, and get none"), "{said}");
     }
+    let (_, said) = tried(&[], &["--dhcp", "eth0", "--tftp"]);
+    assert!(!said.contains("PXE ROMs"), "{said}");
     std::fs::write(lab.path("inventory/facts/all.csv"), "node,serial\na001-s01,S101\na001-s02,S102\n").unwrap();
     let (code, said) = tried(&[], &["--dhcp", "eth0"]);
     assert!(code == Some(3) && said.contains("no node of the inventory has the fact `boot_mac`"), "{said}");

@@ -107,18 +107,20 @@ impl Registry {
         self.len() == 0
     }
 
-    /// How many nodes have no boot server in the inventory and are told to boot from the machine that answers.
+    /// True when a node has no boot server in the inventory, so that it is told to boot from the machine that answers.
     #[must_use]
-    pub fn served_here(&self) -> usize {
-        let here = |station: &Station| station.netboots && station.server.is_none();
-        self.stations.values().filter(|entry| matches!(entry, Entry::One(station) if here(station))).count()
+    pub fn boots_here(&self) -> bool {
+        self.any(|station| station.netboots && station.server.is_none())
     }
 
-    /// How many nodes are told to fetch their loader from this machine by TFTP, when their firmware knows nothing better.
+    /// True when a node is told to fetch its loader from this machine by TFTP, should its firmware know nothing better.
     #[must_use]
-    pub fn fetching_here(&self) -> usize {
-        let here = |station: &Station| station.netboots && station.lan.as_ref().is_none_or(|lan| lan.next_server.is_none());
-        self.stations.values().filter(|entry| matches!(entry, Entry::One(station) if here(station))).count()
+    pub fn fetches_here(&self) -> bool {
+        self.any(|station| station.netboots && station.lan.as_ref().is_none_or(|lan| lan.next_server.is_none()))
+    }
+
+    fn any(&self, so: impl Fn(&Station) -> bool) -> bool {
+        self.stations.values().any(|entry| matches!(entry, Entry::One(station) if so(station)))
     }
 
     /// Nodes that get no address: no `boot.network` is written for them, or their address is no IPv4 address.
