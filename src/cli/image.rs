@@ -10,8 +10,9 @@ use crate::image::{self, BuildError, Cache, FetchError, manifest};
 use crate::model::{Ramdisk, RamdiskLock};
 use crate::spec;
 
-/// Boot images
+/// Netboot images
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  bringup image build images/definitions/bringup.yaml")]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
@@ -132,9 +133,9 @@ fn one(
             ),
         ];
         let row = |(name, size, digest, note): (&str, usize, &crate::model::Digest, String)| {
-            vec![folder.join(name).display().to_string(), mib(size as u64), digest.to_string(), note]
+            vec![folder.join(name).display().to_string(), mib(size as u64), digest.short().to_owned(), note]
         };
-        global.out.table(&["FILE", "SIZE", "SHA-256", "HOLDS"], rows.into_iter().map(row).collect());
+        global.out.table(&["FILE", "SIZE", "DIGEST", "HOLDS"], rows.into_iter().map(row).collect());
         global.talk(format!("{} names them; built in {:.1} s", named.display(), started.elapsed().as_secs_f64()));
     }
     Ok(json!({
