@@ -43,10 +43,10 @@ pub(super) fn holds(drive: &Value) -> Holds {
     let connected = views::word(drive, "ConnectedVia").map(|via| via != "NotConnected");
     match (inserted, connected, image(drive).is_some()) {
         (Some(true), Some(true), _) | (Some(true), None, true) | (None, Some(true), true) => Holds::Image,
-        (Some(false), Some(false) | None, _) | (None, Some(false), false) => Holds::Nothing,
+        (Some(false), Some(false) | None, false) | (None, Some(false), false) => Holds::Nothing,
         // sushy-tools says `URI` of an empty drive too.
         (Some(false), Some(true), false) => Holds::Nothing,
-        // Nothing is named and nothing is connected: `Inserted` is the one that is late.
+        // Nothing is named and nothing is connected: `Inserted` is the one that is late. Where an image is named, either may be (Lenovo).
         (Some(true), Some(false), false) => Holds::Nothing,
         (None, None, false) if silent(drive, "Image") => Holds::Nothing,
         _ => Holds::Unclear,
@@ -280,7 +280,12 @@ mod tests {
         assert_eq!(judge(false.into(), "NotConnected".into(), "".into()), Holds::Nothing, "HPE");
         assert_eq!(judge(true.into(), "NotConnected".into(), Value::Null), Holds::Nothing, "a stale Inserted");
         assert_eq!(judge(true.into(), "NotConnected".into(), "http://x/a.iso".into()), Holds::Unclear, "community.general #6969");
-        assert_eq!(judge(false.into(), "NotConnected".into(), "http://x/a.iso".into()), Holds::Nothing);
+        assert_eq!(
+            judge(false.into(), "NotConnected".into(), "http://x/a.iso".into()),
+            Holds::Unclear,
+            "Inserted lags: Lenovo XCC"
+        );
+        assert_eq!(judge(false.into(), Value::Null, "http://x/a.iso".into()), Holds::Unclear);
         assert_eq!(judge(false.into(), "URI".into(), "http://x/a.iso".into()), Holds::Unclear);
         assert_eq!(judge(false.into(), "URI".into(), "".into()), Holds::Nothing, "sushy-tools");
         assert_eq!(holds(&json!({})), Holds::Nothing);
