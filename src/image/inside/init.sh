@@ -21,16 +21,25 @@ argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p" | tail -n 1; }
 stage userspace
 
 # Drivers that the hardware asks for by its modaliases, until no new ones appear (a virtio transport shows its devices only once its own driver is
-# in). Only what is new is asked for: comparing costs more than finding. In the background, since one card may take a minute to start.
+# in). Only what is new is asked for: comparing costs more than finding. Network cards come first (PCI class 02, virtio device 1) and each by itself,
+# since one may take a minute to start; all of it in the background.
 drivers() {
   asked=
   while :; do
     aliases=$(find /sys/devices -name modalias -exec cat {} + 2>/dev/null | sort -u)
     fresh=$(echo "$aliases" | grep -vxF "$asked")
     [ -n "$fresh" ] || break
-    asked=$aliases
-    # shellcheck disable=SC2086 # one word a line
-    modprobe -a -q $fresh 2>/dev/null
+    cards=$(echo "$fresh" | grep '^pci:.*bc02\|^virtio:d00000001')
+    if [ -n "$cards" ]; then
+      for alias in $cards; do modprobe -q "$alias" 2>/dev/null & done
+      wait
+      asked="$asked
+$cards"
+    else
+      # shellcheck disable=SC2086 # one word a line
+      modprobe -a -q $fresh 2>/dev/null
+      asked=$aliases
+    fi
   done
 }
 # shellcheck disable=SC2046 # one word a line
