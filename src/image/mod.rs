@@ -12,7 +12,7 @@
 //! | `module` | which kernel modules go in, and the indexes that `modprobe` reads |
 //! | `object` | what a program or a module says that it needs |
 //! | [`cpio`] | the archive that a kernel unpacks |
-//! | [`identity`] | the initrd that brings one boot its SSH keys |
+//! | [`mod@identity`] | the initrd that brings one boot its SSH keys |
 //! | `inside/` | what runs in it: init, the lease script, `bringup-report` |
 //!
 //! Nothing of a package is ever written to this machine's file system or run on it, and no key is ever put into an image.
