@@ -23,6 +23,7 @@
 //! | [`bmc`] | the out-of-band hand: Redfish and IPMI | model |
 //! | [`shell`] | the in-band hand: SSH | model, verify |
 //! | [`boot`] | the boot server: DHCP, TFTP, HTTP; grants, scripts, artifacts | model |
+//! | [`image`] | boot images from Debian packages: same definition, same bytes | model |
 //! | [`journal`] | the store: append, fold, hash chain, lock | model |
 //! | [`pool`] | where admitted nodes work | model, verify |
 //! | [`survey`] | reads the world into `Observed` | model, bmc, shell |
@@ -40,6 +41,7 @@ pub mod bmc;
 pub mod boot;
 pub mod cli;
 pub mod engine;
+pub mod image;
 pub mod journal;
 pub mod model;
 pub mod planner;

@@ -25,6 +25,7 @@ pub mod gate_words;
 pub mod global;
 pub mod handbook;
 pub mod hands;
+pub mod image;
 pub mod init;
 pub mod lanes;
 pub mod look;
@@ -105,6 +106,7 @@ enum Verb {
     Verify(verify::Args),
     Pool(pool::Args),
     Serve(serve::Args),
+    Image(image::Args),
     Report(account::ReportArgs),
     Sim(sim::Args),
     Demo(demo::Args),
@@ -143,6 +145,7 @@ async fn dispatch(verb: Verb, global: &Global) -> Result {
         Verb::Verify(args) => verify::run(args, global).await,
         Verb::Pool(args) => pool::run(args, global).await,
         Verb::Serve(args) => serve::run(args, global).await,
+        Verb::Image(args) => image::run(args, global).await,
         Verb::Report(args) => account::report(&args, global),
         Verb::Sim(args) => sim::run(args, global).await,
         Verb::Demo(args) => demo::run(args, global).await,

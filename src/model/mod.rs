@@ -10,6 +10,7 @@ mod plan;
 mod playbook;
 mod power;
 mod probe;
+mod ramdisk;
 mod run;
 mod secret;
 mod state;
@@ -27,6 +28,7 @@ pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn
 pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
+pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};
 pub use run::{Lifecycle, NodeState, Phase, RunState, TransitionError};
 pub use secret::{SecretRef, SecretRefError};
 pub use state::{BmcFacts, Observed, Reading, SystemFacts};

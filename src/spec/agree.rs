@@ -64,14 +64,15 @@ impl LoadedPlaybook {
     }
 }
 
-/// Checks every playbook, image, stack and policy under `root` (`playbooks/`, `images/`), whether something names it or not, and, when there
+/// Checks every playbook, image, definition, stack and policy under `root` (`playbooks/`, `images/`), whether something names it or not, and, when there
 /// is an inventory, that the names in it resolve. No artifact is opened.
 #[must_use]
 pub fn validate_words(root: &Path, inventory: Option<&Inventory>, gate: Option<&Gate<'_>>, today: &str) -> Diagnostics {
     // The library names files by their tidy paths, and each file must have one name.
     let (folder, images) = (tidy(&root.join("playbooks")), tidy(&root.join("images")));
     let mut library = Library::new(&folder, today);
-    for folder in [&folder, &images, &folder.join("stacks"), &folder.join("policies")] {
+    let definitions = images.join("definitions");
+    for folder in [&folder, &images, &definitions, &folder.join("stacks"), &folder.join("policies")] {
         for file in files(folder, "yml") {
             let message = format!("{} is not read", quote(&file.display().to_string()));
             library.out.push(Diagnostic::warning(code::NO_EFFECT, message).hint("files are found as NAME.yaml"));
@@ -82,6 +83,9 @@ pub fn validate_words(root: &Path, inventory: Option<&Inventory>, gate: Option<&
     }
     for file in files(&images, "yaml") {
         library.read_image(&file, &stem(&file), None);
+    }
+    for file in files(&definitions, "yaml") {
+        library.read_ramdisk(&file, true);
     }
     for file in files(&folder.join("stacks"), "yaml") {
         library.read_stack(&file, &stem(&file), None);

@@ -63,6 +63,8 @@ pub const STACK: &str = "E206";
 pub const ROLLOUT: &str = "E207";
 /// Inventory and playbook contradict each other.
 pub const DISAGREE: &str = "E208";
+/// A lock that does not fit its definition.
+pub const LOCK: &str = "E209";
 
 /// A file or key that has no effect.
 pub const NO_EFFECT: &str = "W101";

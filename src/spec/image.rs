@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::artifact::{self, Named, Place};
-use super::decode::Fields;
+use super::decode::{Fields, Spanned};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::yaml::Tree;
 use super::{code, words};
@@ -18,13 +18,7 @@ const CMDLINE_MAX: usize = 1536;
 pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named>, out: &mut Diagnostics) -> Option<Image> {
     let mut fields = Fields::of(tree, "", out)?;
     super::playbook::api_version(&mut fields, "image/v1", out);
-    let arch = fields.need_text("arch", out);
-    if let Some(arch) = &arch
-        && !ARCHES.contains(&arch.value.as_str())
-    {
-        let message = format!("arch: `{}` is not known", quote(&arch.value));
-        out.push(Diagnostic::error(code::BAD_VALUE, message).at(arch.span).hint(format!("known: {}", ARCHES.join(", "))));
-    }
+    let arch = arch(&mut fields, out);
     let kernel = fields.need("kernel", out).and_then(|t| artifact::read(t, "kernel".to_owned(), at, named, out));
     let parts = fields.list("initrd", out).unwrap_or_default();
     let initrd: Vec<_> =
@@ -36,7 +30,18 @@ pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named
     Some(Image { name: name.to_owned(), arch: arch?.value, kernel: kernel?, initrd, root, cmdline, ssh_host_keys })
 }
 
-fn cmdline(items: &[Tree], out: &mut Diagnostics) -> Vec<String> {
+/// The machine type, which must be one that the boot server has a loader for.
+pub(super) fn arch(fields: &mut Fields<'_>, out: &mut Diagnostics) -> Option<Spanned<String>> {
+    let arch = fields.need_text("arch", out)?;
+    if !ARCHES.contains(&arch.value.as_str()) {
+        let message = format!("arch: `{}` is not known", quote(&arch.value));
+        out.push(Diagnostic::error(code::BAD_VALUE, message).at(arch.span).hint(format!("known: {}", ARCHES.join(", "))));
+    }
+    Some(arch)
+}
+
+/// Kernel arguments.
+pub(super) fn cmdline(items: &[Tree], out: &mut Diagnostics) -> Vec<String> {
     let words = words::texts(items, "cmdline", out);
     for word in &words {
         let bad = |message: &str| Diagnostic::error(code::BAD_VALUE, format!("cmdline: {message}")).at(word.span);

@@ -1,5 +1,5 @@
-//! Playbooks with everything that they name, each file read once: from `DIR/NAME.yaml`, `DIR/stacks/`, `DIR/policies/` and `DIR/../images/`.
-//! Reads those files and nothing else; never opens an artifact unless asked to hash it.
+//! Playbooks with everything that they name, each file read once: from `DIR/NAME.yaml`, `DIR/stacks/`, `DIR/policies/` and `DIR/../images/`;
+//! and the definitions of ramdisks. Reads those files and nothing else; never opens an artifact unless asked to hash it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use super::playbook::{self, Written};
 use super::policy::Foreign;
 use super::source::{ReadError, Span};
 use super::unit::{Day, FileName};
-use super::{image, policy, stack, yaml};
-use crate::model::{AcceleratorKind, Artifact, Baseline, Digest, Image, Playbook, Policy, Stack};
+use super::{image, lock, policy, ramdisk, stack, yaml};
+use crate::model::{AcceleratorKind, Artifact, Baseline, Digest, Image, Playbook, Policy, Ramdisk, RamdiskLock, Stack};
 
 /// A playbook that was read without a mistake.
 #[derive(Debug)]
@@ -69,6 +69,37 @@ impl LoadedPlaybook {
             }
         }
         out
+    }
+}
+
+/// A definition of a ramdisk that was read without a mistake.
+#[derive(Debug)]
+pub struct LoadedRamdisk {
+    /// The definition.
+    pub ramdisk: Ramdisk,
+    /// Its lock; `None` when there is none yet, or when it was not asked for.
+    pub lock: Option<RamdiskLock>,
+    /// What is worth knowing and refuses nothing; also holds the texts that were read.
+    pub warnings: Diagnostics,
+}
+
+/// Reads the definition of a ramdisk, its lock when asked to, and hashes the files that it names.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn load_ramdisk(file: &Path, with_lock: bool) -> Result<LoadedRamdisk, Diagnostics> {
+    // No playbook is read, and nothing in these files ends on a day.
+    let mut library = Library::new(file.parent().unwrap_or(Path::new("")), "2026-01-01");
+    let found = library.read_ramdisk(file, with_lock);
+    let named = std::mem::take(&mut library.artifacts);
+    for named in &named {
+        if let Err(e) = artifact::check(&named.artifact) {
+            library.out.push(artifact::mistake(named, &e));
+        }
+    }
+    match found {
+        Some((ramdisk, lock)) if !library.out.refused() => Ok(LoadedRamdisk { ramdisk, lock, warnings: library.out }),
+        _ => Err(library.out),
     }
 }
 
@@ -182,6 +213,26 @@ impl Library {
         let found = tree.and_then(|t| image::read(&t, name, at, &mut self.artifacts, &mut self.out));
         self.image_shelf.insert(path.to_owned(), found.clone());
         found
+    }
+
+    /// Reads the definition of a ramdisk and, when wanted and there, its lock.
+    pub fn read_ramdisk(&mut self, path: &Path, with_lock: bool) -> Option<(Ramdisk, Option<RamdiskLock>)> {
+        let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let tree = self.parse(path, None)?;
+        if let Err(why) = name.parse::<FileName>() {
+            let message = format!("the file name `{}` is no name for an image: {why}", quote(&name));
+            self.out.push(Diagnostic::error(code::BAD_PATH, message));
+        }
+        // Two folders up from images/definitions/ is the project.
+        let at = Place { folder: path.parent().unwrap_or(Path::new("")), levels: Some(2) };
+        let ramdisk = ramdisk::read(&tree, &name, at, &mut self.artifacts, &mut self.out)?;
+        let beside = path.with_extension("lock");
+        if !with_lock || !beside.exists() {
+            return Some((ramdisk, None));
+        }
+        let tree = self.parse(&beside, None)?;
+        let lock = lock::read(&tree, &ramdisk, &mut self.out)?;
+        Some((ramdisk, Some(lock)))
     }
 
     fn stack(&mut self, name: &Spanned<FileName>) -> Option<Stack> {

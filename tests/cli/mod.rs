@@ -14,6 +14,7 @@ mod discover;
 mod firmware;
 mod gate;
 mod hand;
+mod image;
 mod keep;
 mod power;
 mod power_ipmi;

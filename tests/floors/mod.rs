@@ -13,7 +13,7 @@ const EMPTY_NAMES: [&str; 9] = ["util", "utils", "helper", "helpers", "common", 
 
 /// Who may name whom. `cli` may name every room.
 fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
-    let rooms: [(&str, &[&str]); 16] = [
+    let rooms: [(&str, &[&str]); 17] = [
         ("model", &[]),
         ("spec", &["model"]),
         ("planner", &["model"]),
@@ -21,6 +21,7 @@ fn table() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("verify", &["model"]),
         ("bmc", &["model"]),
         ("boot", &["model"]),
+        ("image", &["model"]),
         ("journal", &["model"]),
         ("shell", &["model", "verify"]),
         ("pool", &["model", "verify"]),

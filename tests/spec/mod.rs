@@ -8,6 +8,7 @@ mod init;
 mod mistakes;
 mod playbook;
 mod properties;
+mod ramdisk;
 mod schema;
 mod selecting;
 mod verbs;

@@ -87,7 +87,7 @@ impl Project {
     }
 
     /// `CODE FILE:LINE:COLUMN message` for each mistake, then its hint.
-    fn told(&self, found: &Diagnostics) -> Vec<String> {
+    pub fn told(&self, found: &Diagnostics) -> Vec<String> {
         let root = format!("{}/", self.0.path().display());
         let one = |d: &&bringup::spec::Diagnostic| {
             let place = d.span.map_or(String::new(), |s| format!(" {}", found.sources.place(s)));

@@ -86,12 +86,19 @@ pub fn known(found: &bringup::spec::Diagnostics, context: &str) -> BTreeSet<Stri
 
 #[test]
 fn decoders_and_schemas_know_the_same_keys() {
-    for (kind, file) in [(Kind::Playbook, 0), (Kind::Image, 1), (Kind::Stack, 2), (Kind::Policy, 3)] {
+    let [playbook, image, stack, policy] = FILES;
+    let all = [
+        (Kind::Playbook, playbook),
+        (Kind::Image, image),
+        (Kind::Stack, stack),
+        (Kind::Policy, policy),
+        (Kind::Ramdisk, super::ramdisk::FILE),
+    ];
+    for (kind, (path, text)) in all {
         let schema = document(kind).unwrap();
         let objects = objects(&schema);
         assert!(objects.len() >= 3 && objects.iter().all(|(_, keys)| !keys.is_empty()), "{kind:?}");
         for (way, keys) in objects {
-            let (path, text) = FILES[file];
             let mut document: Value = serde_saphyr::from_str(text).unwrap();
             disturb(&mut document, &way);
             let project = Project::new();
@@ -166,6 +173,7 @@ for name in sys.argv[2:]:
         (Kind::Stack, yaml("playbooks/stacks")),
         (Kind::Policy, yaml("playbooks/policies")),
         (Kind::Image, yaml("images")),
+        (Kind::Ramdisk, yaml("images/definitions")),
     ] {
         assert!(!files.is_empty(), "{kind:?}");
         let schema = folder.path().join("schema.json");
