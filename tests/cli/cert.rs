@@ -119,6 +119,10 @@ fn a_certificate_is_replaced_proved_and_recorded_in_one_command() {
     assert!(flat(&ran).contains("400 Bad Request"), "{}", ran.out);
     rig.run(&["bmc", "cert", NODE, "--replace", "none.pem", "--yes"])
         .refused(3, &["write none.pem", "the BMC's own certificate first"]);
+    // A chain that is too long is refused whole: the half that was read is never sent.
+    let long = format!("{}{}", std::fs::read_to_string(rig.path(&format!("{NODE}.pem"))).unwrap(), "\n".repeat(1 << 20));
+    std::fs::write(rig.path("long.pem"), long).unwrap();
+    rig.run(&["bmc", "cert", NODE, "--replace", "long.pem", "--yes"]).refused(3, &["longer than 1 MiB"]);
     assert!(rig.read(FACTS).contains(&new.sha256), "what was refused is not recorded");
     let ends: Vec<&str> = ends(&rig).iter().map(|(_, end)| *end).collect();
     assert_eq!(ends, ["applied", "applied", "not applied", "not applied"]);

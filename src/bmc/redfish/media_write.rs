@@ -127,8 +127,6 @@ impl Client {
             Holds::Nothing => {}
             Holds::Image | Holds::Unclear => match self.eject_one(&drive).await {
                 Written::Applied(seen) => words.push(seen),
-                // It refuses to eject what it only names: if something is in all the same, the insertion is refused too.
-                Written::NotApplied(_) if holds(&drive.value) == Holds::Unclear => {}
                 Written::NotApplied(e) => {
                     let seen =
                         format!("{} is in it, and the eject was refused: {e}", bare(&image(&drive.value).unwrap_or_default()));

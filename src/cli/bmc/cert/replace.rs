@@ -2,7 +2,7 @@
 //! that the next contact is trusted.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -26,13 +26,17 @@ struct Order {
     key: Option<Password>,
 }
 
-/// Largest chain, in bytes: what is longer is cut, and then is no chain.
+/// Largest chain, in bytes: hundreds of certificates. A longer one is refused, never sent in part.
 const LARGEST_CHAIN: u64 = 1 << 20;
 
 fn chain_text(file: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    std::fs::File::open(file)?.take(LARGEST_CHAIN).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(file)?.take(LARGEST_CHAIN + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read <= LARGEST_CHAIN) {
+        return String::from_utf8(bytes)
+            .map_err(|_| std::io::Error::new(ErrorKind::InvalidData, "it is not text, so it is no PEM"));
+    }
+    Err(std::io::Error::new(ErrorKind::InvalidData, "it is longer than 1 MiB, which no chain of a BMC is"))
 }
 
 fn order(args: &Args, chain: &str, node: &Node, hands: &Hands) -> Result<Order> {
