@@ -10,19 +10,20 @@
 mod answer;
 mod artifact;
 mod ask;
-mod body;
 pub mod dhcp;
 mod fetch;
 mod grant;
 mod grants;
+mod http;
 mod range;
 mod route;
 mod script;
 mod server;
 mod sightings;
-mod stall;
 mod store;
+mod storm;
 mod tftp;
+mod writer;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
@@ -31,6 +32,7 @@ pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;
+pub use storm::{Gauge, Rate, RateError, Storm, StormRules, TRANSFERS};
 pub use tftp::{
     Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
 };

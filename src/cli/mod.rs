@@ -45,6 +45,7 @@ pub mod schema;
 pub mod secret;
 pub mod serve;
 mod serve_dhcp;
+mod serve_storm;
 mod serve_tftp;
 pub mod sessionfiles;
 pub mod shellfiles;

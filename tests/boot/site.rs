@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use bringup::boot::{
-    BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with,
+    BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, Storm, new_grant_id, now_ms, serve_with,
 };
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
@@ -44,6 +44,10 @@ impl Got {
 
 impl Site {
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_in(test, Storm::default())
+    }
+
+    pub fn start_in(test: &str, storm: Storm) -> Option<Self> {
         need_program(test, "curl")?;
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -55,7 +59,12 @@ impl Site {
         std::fs::create_dir(&loaders).unwrap();
         std::fs::write(loaders.join("ipxe.efi"), b"MZ loader").unwrap();
         let seen = std::sync::Mutex::new(log.watch());
-        runtime.spawn(serve_with(listener, grants.clone(), ServeOptions { loaders, log }, stop.clone()));
+        runtime.spawn(serve_with(
+            listener,
+            grants.clone(),
+            ServeOptions { loaders, log, storm, ..ServeOptions::default() },
+            stop.clone(),
+        ));
         Some(Self { dir, address, grants, runtime, seen, stop })
     }
 
