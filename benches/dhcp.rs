@@ -9,10 +9,11 @@
 #[allow(dead_code)]
 #[path = "boot_storm/lab.rs"]
 mod lab;
+#[allow(dead_code)]
 #[path = "boot_storm/packet.rs"]
 mod packet;
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -108,7 +109,11 @@ impl Took {
 
 /// Asks for as long as that, with so many machines in the middle of an exchange.
 fn round(under_way: usize, long: Duration) -> Took {
-    let socket = UdpSocket::bind((RELAY, 67)).unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+    // So many answers may come at once that the usual buffer would lose some, which would not be the server's fault. As root it may be so large.
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20)).unwrap();
+    socket.bind(&SocketAddr::from((RELAY.parse::<std::net::Ipv4Addr>().unwrap(), 67)).into()).unwrap();
+    let socket = UdpSocket::from(socket);
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     socket.connect((SERVER, 67)).unwrap();
     let relay = RELAY.parse::<std::net::Ipv4Addr>().unwrap().octets();

@@ -24,7 +24,7 @@ impl Relay {
     pub async fn start() -> Arc<Self> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
         // So many answers may come at once that the usual buffer would lose some, which would not be the server's fault.
-        socket.set_recv_buffer_size(8 << 20).unwrap();
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20)).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket.bind(&format!("{RELAY}:67").parse::<SocketAddr>().unwrap().into()).unwrap();
         let relay = Arc::new(Self { socket: UdpSocket::from_std(socket.into()).unwrap(), boxes: Mutex::default() });

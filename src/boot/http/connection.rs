@@ -8,12 +8,12 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::file;
+use super::file::{self, Part, Piece};
 use super::head::Head;
 use super::request::{self, Following};
 use super::road::Road;
 use super::wire::Wire;
-use crate::boot::answer::{Method, Reply, Request, answer};
+use crate::boot::answer::{Method, Reply, Request, Sending, answer};
 use crate::boot::grant::now_ms;
 use crate::boot::grants::Grants;
 use crate::boot::server::ServeOptions;
@@ -142,7 +142,9 @@ async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool,
             if look {
                 return wire.write(&head).await;
             }
-            file::send(wire, &head, *sending, &desk.options.log, &desk.options.storm).await
+            let Sending { file, stamp, seen, .. } = *sending;
+            let part = Part::of(file, stamp, slice.unwrap_or((0, whole)));
+            file::send(wire, &head, vec![Piece::File(part)], seen, &desk.options.log, &desk.options.storm).await
         }
     }
 }

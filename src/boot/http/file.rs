@@ -13,7 +13,6 @@ use tokio::time::{Instant, timeout};
 use super::page;
 use super::road::Road;
 use super::wire::{STALLED, Wire, patient, stalled};
-use crate::boot::answer::Sending;
 use crate::boot::artifact::Stamp;
 use crate::boot::server::{BootLog, Seen};
 use crate::boot::storm::{Lane, PACE, Pass, Storm};
@@ -46,101 +45,167 @@ impl Drop for Tell<'_> {
     }
 }
 
-struct Way<'a, S> {
+/// A part of what is sent.
+pub(super) enum Piece {
+    /// Made by the server.
+    Bytes(Vec<u8>),
+    /// Of a file that must not change meanwhile.
+    File(Part),
+}
+
+/// Where the next byte of a file comes from.
+pub(super) struct Part {
+    pub(super) file: Arc<File>,
+    pub(super) at: u64,
+    pub(super) left: u64,
+    /// Of the file, when its digest was looked at.
+    pub(super) stamp: Stamp,
+}
+
+impl Part {
+    /// A file, or the slice of it that was asked for.
+    pub(super) fn of(file: File, stamp: Stamp, slice: (u64, u64)) -> Self {
+        Self { file: Arc::new(file), at: slice.0, left: slice.1, stamp }
+    }
+}
+
+struct Trip<'a, S> {
     wire: &'a mut Wire<S>,
-    file: Arc<File>,
-    at: u64,
-    left: u64,
-    /// Up to here the file was seen to be in memory.
-    warm: u64,
-    stamp: Stamp,
     lane: Lane,
     tell: Tell<'a>,
-    /// This file system has no `sendfile`, or the road is no bare socket.
+    pass: Option<Pass>,
+    /// The file system has no `sendfile`, or the road is no bare socket.
     copies: bool,
     block: Vec<u8>,
 }
 
-/// Sends the head, and then the file or the part of it that was asked for.
+/// Sends the head, and then the pieces in order.
 pub(super) async fn send<S: Road>(
     wire: &mut Wire<S>,
     head: &[u8],
-    sending: Sending,
+    pieces: Vec<Piece>,
+    seen: Seen,
     log: &BootLog,
     storm: &Storm,
 ) -> io::Result<()> {
-    let (at, left) = sending.slice.unwrap_or((0, sending.length));
-    let lane = storm.lane(sending.seen.node.as_ref());
-    let tell = Tell { seen: Some(sending.seen), sent: 0, log };
-    let copies = wire.road.bare().is_none();
-    let mut way = Way {
-        wire,
-        file: Arc::new(sending.file),
-        at,
-        left,
-        warm: at,
-        stamp: sending.stamp,
-        lane,
-        tell,
-        copies,
-        block: Vec::new(),
+    let length = |piece: &Piece| match piece {
+        Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+        Piece::File(part) => part.left,
     };
-    way.wire.write_head(head).await?;
-    let mut pass = if left > SMALL { Some(way.turn(storm).await?) } else { None };
-    while way.left > LAST {
-        let most = usize::try_from(way.left - LAST).unwrap_or(usize::MAX);
-        let most = way.lane.take(most).await;
-        way.some(most, pass.as_mut()).await?;
+    let mut left = pieces.iter().map(length).fold(0, u64::saturating_add);
+    if left == 0 {
+        wire.write(head).await?;
+    } else {
+        wire.write_head(head).await?;
     }
-    way.last(pass).await
+    let waits = left > SMALL;
+    let lane = storm.lane(seen.node.as_ref());
+    let copies = wire.road.bare().is_none();
+    let tell = Tell { seen: Some(seen), sent: 0, log };
+    let mut trip = Trip { wire, lane, tell, pass: None, copies, block: Vec::new() };
+    for piece in pieces {
+        left = left.saturating_sub(length(&piece));
+        match piece {
+            Piece::Bytes(bytes) => {
+                trip.wire.write(&bytes).await?;
+                trip.count(bytes.len());
+            }
+            Piece::File(mut part) => {
+                if waits && trip.pass.is_none() {
+                    trip.turn(&mut part, storm).await?;
+                }
+                trip.file(part, left == 0).await?;
+            }
+        }
+    }
+    patient(trip.wire.road.flush()).await
 }
 
-impl<S: Road> Way<'_, S> {
+impl<S: Road> Trip<'_, S> {
+    fn count(&mut self, sent: usize) {
+        self.lane.sent(sent);
+        self.tell.sent = self.tell.sent.saturating_add(u64::try_from(sent).unwrap_or_default());
+    }
+
     /// Waits for a place among those that are being sent.
-    async fn turn(&mut self, storm: &Storm) -> io::Result<Pass> {
+    async fn turn(&mut self, part: &mut Part, storm: &Storm) -> io::Result<()> {
         let mut turn = std::pin::pin!(storm.turn());
         loop {
             match timeout(CRUMB_EVERY, turn.as_mut()).await {
-                Ok(pass) => return Ok(pass),
-                Err(_) => self.some(CRUMB, None).await?,
+                Ok(pass) => {
+                    self.pass = Some(pass);
+                    return Ok(());
+                }
+                Err(_) if part.left > SMALL => {
+                    page::warm(&part.file, part.at, CRUMB).await?;
+                    self.some(part, CRUMB).await?;
+                }
+                Err(_) => {}
             }
         }
     }
 
-    /// Sends up to so many bytes. Who takes them slowly while others wait gives up its place, and goes on beside them.
-    async fn some(&mut self, most: usize, mut pass: Option<&mut Pass>) -> io::Result<()> {
-        if self.at >= self.warm {
-            page::warm(&self.file, self.at, most).await?;
-            self.warm = self.at.saturating_add(u64::try_from(most).unwrap_or_default());
+    async fn file(&mut self, mut part: Part, ends: bool) -> io::Result<()> {
+        let (begun, mut warm) = (part.at, part.at);
+        while part.left > LAST {
+            let most = usize::try_from(part.left - LAST).unwrap_or(usize::MAX);
+            let mut most = self.lane.take(most).await;
+            if part.at >= warm {
+                page::warm(&part.file, part.at, most).await?;
+                warm = part.at.saturating_add(u64::try_from(most).unwrap_or_default());
+            }
+            most = usize::try_from(warm - part.at).unwrap_or(most).min(most);
+            self.some(&mut part, most).await?;
         }
-        let most = usize::try_from(self.warm.saturating_sub(self.at)).unwrap_or(most).min(most);
+        if part.at > begun
+            && !self.copies
+            && let Some(socket) = self.wire.road.bare()
+        {
+            if ends {
+                // The next in line need not wait for this client's network.
+                self.pass = None;
+            }
+            timeout(DRAIN, page::drained(socket)).await.map_err(|_| stalled())??;
+        }
+        // The last look: all that is on the wire by then was the file's content.
+        let length = usize::try_from(part.left).map_err(io::Error::other)?;
+        let rest = page::read(&part.file, part.at, vec![0; length]).await?;
+        if Stamp::of(&part.file.metadata()?) != part.stamp {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file was changed while it was sent"));
+        }
+        self.wire.write(&rest).await?;
+        self.count(length);
+        Ok(())
+    }
+
+    /// Sends up to so many bytes, which are in memory. Who takes them slowly while others wait gives up its place, and goes on beside them.
+    async fn some(&mut self, part: &mut Part, most: usize) -> io::Result<()> {
         let (mut begun, since) = (Instant::now(), Instant::now());
         let sent = loop {
-            match timeout(PACE, self.once(most)).await {
+            match timeout(PACE, self.once(part, most)).await {
                 Ok(sent) => break sent?,
                 Err(_) if since.elapsed() >= STALLED => return Err(stalled()),
                 Err(_) => {
-                    if let Some(pass) = pass.as_deref_mut() {
+                    if let Some(pass) = &mut self.pass {
                         pass.moved(0, begun.elapsed());
                     }
                     begun = Instant::now();
                 }
             }
         };
-        if let Some(pass) = pass {
+        if let Some(pass) = &mut self.pass {
             pass.moved(sent, begun.elapsed());
         }
-        self.lane.sent(sent);
+        self.count(sent);
         let sent = u64::try_from(sent).unwrap_or_default();
-        (self.at, self.left) = (self.at.saturating_add(sent), self.left.saturating_sub(sent));
-        self.tell.sent = self.tell.sent.saturating_add(sent);
+        (part.at, part.left) = (part.at.saturating_add(sent), part.left.saturating_sub(sent));
         Ok(())
     }
 
     /// May be dropped at any await: what was not returned as sent was not sent.
-    async fn once(&mut self, most: usize) -> io::Result<usize> {
+    async fn once(&mut self, part: &Part, most: usize) -> io::Result<usize> {
         if let Some(socket) = self.wire.road.bare().filter(|_| !self.copies) {
-            match page::send(socket, &self.file, self.at, most).await {
+            match page::send(socket, &part.file, part.at, most).await {
                 // Not every file system can (FUSE, some network file systems).
                 Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
                     self.copies = true;
@@ -148,33 +213,11 @@ impl<S: Road> Way<'_, S> {
                 other => return other,
             }
         }
-        // It is in memory: `page::warm` saw to that.
         self.block.resize(most.min(BLOCK), 0);
-        self.file.read_exact_at(&mut self.block, self.at)?;
+        part.file.read_exact_at(&mut self.block, part.at)?;
         match self.wire.road.write(&self.block).await? {
             0 => Err(io::ErrorKind::WriteZero.into()),
             sent => Ok(sent),
         }
-    }
-
-    /// The rest, after the last look at the file: all that is on the wire by then was the file's content.
-    async fn last(mut self, pass: Option<Pass>) -> io::Result<()> {
-        if self.tell.sent > 0
-            && !self.copies
-            && let Some(socket) = self.wire.road.bare()
-        {
-            // The next in line need not wait for this client's network.
-            drop(pass);
-            timeout(DRAIN, page::drained(socket)).await.map_err(|_| stalled())??;
-        }
-        let length = usize::try_from(self.left).map_err(io::Error::other)?;
-        let rest = page::read(&self.file, self.at, vec![0; length]).await?;
-        if Stamp::of(&self.file.metadata()?) != self.stamp {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file was changed while it was sent"));
-        }
-        self.wire.write(&rest).await?;
-        self.lane.sent(length);
-        self.tell.sent = self.tell.sent.saturating_add(self.left);
-        patient(self.wire.road.flush()).await
     }
 }
