@@ -21,6 +21,7 @@ pub mod image;
 pub mod machine;
 pub mod media;
 pub mod profile;
+pub mod report;
 pub mod pushing;
 pub mod redfish;
 pub mod rmcp;
