@@ -8,8 +8,8 @@ mod mixed;
 mod settled;
 mod stale;
 
-pub use digest::image_digest;
 pub use cabling::{Finding, Proof, What, Witness, prove};
+pub use digest::image_digest;
 pub use exchange::Place;
 pub use line::{Ask, Line, line, suite};
 pub use mixed::{Kind, Mixed};
