@@ -44,7 +44,12 @@ fn main() {
         std::fs::write(loaders.join(name), &files.loader).unwrap();
     }
     let (kernel, initrd) = (artifact(dir, "kernel", &files.kernel), artifact(dir, "initrd", &files.initrd));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(NODES)
+        .thread_stack_size(256 << 10)
+        .build()
+        .unwrap();
     let begun = Instant::now();
     runtime.block_on(issue(dir, nodes, &kernel, &initrd));
     println!("{nodes} grants issued in {:.2} s", begun.elapsed().as_secs_f64());
