@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::file::{self, Part, Piece};
+use super::file::{self, Part};
 use super::head::Head;
 use super::request::{self, Following};
 use super::road::Road;
@@ -144,7 +144,7 @@ async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool,
             }
             let Sending { file, stamp, seen, .. } = *sending;
             let part = Part::of(file, stamp, slice.unwrap_or((0, whole)));
-            file::send(wire, &head, vec![Piece::File(part)], seen, &desk.options.log, &desk.options.storm).await
+            file::send(wire, &head, part, seen, &desk.options.log, &desk.options.storm).await
         }
     }
 }

@@ -45,15 +45,7 @@ impl Drop for Tell<'_> {
     }
 }
 
-/// A part of what is sent.
-pub(super) enum Piece {
-    /// Made by the server.
-    Bytes(Vec<u8>),
-    /// Of a file that must not change meanwhile.
-    File(Part),
-}
-
-/// Where the next byte of a file comes from.
+/// Bytes of a file that must not change meanwhile.
 pub(super) struct Part {
     pub(super) file: Arc<File>,
     pub(super) at: u64,
@@ -79,45 +71,28 @@ struct Trip<'a, S> {
     block: Vec<u8>,
 }
 
-/// Sends the head, and then the pieces in order.
+/// Sends the head, and then the part.
 pub(super) async fn send<S: Road>(
     wire: &mut Wire<S>,
     head: &[u8],
-    pieces: Vec<Piece>,
+    mut part: Part,
     seen: Seen,
     log: &BootLog,
     storm: &Storm,
 ) -> io::Result<()> {
-    let length = |piece: &Piece| match piece {
-        Piece::Bytes(bytes) => u64::try_from(bytes.len()).unwrap_or(u64::MAX),
-        Piece::File(part) => part.left,
-    };
-    let mut left = pieces.iter().map(length).fold(0, u64::saturating_add);
-    if left == 0 {
-        wire.write(head).await?;
-    } else {
-        wire.write_head(head).await?;
-    }
-    let waits = left > SMALL;
     let lane = storm.lane(seen.node.as_ref());
     let copies = wire.road.bare().is_none();
     let tell = Tell { seen: Some(seen), sent: 0, log };
     let mut trip = Trip { wire, lane, tell, pass: None, copies, block: Vec::new() };
-    for piece in pieces {
-        left = left.saturating_sub(length(&piece));
-        match piece {
-            Piece::Bytes(bytes) => {
-                trip.wire.write(&bytes).await?;
-                trip.count(bytes.len());
-            }
-            Piece::File(mut part) => {
-                if waits && trip.pass.is_none() {
-                    trip.turn(&mut part, storm).await?;
-                }
-                trip.file(part, left == 0).await?;
-            }
-        }
+    if part.left == 0 {
+        trip.wire.write(head).await?;
+    } else {
+        trip.wire.write_head(head).await?;
     }
+    if part.left > SMALL {
+        trip.turn(&mut part, storm).await?;
+    }
+    trip.file(part).await?;
     patient(trip.wire.road.flush()).await
 }
 
@@ -145,7 +120,7 @@ impl<S: Road> Trip<'_, S> {
         }
     }
 
-    async fn file(&mut self, mut part: Part, ends: bool) -> io::Result<()> {
+    async fn file(&mut self, mut part: Part) -> io::Result<()> {
         let (begun, mut warm) = (part.at, part.at);
         while part.left > LAST {
             let most = usize::try_from(part.left - LAST).unwrap_or(usize::MAX);
@@ -161,10 +136,8 @@ impl<S: Road> Trip<'_, S> {
             && !self.copies
             && let Some(socket) = self.wire.road.bare()
         {
-            if ends {
-                // The next in line need not wait for this client's network.
-                self.pass = None;
-            }
+            // The next in line need not wait for this client's network.
+            self.pass = None;
             timeout(DRAIN, page::drained(socket)).await.map_err(|_| stalled())??;
         }
         // The last look: all that is on the wire by then was the file's content.
