@@ -11,6 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use super::artifact::{ArtifactError, Artifacts};
 use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token};
+use super::handover;
+use super::identity::Identity;
 use crate::model::{NodeId, PlanId};
 
 /// Format that this build writes.
@@ -100,8 +102,10 @@ impl Store {
         db.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         // FULL: a token that was handed out stays used after a power loss.
         db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        // What is taken out of a table is overwritten: identities hold private keys.
+        db.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-        tx.execute_batch(SCHEMA).and_then(|()| tx.execute_batch(super::sightings::SCHEMA)).map_err(fail)?;
+        tx.execute_batch(&[SCHEMA, super::sightings::SCHEMA, handover::SCHEMA].concat()).map_err(fail)?;
         tx.pragma_update(None, "user_version", FORMAT).map_err(fail)?;
         let id: Option<String> = tx.query_row("SELECT id FROM store", [], |r| r.get(0)).optional().map_err(fail)?;
         let store_id = match id {
@@ -130,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// [`BootError`]; nothing was granted.
-    pub(super) fn issue(&self, spec: &GrantSpec, now_ms: i64) -> Result<Issued, BootError> {
+    pub(super) fn issue(&self, spec: &GrantSpec, identity: Option<&Identity>, now_ms: i64) -> Result<Issued, BootError> {
         spec.check(now_ms)?;
         for artifact in std::iter::once(&spec.kernel).chain(&spec.initrd).chain(&spec.root) {
             self.artifacts.open(artifact)?;
@@ -162,9 +166,13 @@ impl Store {
             params![spec.id, spec.node.as_str(), spec.plan.as_str(), mac, serde_json::to_string(spec)?, spec.expires_at_ms],
         )?;
         tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'script')", params![token.hash(), spec.id])?;
+        if let Some(identity) = identity {
+            handover::keep(&tx, &spec.id, identity)?;
+        }
         let line = Line { grant: Some(&spec.id), node: Some(&spec.node), stage: Stage::Issued, from: None, detail: "" };
         line.write(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(Issued { public_id: spec.id.clone(), token })
     }
 
@@ -194,6 +202,7 @@ impl Store {
         expire(&tx, now_ms)?;
         let was_open = close(&tx, id, how, why, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(was_open)
     }
 
@@ -206,6 +215,7 @@ impl Store {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let ids = expire(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(ids)
     }
 
@@ -282,7 +292,8 @@ fn status(db: &Connection, id: &str, now_ms: i64) -> Result<Option<GrantStatus>,
     let pairs: Vec<(String, i64)> = rows.query_map([id], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     let stages: BTreeMap<Stage, i64> =
         pairs.into_iter().filter_map(|(word, at)| Stage::from_word(&word).map(|stage| (stage, at))).collect();
-    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused }))
+    let identity = handover::note(db, id)?;
+    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused, identity }))
 }
 
 /// Closes what has run out.
@@ -302,6 +313,7 @@ fn close(tx: &Transaction<'_>, id: &str, how: Stage, why: &str, now_ms: i64) -> 
     if changed == 0 {
         return Ok(false);
     }
+    handover::drop_secret(tx, id)?;
     // Its tokens are kept: a later use of one is recorded against the grant that it belonged to.
     let node: String = tx.query_row("SELECT node FROM boot_grant WHERE id = ?1", [id], |r| r.get(0))?;
     let node = NodeId::new(node).ok();
