@@ -3,6 +3,7 @@
 
 mod boots;
 mod faults;
+mod identity;
 mod lab;
 mod ramdisk;
 mod roads;
