@@ -143,7 +143,16 @@ impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
     pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
-        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false), saw_off: AtomicBool::new(false), settle: SETTLE, lets_in: None }
+        Self {
+            target,
+            bmc,
+            shell,
+            grants,
+            cycled: AtomicBool::new(false),
+            saw_off: AtomicBool::new(false),
+            settle: SETTLE,
+            lets_in: None,
+        }
     }
 
     /// The same with an SSH host key made for each grant, which the node fetches from this address; it lets in who holds one of these keys

@@ -11,8 +11,8 @@ use super::grant::{Stage, Token};
 use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
-use super::tls::Door;
 use super::store::{BootError, Store};
+use super::tls::Door;
 use super::{fetch, script};
 
 /// A request, read off the wire.
@@ -131,7 +131,8 @@ fn give_script(
         Err(None) => return Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::NOTHING.into(), seen: None }),
     };
     let door = request.door.as_ref().filter(|_| given.identity);
-    let text = script::script(&given.spec, given.files.expose(), host, claims.mac, door).unwrap_or_else(|| script::NOTHING.into());
+    let text =
+        script::script(&given.spec, given.files.expose(), host, claims.mac, door).unwrap_or_else(|| script::NOTHING.into());
     let length = u64::try_from(text.len()).unwrap_or_default();
     let seen = (!look).then(|| Seen::given(request.from, &given.spec.id, &given.spec.node, Stage::Script, length));
     Ok(Reply::Text { status: 200, kind: SCRIPT, text, seen })

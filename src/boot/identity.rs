@@ -74,9 +74,11 @@ impl Identity {
         let dropbear = dropbear(&host).ok_or(IdentityError::Make(russh::keys::ssh_key::Error::AlgorithmUnknown))?;
         let mut answer = Zeroizing::new(String::with_capacity(2048));
         answer.push_str(HEAD);
-        for (name, bytes) in
-            [("openssh_host_key", openssh.as_bytes()), ("dropbear_host_key", &dropbear[..]), ("authorized_keys", lines.as_bytes())]
-        {
+        for (name, bytes) in [
+            ("openssh_host_key", openssh.as_bytes()),
+            ("dropbear_host_key", &dropbear[..]),
+            ("authorized_keys", lines.as_bytes()),
+        ] {
             let coded = Zeroizing::new(STANDARD.encode(bytes));
             answer.push_str(&format!("\n{name} "));
             answer.push_str(&coded);

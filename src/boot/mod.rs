@@ -38,7 +38,7 @@ pub use identity::{BootKey, Identity, IdentityError, IdentityNote};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;
-pub use tls::{Door, Shown, TlsError, serve_https};
 pub use tftp::{
     Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
 };
+pub use tls::{Door, Shown, TlsError, serve_https};

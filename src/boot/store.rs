@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,15 @@ pub enum BootError {
         /// Why.
         #[source]
         source: rusqlite::Error,
+    },
+    /// It cannot be kept from the eyes of others.
+    #[error("make the boot grants {path} readable for their owner alone")]
+    Private {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// A newer build wrote it.
     #[error("the boot grants {0} were written by a newer version")]
@@ -93,6 +103,7 @@ impl Store {
     /// [`BootError::Open`] or [`BootError::Newer`].
     pub(super) fn open(path: &Path) -> Result<Self, BootError> {
         let fail = |source| BootError::Open { path: path.to_path_buf(), source };
+        private(path).map_err(|source| BootError::Private { path: path.to_path_buf(), source })?;
         let mut db = Connection::open(path).map_err(fail)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
         let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(fail)?;
@@ -260,6 +271,22 @@ impl Store {
         let lines = found.query_map([seq], noted)?.collect::<Result<_, _>>()?;
         Ok(lines)
     }
+}
+
+/// Identities lie in it. SQLite gives its log the mode of the file; one that an older build left behind is set too.
+fn private(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(about) if about.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn noted(row: &Row<'_>) -> rusqlite::Result<Noted> {

@@ -87,11 +87,12 @@ impl Shown {
         if !path.try_exists().map_err(fail)? {
             let (certificate, key) = made().map_err(TlsError::Make)?;
             let part = path.with_extension(format!("{:016x}.part", rand::random::<u64>()));
-            let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
-                file.write_all(key.as_bytes())?;
-                file.write_all(certificate.as_bytes())?;
-                file.sync_all()
-            });
+            let written =
+                std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part).and_then(|mut file| {
+                    file.write_all(key.as_bytes())?;
+                    file.write_all(certificate.as_bytes())?;
+                    file.sync_all()
+                });
             // A link, not a rename: who comes second must not replace what the first shows already.
             let linked = written.and_then(|()| std::fs::hard_link(&part, path));
             drop(std::fs::remove_file(&part));

@@ -79,7 +79,8 @@ fn urls(plan: &Plan, inventory: &Inventory) -> BTreeMap<String, bool> {
         let boots = line.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. }));
         let server = inventory.nodes.get(&line.node).and_then(|n| n.boot.server.as_deref());
         if let (true, Some(server)) = (boots, server) {
-            *urls.entry(server.trim_end_matches('/').to_owned()).or_default() |= line.steps.iter().any(|s| s.action.brings_identity());
+            *urls.entry(server.trim_end_matches('/').to_owned()).or_default() |=
+                line.steps.iter().any(|s| s.action.brings_identity());
         }
     }
     urls

@@ -124,7 +124,9 @@ impl Hands {
     /// # Errors
     /// The private key cannot be had or read.
     pub fn public_key(&self, node: &Node) -> Result<String> {
-        self.key(node)?.public().map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why ssh.key", node.id)))
+        self.key(node)?
+            .public()
+            .map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why ssh.key", node.id)))
     }
 
     /// How BMCs differ: what ships, and then the site's own file.

@@ -81,7 +81,11 @@ impl HttpsDoor {
             Failure::new(Exit::ERROR, Listen { address: wanted, source })
                 .hint("is another boot server running? `serve --https` takes another port")
         })?;
-        global.talk(format!("HTTPS on {address}: certificate SHA-256 {}, curl --pinnedpubkey {}", shown.sha256(), shown.key_pin()));
+        global.talk(format!(
+            "HTTPS on {address}: certificate SHA-256 {}, curl --pinnedpubkey {}",
+            shown.sha256(),
+            shown.key_pin()
+        ));
         // Nodes come back to the address at which they found the script, unless this one is another.
         let own = Some(address.ip()).filter(|ip| !ip.is_unspecified() && *ip != http);
         let door = Door { address: own, port: address.port(), sha256: shown.sha256().clone() };

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy, RackId, RolloutPolicy,
-    StepId, VersionProbe,
+    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy, RackId,
+    RolloutPolicy, StepId, VersionProbe,
 };
 
 /// The `format_version` that this build writes and reads.

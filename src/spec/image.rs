@@ -72,7 +72,9 @@ fn identity(fields: &mut Fields<'_>, keys: &BTreeSet<String>, out: &mut Diagnost
     let Some(word) = fields.text("identity", out) else { return HostIdentity::Image };
     if word.value != "grant" {
         let message = format!("identity: `{}` is not known", quote(&word.value));
-        out.push(Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("known: grant; without it the image has its own"));
+        out.push(
+            Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("known: grant; without it the image has its own"),
+        );
         return HostIdentity::Image;
     }
     if !keys.is_empty() {

@@ -76,10 +76,17 @@ fn stored(site: &Site, secret: &[u8]) -> bool {
 
 #[test]
 fn it_is_handed_out_once_over_tls_to_a_machine_that_has_its_kernel() {
-    let Some(site) = Site::start("boot::identity::it_is_handed_out_once_over_tls_to_a_machine_that_has_its_kernel") else { return };
+    let Some(site) = Site::start("boot::identity::it_is_handed_out_once_over_tls_to_a_machine_that_has_its_kernel") else {
+        return;
+    };
     assert_eq!(key(&site), BootKey::Elsewhere);
     let boot = boot(&site, Some("127.90.0.1"), 600_000);
     assert_eq!(key(&site), BootKey::Awaited, "nobody can be the node while it boots");
+    for name in ["grants.db", "grants.db-wal", "grants.db-shm"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(site.dir.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
     // Each in its turn, and none of them uses it up.
     let plain = format!("{}/identity", boot.base);
     let from = |address: &str| site.https(&plain, &["--interface", address]);

@@ -115,8 +115,14 @@ impl Boot {
 
     fn power_on(&mut self, image: &Image, arguments: &str) {
         let mut command = Command::new("qemu-system-x86_64");
-        command.args("-accel tcg -machine q35 -cpu max -m 512 -smp 2 -display none -vga none -no-reboot -monitor none".split(' '));
-        command.args(["-kernel", &text(&image.out.join("bringup/vmlinuz")), "-initrd", &text(&image.out.join("bringup/initrd.img"))]);
+        command
+            .args("-accel tcg -machine q35 -cpu max -m 512 -smp 2 -display none -vga none -no-reboot -monitor none".split(' '));
+        command.args([
+            "-kernel",
+            &text(&image.out.join("bringup/vmlinuz")),
+            "-initrd",
+            &text(&image.out.join("bringup/initrd.img")),
+        ]);
         command.args(["-append", arguments, "-serial", &format!("file:{}", self.at("console").display())]);
         command.args(["-smbios", &format!("type=1,manufacturer=Laboratory,product=Node,serial={SERIAL},uuid={UUID}")]);
         command.args(["-netdev", &format!("user,id=site,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh)]);
@@ -236,7 +242,8 @@ fn the_ramdisk_fetches_its_host_key_once_over_tls() {
     let host = boot.ssh(&boot.host_key, &mine, "cat /run/bringup/identity/ssh_host_ed25519_key");
     let host = PrivateKey::from_openssh(host).unwrap();
     assert_eq!(host.fingerprint(HashAlg::Sha256).to_string(), boot.host_key);
-    let rest = boot.ssh(&boot.host_key, &mine, "cd /run/bringup/identity; ls; stat -c %a . ssh_host_ed25519_key; cat authorized_keys");
+    let rest =
+        boot.ssh(&boot.host_key, &mine, "cd /run/bringup/identity; ls; stat -c %a . ssh_host_ed25519_key; cat authorized_keys");
     let lets_in = mine.public_key().to_openssh().unwrap();
     let lets_in = lets_in.split(' ').take(2).collect::<Vec<_>>().join(" ");
     assert!(rest.contains(&lets_in) && rest.contains("700\n600\n") && !rest.contains("answer"), "{rest}");
@@ -271,8 +278,21 @@ fn an_impostor_gets_no_further_than_the_handshake() {
             -subj '/CN=bringup boot server' -keyout theirs.key -out theirs.pem 2>/dev/null && echo impostor >g";
         assert!(Command::new("sh").args(["-c", make, "sh", &text(boot.dir.path())]).status().unwrap().success());
         let mut impostor = Command::new("openssl");
-        impostor.args(["s_server", "-accept", &format!("127.0.0.1:{theirs}"), "-key", "theirs.key", "-cert", "theirs.pem", "-www"]);
-        impostor.current_dir(boot.dir.path()).stdin(Stdio::null()).stdout(boot.file("theirs.out")).stderr(boot.file("theirs.err"));
+        impostor.args([
+            "s_server",
+            "-accept",
+            &format!("127.0.0.1:{theirs}"),
+            "-key",
+            "theirs.key",
+            "-cert",
+            "theirs.pem",
+            "-www",
+        ]);
+        impostor
+            .current_dir(boot.dir.path())
+            .stdin(Stdio::null())
+            .stdout(boot.file("theirs.out"))
+            .stderr(boot.file("theirs.err"));
         boot.services.push(Service::start(&mut impostor).unwrap());
         wait_until("the impostor listens", PATIENCE, || TcpStream::connect(("127.0.0.1", theirs)).is_ok());
         let to = [vec![boot.https; turns], vec![theirs]].concat();
