@@ -138,7 +138,7 @@ impl Store {
     /// The store's trouble.
     pub(super) fn boot_key(&self, node: &NodeId) -> Result<BootKey, BootError> {
         let sql = "SELECT i.host_key, i.given_ms FROM boot_grant g LEFT JOIN boot_identity i ON i.grant_id = g.id \
-                   WHERE g.node = ?1 AND g.scripts > 0 ORDER BY g.rowid DESC LIMIT 1";
+                   WHERE g.node = ?1 AND g.script_to IS NOT NULL ORDER BY g.rowid DESC LIMIT 1";
         let row: Option<(Option<String>, Option<i64>)> =
             self.db().prepare_cached(sql)?.query_row([node.as_str()], |r| Ok((r.get(0)?, r.get(1)?))).optional()?;
         Ok(match row {
