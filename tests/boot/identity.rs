@@ -195,3 +195,34 @@ fn a_server_without_https_keeps_the_script() {
     site.address = with_tls;
     assert_eq!(site.get(&issued.script_path()).status, 200);
 }
+
+/// Who talks no TLS, or begins and says no more, hurts nobody.
+#[test]
+fn what_is_no_tls_ends_at_the_handshake() {
+    use std::io::{Read as _, Write as _};
+    let Some(site) = Site::start("boot::identity::what_is_no_tls_ends_at_the_handshake") else { return };
+    let connect = || std::net::TcpStream::connect((site.address.ip(), site.door().port)).unwrap();
+    let silent: Vec<_> = (0..50).map(|_| connect()).collect();
+    for junk in [
+        &b"GET /healthz HTTP/1.1\r\n\r\n"[..],
+        b"\x16\x03\x01\xff\xff",
+        &[0; 70_000],
+        b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03",
+    ] {
+        let mut stream = connect();
+        drop(stream.write_all(junk));
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        assert!(!answer.windows(4).any(|w| w == b"HTTP"), "{answer:?}");
+    }
+    assert_eq!(site.https("/healthz", &[]).status, 200);
+    for mut stream in silent {
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(100))).unwrap();
+        let mut answer = Vec::new();
+        // Closed; a time-out of the read would be another kind of error.
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+        }
+    }
+}

@@ -113,7 +113,7 @@ impl Boot {
         arguments
     }
 
-    fn power_on(&mut self, image: &Image, arguments: &str) {
+    fn power_on(&mut self, image: &Image, arguments: &str, serial: &str) {
         let mut command = Command::new("qemu-system-x86_64");
         command
             .args("-accel tcg -machine q35 -cpu max -m 512 -smp 2 -display none -vga none -no-reboot -monitor none".split(' '));
@@ -124,7 +124,7 @@ impl Boot {
             &text(&image.out.join("bringup/initrd.img")),
         ]);
         command.args(["-append", arguments, "-serial", &format!("file:{}", self.at("console").display())]);
-        command.args(["-smbios", &format!("type=1,manufacturer=Laboratory,product=Node,serial={SERIAL},uuid={UUID}")]);
+        command.args(["-smbios", &format!("type=1,manufacturer=Laboratory,product=Node,serial={serial},uuid={UUID}")]);
         command.args(["-netdev", &format!("user,id=site,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh)]);
         command.args(["-device", &format!("virtio-net-pci,netdev=site,mac={MAC}"), "-device", "virtio-rng-pci"]);
         command.stdin(Stdio::null()).stdout(Stdio::null());
@@ -233,7 +233,7 @@ fn the_ramdisk_fetches_its_host_key_once_over_tls() {
     let url = arguments.split(' ').find_map(|w| w.strip_prefix("bringup.identity=")).unwrap().to_owned();
     assert!(url.starts_with(&format!("https://10.0.2.2:{}/g/", boot.https)), "{url}");
     let arguments = arguments.replace(&format!(":{}/g/", boot.https), &format!(":{through}/g/"));
-    boot.power_on(image, &arguments);
+    boot.power_on(image, &arguments, SERIAL);
     boot.until("bringup: stage identity");
     let told = boot.until("bringup: stage ssh port=22");
     println!("ramdisk with an identity over HTTPS: {told}");
@@ -298,7 +298,7 @@ fn an_impostor_gets_no_further_than_the_handshake() {
         let to = [vec![boot.https; turns], vec![theirs]].concat();
         let (through, seen) = wire(to);
         let arguments = boot.load().replace(&format!(":{}/g/", boot.https), &format!(":{through}/g/"));
-        boot.power_on(image, &arguments);
+        boot.power_on(image, &arguments, SERIAL);
         let told = boot.until("bringup: stage ssh refused: ");
         println!("{told}");
         assert!(told.contains(words), "{told}");
@@ -309,4 +309,18 @@ fn an_impostor_gets_no_further_than_the_handshake() {
         assert!(!boot.text("theirs.out").contains("GET"), "{}", boot.text("theirs.out"));
         assert!(Path::new(&boot.at("theirs.pem")).exists());
     }
+}
+
+/// The cables of two nodes were swapped: the machine that asks is another one than the grant's, and says so itself.
+#[test]
+fn another_machine_is_not_given_the_identity() {
+    let Some(image) = image("peers::identity::another_machine_is_not_given_the_identity") else { return };
+    let mut boot = Boot::new(image, &key(13));
+    let arguments = boot.load();
+    boot.power_on(image, &arguments, "BRTEST 0078/a");
+    let told = boot.until("bringup: stage ssh refused: ");
+    assert!(told.contains("the boot server refused it: 403 another serial than the grant's"), "{told}");
+    boot.must_be_shut();
+    let events = boot.runtime.block_on(boot.grants.events_since(0)).unwrap();
+    assert!(events.iter().any(|e| e.stage == Stage::Refused && e.detail == "another serial than the grant's"), "{events:?}");
 }

@@ -36,7 +36,7 @@ path=/${rest#*/}
 until [ -e /run/bringup/address ]; do usleep 100000; done
 
 # Who asks. Every byte as %xx, so that no serial can be anything but a value.
-coded() { printf %s "$1" | hexdump -v -e '/1 "%%%02x"'; }
+coded() { printf %s "$1" | od -An -v -tx1 | tr -d '\n' | sed 's/ /%/g'; }
 fact() { tr -d '\n' <"/sys/class/dmi/id/$1" 2>/dev/null; }
 query="mac=$(argument BOOTIF | sed 's/^01-//')&uuid=$(coded "$(fact product_uuid)")&serial=$(coded "$(fact product_serial)")"
 
