@@ -3,6 +3,7 @@
 
 mod boots;
 mod brought;
+mod cabling;
 mod faults;
 mod identity;
 mod lab;
