@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::grant::{GrantSpec, Stage, Token};
+use super::handover;
 use super::route::{Claims, Which};
 use super::store::{BootError, Line, Store, expire};
 use crate::model::{Artifact, Mac, NodeId};
@@ -41,6 +42,8 @@ pub(super) struct Script {
     pub(super) spec: GrantSpec,
     /// Opens the files.
     pub(super) files: Token,
+    /// The node may fetch an identity.
+    pub(super) identity: bool,
 }
 
 /// A file may be handed out.
@@ -50,8 +53,8 @@ pub(super) struct Given {
     pub(super) artifact: Artifact,
 }
 
-struct Held {
-    spec: GrantSpec,
+pub(super) struct Held {
+    pub(super) spec: GrantSpec,
     closed: Option<String>,
     scripts: i64,
     script_to: Option<String>,
@@ -59,11 +62,11 @@ struct Held {
 }
 
 impl Held {
-    fn refusal(&self, status: u16, why: &'static str) -> Refusal {
+    pub(super) fn refusal(&self, status: u16, why: &'static str) -> Refusal {
         Refusal { status, why, grant: Some(self.spec.id.clone()), node: Some(self.spec.node.clone()) }
     }
 
-    fn over(&self) -> Option<Refusal> {
+    pub(super) fn over(&self) -> Option<Refusal> {
         self.closed.as_deref().map(|how| {
             self.refusal(
                 410,
@@ -77,7 +80,7 @@ impl Held {
     }
 
     /// A claim that contradicts the grant.
-    fn foreign(&self, claims: &Claims) -> Option<Refusal> {
+    pub(super) fn foreign(&self, claims: &Claims) -> Option<Refusal> {
         let differs = |want: Option<&str>, said: Option<&str>| matches!((want, said), (Some(want), Some(said)) if !want.trim().eq_ignore_ascii_case(said));
         let spec = &self.spec;
         let why = if matches!((spec.mac, claims.mac), (Some(want), Some(said)) if want != said) {
@@ -94,12 +97,14 @@ impl Held {
 }
 
 impl Store {
-    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed.
+    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed. Without a way to
+    /// fetch an identity (`https`) a node that needs one is not sent on its way.
     pub(super) fn script(
         &self,
         by: &By,
         claims: &Claims,
         look: bool,
+        https: bool,
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Script, Option<Refusal>>, BootError> {
@@ -125,6 +130,11 @@ impl Store {
             if held.scripts > 0 && !retry {
                 return Ok(Err(Some(held.refusal(410, "the script was fetched already"))));
             }
+            let identity = handover::wanted(tx, &held.spec.id)?;
+            if identity && !https {
+                let why = "the grant brings an identity, and this boot server has no HTTPS to hand it out";
+                return Ok(Err(Some(held.refusal(503, why))));
+            }
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
@@ -137,7 +147,7 @@ impl Store {
                 tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Script, from, now_ms)?;
             }
-            Ok(Ok(Script { spec: held.spec, files }))
+            Ok(Ok(Script { spec: held.spec, files, identity }))
         })
     }
 
@@ -208,7 +218,7 @@ impl Store {
     }
 
     /// One question: expiry first, then the question, then the record of a refusal, all or nothing.
-    fn ask<T: Send + 'static>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         from: IpAddr,
         now_ms: i64,
@@ -225,17 +235,17 @@ impl Store {
     }
 }
 
-fn unknown_token() -> Refusal {
+pub(super) fn unknown_token() -> Refusal {
     Refusal { status: 404, why: "no such grant", grant: None, node: None }
 }
 
-fn grant_of(tx: &Connection, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn grant_of(tx: &Connection, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
     tx.prepare_cached("SELECT grant_id FROM token WHERE hash = ?1 AND opens = ?2")?
         .query_row(params![token.hash(), opens], |r| r.get(0))
         .optional()
 }
 
-fn held(tx: &Connection, id: &str) -> Result<Option<Held>, BootError> {
+pub(super) fn held(tx: &Connection, id: &str) -> Result<Option<Held>, BootError> {
     let mut query = tx.prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?;
     let mut rows = query.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };

@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::grant::Stage;
@@ -17,10 +18,13 @@ use super::grants::Grants;
 use super::http::{Desk, connection};
 use super::store::shown;
 use super::storm::{Gauge, Storm};
+use super::tls::Door;
 use crate::model::NodeId;
 
 /// Connections at once; a fleet of 1,250 nodes holds two each at most.
 const CONNECTIONS: usize = 4096;
+/// Longest wait for the far end to agree on a key.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Longest time in which the far end may acknowledge nothing: the kernel then gives it up, what is written to it included.
 const UNHEARD: Duration = Duration::from_secs(60);
 /// How long transfers may go on after the server was told to stop.
@@ -33,6 +37,9 @@ pub struct Health {
     pub service: String,
     /// [`Grants::store_id`] of the store that is served.
     pub state: String,
+    /// Where it hands out identities; `None`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Door>,
     /// Transfers of large files; absent in what older builds say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storm: Option<Gauge>,
@@ -102,6 +109,8 @@ pub struct ServeOptions {
     pub loaders: PathBuf,
     /// Where to tell what is seen.
     pub log: BootLog,
+    /// Where the same grants are served over TLS (see [`super::serve_https`]), for the scripts of nodes that fetch an identity there.
+    pub door: Option<Door>,
     /// How many transfers at once, and how fast.
     pub storm: Storm,
 }
@@ -109,7 +118,7 @@ pub struct ServeOptions {
 impl Default for ServeOptions {
     /// Debian's iPXE, a log of its own, and no budget.
     fn default() -> Self {
-        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), storm: Storm::default() }
+        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), door: None, storm: Storm::default() }
     }
 }
 
@@ -120,6 +129,17 @@ pub async fn serve(listener: TcpListener, grants: Grants, stop: CancellationToke
 
 /// Serves until `stop` is cancelled; transfers under way then have five seconds. Trouble of one connection ends that connection only.
 pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOptions, stop: CancellationToken) {
+    listen(listener, None, grants, options, stop).await;
+}
+
+/// The loop: each connection by itself, inside TLS when there is an acceptor.
+pub(super) async fn listen(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    grants: Grants,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let desk = Desk::new(grants, options);
     let mut open = JoinSet::new();
@@ -133,10 +153,18 @@ pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOpt
         match accepted {
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                let (desk, stop) = (desk.clone(), stop.clone());
+                let (desk, stop, tls) = (desk.clone(), stop.clone(), tls.clone());
                 open.spawn(async move {
                     tune(&stream);
-                    connection(stream, peer.ip(), &desk, &stop).await;
+                    match tls {
+                        None => connection(stream, peer.ip(), &desk, &stop).await,
+                        // A far end that does not trust the certificate ends it here; it has told nothing yet.
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
+                                connection(stream, peer.ip(), &desk, &stop).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }

@@ -19,11 +19,20 @@ type Deliver = Box<dyn FnOnce(Result<(), Shared>) + Send>;
 /// Asks, and says whether its changes are to be kept.
 type Job = Box<dyn FnOnce(Result<&Connection, Shared>) -> (bool, Deliver) + Send>;
 
+/// What is done when a write is on the disk, and before anybody is answered.
+type After = fn(&Connection) -> rusqlite::Result<()>;
+
 /// The thread that writes; it begins with the first question and ends with the store.
-#[derive(Default)]
-pub(super) struct Writer(OnceLock<SyncSender<Job>>);
+pub(super) struct Writer {
+    queue: OnceLock<SyncSender<Job>>,
+    after: After,
+}
 
 impl Writer {
+    pub(super) fn new(after: After) -> Self {
+        Self { queue: OnceLock::new(), after }
+    }
+
     /// Asks within a transaction, and waits until it is on the disk. An error undoes what this question changed, and nothing else.
     ///
     /// # Errors
@@ -47,25 +56,28 @@ impl Writer {
             });
             (keep, deliver)
         });
-        let queue = self.0.get_or_init(|| start(Arc::clone(db)));
+        let queue = self.queue.get_or_init(|| start(Arc::clone(db), self.after));
         queue.send(job).map_err(|_| BootError::WriterGone)?;
         told.recv().map_err(|_| BootError::WriterGone)?
     }
 }
 
-fn start(db: Arc<Mutex<Connection>>) -> SyncSender<Job> {
+fn start(db: Arc<Mutex<Connection>>, after: After) -> SyncSender<Job> {
     let (queue, jobs) = sync_channel(QUEUE);
     // Without a thread the receiver is dropped, and every question is told so.
-    drop(std::thread::Builder::new().name("grants".into()).spawn(move || run(&db, &jobs)));
+    drop(std::thread::Builder::new().name("grants".into()).spawn(move || run(&db, &jobs, after)));
     queue
 }
 
-fn run(db: &Mutex<Connection>, jobs: &Receiver<Job>) {
+fn run(db: &Mutex<Connection>, jobs: &Receiver<Job>, after: After) {
     while let Ok(first) = jobs.recv() {
         let batch: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(TOGETHER - 1)).collect();
         let mut delivered = Vec::with_capacity(batch.len());
         let mut batch = batch.into_iter();
-        let written = write(&mut db.lock().unwrap_or_else(PoisonError::into_inner), &mut batch, &mut delivered).map_err(Arc::new);
+        let written = {
+            let mut db = db.lock().unwrap_or_else(PoisonError::into_inner);
+            write(&mut db, &mut batch, &mut delivered).and_then(|()| after(&db)).map_err(Arc::new)
+        };
         if let Err(error) = &written {
             // The transaction broke before their turn.
             delivered.extend(batch.map(|job| job(Err(Arc::clone(error))).1));
@@ -108,7 +120,7 @@ mod tests {
     #[test]
     fn many_share_a_write_and_one_that_fails_undoes_itself_alone() {
         let (_dir, db) = db();
-        let writer = Writer::default();
+        let writer = Writer::new(|_| Ok(()));
         // All of them come while the disk is busy, and are written together.
         let busy = db.lock().unwrap();
         std::thread::scope(|scope| {
@@ -136,7 +148,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_is_said_to_all_who_share_it() {
         let (dir, db) = db();
-        let writer = Writer::default();
+        let writer = Writer::new(|_| Ok(()));
         db.lock().unwrap().busy_timeout(std::time::Duration::from_millis(50)).unwrap();
         let other = Connection::open(dir.path().join("x.db")).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -31,7 +31,7 @@ impl Bench {
 fn boot_event(node: NodeId, grant: String, noted: Noted) -> Option<Event> {
     let (from, line) = (noted.from, noted.seq);
     match noted.stage {
-        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root => {
+        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root | Stage::Identity => {
             Some(Event::BootSeen { node, grant, stage: noted.stage.to_string(), from, line })
         }
         Stage::Refused => Some(Event::GrantRefused { node, grant, why: noted.detail, from, line }),
@@ -60,7 +60,12 @@ impl Workbench for Bench {
                     .map_err(|why| no_hand(node, why))?;
                 // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
                 let settle = self.pace.saturating_mul(8);
-                Box::new(Netboot::new(target, bmc, shell, self.grants.clone()).settling(settle))
+                let mut netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(settle);
+                if spec.brings_identity() {
+                    let key = self.hands.public_key(written).map_err(|e| no_hand(node, e.error))?;
+                    netboot = netboot.letting_in(vec![key], written.boot.ip);
+                }
+                Box::new(netboot)
             }
         })
     }

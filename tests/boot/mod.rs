@@ -10,6 +10,7 @@ mod files;
 mod grants;
 mod hostile;
 mod http;
+mod identity;
 mod record;
 mod site;
 mod storm;

@@ -90,6 +90,7 @@ pub fn image() -> Image {
         root: None,
         cmdline: vec!["quiet".to_owned()],
         ssh_host_keys: BTreeSet::new(),
+        identity: Default::default(),
     }
 }
 

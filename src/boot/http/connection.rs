@@ -84,7 +84,7 @@ pub(in crate::boot) async fn connection<S: Road>(road: S, from: IpAddr, desk: &D
         }
         let keep = head.keep && !talks_on && !stop.is_cancelled();
         let look = head.method == Method::Head;
-        let Ok(reply) = desk.answer(request(head, from)).await else { return };
+        let Ok(reply) = desk.answer(request(head, from, wire.road.secure(), desk)).await else { return };
         if give(&mut wire, reply, look, keep, desk).await.is_err() {
             return;
         }
@@ -98,10 +98,11 @@ pub(in crate::boot) async fn connection<S: Road>(road: S, from: IpAddr, desk: &D
     }
 }
 
-fn request(head: request::Head, from: IpAddr) -> Request {
+fn request(head: request::Head, from: IpAddr, secure: bool, desk: &Desk) -> Request {
     let request::Head { method, path, query, host, range, if_range, .. } = head;
     // An IPv4 address in IPv6 clothes is the same machine.
-    Request { method, path, query, host, range, if_range, from: from.to_canonical() }
+    let door = desk.options.door.clone();
+    Request { method, path, query, host, range, if_range, from: from.to_canonical(), secure, door }
 }
 
 async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool, desk: &Desk) -> io::Result<()> {

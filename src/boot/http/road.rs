@@ -9,6 +9,11 @@ pub(in crate::boot) trait Road: AsyncRead + AsyncWrite + Unpin + Send {
     fn bare(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// Nobody on the way can read it, and the far end knows whom it talks to.
+    fn secure(&self) -> bool {
+        false
+    }
 }
 
 impl Road for TcpStream {
@@ -17,7 +22,11 @@ impl Road for TcpStream {
     }
 }
 
-impl Road for tokio_rustls::server::TlsStream<TcpStream> {}
+impl Road for tokio_rustls::server::TlsStream<TcpStream> {
+    fn secure(&self) -> bool {
+        true
+    }
+}
 
 #[cfg(test)]
 impl Road for tokio::io::DuplexStream {}
