@@ -190,6 +190,14 @@ pub enum Stage {
     Initrd,
     /// The root file system was asked for.
     Root,
+    /// The node told that its first process runs. A claim, as the next three: it shows progress and proves nothing.
+    Userspace,
+    /// It told that it has an address.
+    Network,
+    /// It told that its SSH server listens.
+    Ssh,
+    /// It told that its system is on its disk.
+    Installed,
     /// Given back by its run.
     Released,
     /// Taken back.
@@ -201,13 +209,17 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 14] = [
         Self::Issued,
         Self::Loader,
         Self::Script,
         Self::Kernel,
         Self::Initrd,
         Self::Root,
+        Self::Userspace,
+        Self::Network,
+        Self::Ssh,
+        Self::Installed,
         Self::Released,
         Self::Revoked,
         Self::Expired,
@@ -224,11 +236,21 @@ impl Stage {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::Root => "root",
+            Self::Userspace => "userspace",
+            Self::Network => "network",
+            Self::Ssh => "ssh",
+            Self::Installed => "installed",
             Self::Released => "released",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Refused => "refused",
         }
+    }
+
+    /// True for a step of the boot itself, false for what became of its grant.
+    #[must_use]
+    pub fn is_progress(self) -> bool {
+        self <= Self::Installed
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {

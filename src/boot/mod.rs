@@ -20,9 +20,11 @@ mod route;
 mod script;
 mod server;
 mod sightings;
+mod signs;
 mod stall;
 mod store;
 mod tftp;
+mod told;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
@@ -30,7 +32,9 @@ pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, St
 pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
+pub use signs::{Sign, SignKind, SignsOf};
 pub use store::BootError;
 pub use tftp::{
-    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile,
+    note_down as note_tftp_down, serve as serve_tftp,
 };

@@ -66,7 +66,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let mut seen = log.watch();
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
-    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
+    let mut tftp = Tftp::start(args.tftp, &args.loaders, &grants, &stop, global)?;
     let options = ServeOptions { loaders: args.loaders, log };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
