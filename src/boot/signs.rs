@@ -135,3 +135,81 @@ impl Store {
         drop(self.saw(std::slice::from_ref(&sighting)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+    use crate::boot::fetch::By;
+    use crate::boot::grant::{GrantSpec, new_grant_id};
+    use crate::boot::route::Claims;
+    use crate::model::{Artifact, Digest, NodeId, PlanId, RunId};
+
+    fn sighting(kind: &str, key: &str, last_ms: i64) -> Sighting {
+        let (kind, key) = (kind.to_owned(), key.to_owned());
+        Sighting { kind, detail: format!("line of {key}"), key, discovery: None, first_ms: 1, last_ms, times: 1 }
+    }
+
+    /// Only its own, only since then, in the order of time, and with the reason of each refusal.
+    #[test]
+    fn the_signs_of_one_node() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("grants.db")).unwrap();
+        std::fs::write(dir.path().join("kernel"), b"k").unwrap();
+        let sha256 = Digest::from_bytes(&Sha256::digest(b"k").into());
+        let mac: Mac = "52:54:00:aa:00:01".parse().unwrap();
+        let spec = GrantSpec {
+            id: new_grant_id(),
+            node: NodeId::new("a001-s01").unwrap(),
+            plan: PlanId::new("plan-1").unwrap(),
+            run: RunId::new("run-1").unwrap(),
+            mac: Some(mac),
+            uuid: None,
+            serial: Some("S1".into()),
+            image: sha256.clone(),
+            kernel: Artifact { path: dir.path().join("kernel"), sha256 },
+            initrd: vec![],
+            root: None,
+            cmdline: vec![],
+            expires_at_ms: 1_000_000,
+        };
+        let id = spec.id.clone();
+        store.issue(&spec, 1000).unwrap();
+        store
+            .saw(&[
+                sighting("given", &format!("{mac} dhcp ack"), 2000),
+                sighting("given", &format!("{mac} dhcp offer of an earlier boot"), 900),
+                sighting("given", "52:54:00:aa:00:02 dhcp ack", 2000),
+                sighting("refused", &format!("{mac} its architecture"), 1500),
+                sighting("tftp", "10.0.0.1 tftp undionly.kpxe whole", 3000),
+                sighting("tftp", "10.0.0.11 tftp undionly.kpxe whole", 3000),
+                sighting("tftp-part", "10.0.0.1 tftp undionly.kpxe asked", 2500),
+                sighting("discovered", &mac.to_string(), 2600),
+            ])
+            .unwrap();
+        let from: IpAddr = "10.0.0.1".parse().unwrap();
+        let other: IpAddr = "10.0.0.9".parse().unwrap();
+        store.saw_loader(from, "snponly.efi", 3100);
+        let wrong = Claims { serial: Some("S2".into()), ..Claims::default() };
+        assert!(store.script(&By::Mac(mac), &wrong, false, other, 3500).unwrap().is_err());
+        assert!(store.script(&By::Mac(mac), &Claims::default(), false, from, 4000).unwrap().is_ok());
+        let of = SignsOf { grant: id, mac, address: from, since_ms: 1000 };
+        let signs: Vec<(SignKind, String)> = store.signs(&of).unwrap().into_iter().map(|s| (s.kind, s.text)).collect();
+        let text = |key: &str| format!("line of {key}");
+        assert_eq!(
+            signs,
+            [
+                (SignKind::AddressRefused, text(&format!("{mac} its architecture"))),
+                (SignKind::Address, text(&format!("{mac} dhcp ack"))),
+                (SignKind::LoaderPart, text("10.0.0.1 tftp undionly.kpxe asked")),
+                (SignKind::Loader, text("10.0.0.1 tftp undionly.kpxe whole")),
+                (SignKind::Loader, "http loader snponly.efi".into()),
+                (SignKind::Refused, "http refused: another serial than the grant's from 10.0.0.9".into()),
+                (SignKind::Reached(Stage::Script), "http script".into()),
+            ]
+        );
+        let known: Vec<String> = store.sightings().unwrap().into_iter().map(|s| s.kind).collect();
+        assert_eq!(known, ["discovered", "refused"], "the ordinary course of things is nobody's discovery");
+    }
+}

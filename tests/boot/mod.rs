@@ -12,4 +12,5 @@ mod hostile;
 mod record;
 mod site;
 mod tftp;
+mod told;
 mod verb;

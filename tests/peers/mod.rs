@@ -6,6 +6,7 @@ mod faults;
 mod lab;
 mod ramdisk;
 mod roads;
+mod silent;
 mod trust;
 mod verbs;
 mod words;
