@@ -126,9 +126,10 @@ fn write_site(lab: &Lab, built: &std::path::Path) {
     let lan = format!(
         "name \"t\"\nset_working_mc 0x20\nstartlan 1\naddr 10.77.0.1 6230\npriv_limit admin\n\
          allowed_auths_user none md2 md5 straight\nallowed_auths_operator none md2 md5 straight\nallowed_auths_admin none md2 md5 straight\n\
-         guid 336a1b2c5d0e4f9091a2b3c4d5e6f708\nendlan\nchassis_control \"{}\"\nsol \"telnet:{FAR_END}:{PORT}\" 115200\n\
+         guid {guid}\nendlan\nchassis_control \"{}\"\nsol \"telnet:{FAR_END}:{PORT}\" 115200\n\
          user 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n",
-        lab.path("hook.sh").display()
+        lab.path("hook.sh").display(),
+        guid = UUID.replace('-', ""),
     );
     write(lab, "lan.conf", &lan);
     write(

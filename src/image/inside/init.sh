@@ -22,9 +22,9 @@ argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p" | tail -n 1; }
 stage userspace
 
 # To the boot server, which shows it and believes none of it. There is no network at first: each word waits for its moment, and nothing waits for it.
-# A server that does not take it is asked a few times and then left alone.
+# A server that does not take it is asked a few times and then left alone. Not by `wget -T`: Debian's busybox is built without it, and crashes.
 at=$(argument bringup.at)
-report() { for try in 1 2 4 8; do wget -q -T 5 -O /dev/null "$at/$1" 2>/dev/null && return; sleep "$try"; done; }
+report() { for try in 1 2 4 8; do timeout 5 wget -q -O /dev/null "$at/$1" 2>/dev/null && return; sleep "$try"; done; }
 report_all() {
   until [ -e /run/bringup/address ]; do usleep 200000; done
   report userspace
