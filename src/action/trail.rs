@@ -91,7 +91,7 @@ impl Trail<'_> {
         }
         text.push_str("; look next at: ");
         text.push_str(&next);
-        text
+        hide(&text)
     }
 
     fn came(&self, stage: Stage) -> (String, String) {
