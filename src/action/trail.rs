@@ -166,7 +166,10 @@ impl Trail<'_> {
             );
         }
         (
-            format!("{never} no question of {} came by DHCP, TFTP or HTTP; it did not netboot, or another DHCP server led it elsewhere", target.mac),
+            format!(
+                "{never} no question of {} came by DHCP, TFTP or HTTP; it did not netboot, or another DHCP server led it elsewhere",
+                target.mac
+            ),
             format!(
                 "bringup bmc info {node}, its cable, VLAN, boot order and the PXE of its NIC; beside a site's DHCP, that it chains iPXE to {server}"
             ),
@@ -237,7 +240,9 @@ mod tests {
     #[test]
     fn tokens_never_stay_in_a_text() {
         let token = "0123456789abcdef0123456789abcdef";
-        for text in [format!("http://h/g/{token}/kernel"), format!("a={token}"), format!("/g/{}…", &token[..9]), format!("/g/{token}")] {
+        for text in
+            [format!("http://h/g/{token}/kernel"), format!("a={token}"), format!("/g/{}…", &token[..9]), format!("/g/{token}")]
+        {
             let hidden = hide(&text);
             assert!(hidden.contains("(grant)") && !hidden.contains(&token[..9]), "{hidden}");
         }
@@ -260,7 +265,12 @@ mod tests {
 
     #[test]
     fn a_console_is_told_with_what_is_missing() {
-        let heard = Overheard { lines: vec!["panic at /g/0123456789abcdef0123456789abcdef/at".into()], printed: 40, gaps: 1, trouble: None };
+        let heard = Overheard {
+            lines: vec!["panic at /g/0123456789abcdef0123456789abcdef/at".into()],
+            printed: 40,
+            gaps: 1,
+            trouble: None,
+        };
         assert_eq!(console(&heard), ["console, the last line of 40 bytes, one gap:", "  | panic at /g/(grant)/at"]);
         let deaf = Overheard { trouble: Some("another client has it".into()), ..Overheard::default() };
         assert_eq!(console(&deaf), ["console: not captured: another client has it"]);

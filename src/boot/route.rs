@@ -209,7 +209,19 @@ mod tests {
         for path in ["", "/", "/etc/passwd", "/../boot.ipxe", "/g/x/kernel", "/boot.ipxe/", "/healthz/x"] {
             assert!(matches!(route(path, None), Err(NotUnderstood::NoSuchPath)), "{path}");
         }
-        for end in ["../../../etc/passwd", "initrd/../kernel", "initrd/-1", "initrd/", "initrd/+1", "kernel/", "%2e%2e/kernel", "at", "at/", "at/root", "at/released"] {
+        for end in [
+            "../../../etc/passwd",
+            "initrd/../kernel",
+            "initrd/-1",
+            "initrd/",
+            "initrd/+1",
+            "kernel/",
+            "%2e%2e/kernel",
+            "at",
+            "at/",
+            "at/root",
+            "at/released",
+        ] {
             assert!(route(&format!("/g/{TOKEN}/{end}"), None).is_err(), "{end}");
         }
         for query in

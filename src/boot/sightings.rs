@@ -63,9 +63,8 @@ impl Store {
         let kinds: std::collections::BTreeSet<&str> = news.iter().map(|one| one.kind.as_str()).collect();
         for kind in kinds {
             let most = if COURSE.contains(&kind) { MOST_COURSE } else { MOST };
-            let rows: i64 = tx
-                .prepare_cached("SELECT count(*) FROM dhcp_sighting WHERE kind = ?1")?
-                .query_row([kind], |row| row.get(0))?;
+            let rows: i64 =
+                tx.prepare_cached("SELECT count(*) FROM dhcp_sighting WHERE kind = ?1")?.query_row([kind], |row| row.get(0))?;
             if rows > most {
                 tx.execute(
                     "DELETE FROM dhcp_sighting WHERE kind = ?1 AND key NOT IN \

@@ -12,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
-use crate::boot::{
-    Files, Grants, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, note_tftp_down, serve_tftp,
-};
+use crate::boot::{Files, Grants, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, note_tftp_down, serve_tftp};
 
 /// A running TFTP server, or none.
 pub struct Tftp {

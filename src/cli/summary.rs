@@ -72,14 +72,20 @@ pub fn text(global: &Global, account: &Account) -> String {
 
 /// Nodes on their way, those together that have come equally far.
 fn boots(account: &Account) -> Vec<Vec<String>> {
-    let mut groups: std::collections::BTreeMap<Option<&str>, Vec<&crate::report::NodeAccount>> = std::collections::BTreeMap::new();
+    let mut groups: std::collections::BTreeMap<Option<&str>, Vec<&crate::report::NodeAccount>> =
+        std::collections::BTreeMap::new();
     for node in account.nodes.iter().filter(|n| n.phase == Phase::Working) {
         groups.entry(node.reached.as_deref()).or_default().push(node);
     }
     let row = |(reached, nodes): (Option<&str>, Vec<&crate::report::NodeAccount>)| {
         let (works, bought) = nodes.iter().fold((0, 0), |(w, b), n| (w + n.working, b + n.bought));
         let names = fold(nodes.iter().map(|n| n.node.as_str()));
-        vec![names, Phase::Working.to_string(), format!("{works}/{bought}"), reached.map(|r| format!("reached: {r}")).unwrap_or_default()]
+        vec![
+            names,
+            Phase::Working.to_string(),
+            format!("{works}/{bought}"),
+            reached.map(|r| format!("reached: {r}")).unwrap_or_default(),
+        ]
     };
     groups.into_iter().map(row).collect()
 }

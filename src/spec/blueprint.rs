@@ -157,7 +157,8 @@ impl<'l> Stack<'l> {
             out.push(d.hint("a BMC is driven by its `driver` alone; write an override for those that need another"));
         }
         if let Some((port, _)) = self.find("bmc.sol_port").filter(|_| protocol == BmcProtocol::Ipmi) {
-            let d = Diagnostic::warning(code::NO_EFFECT, "`bmc.sol_port` has no effect on a BMC that is driven by IPMI").at(port.span);
+            let d = Diagnostic::warning(code::NO_EFFECT, "`bmc.sol_port` has no effect on a BMC that is driven by IPMI")
+                .at(port.span);
             out.push(d.hint("its console is listened to at its own port"));
         }
         let labels =

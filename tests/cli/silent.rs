@@ -40,11 +40,23 @@ fn a_silent_node_is_told_with_its_stage_its_console_and_what_the_boot_server_saw
     println!("{}\n{}\n{status:#}", ran.out, ran.err);
 
     let stages = [
-        ("a001-s01", "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri, or could not reach it", "bringup bmc info a001-s01, its cable and VLAN"),
-        ("a001-s02", "the boot server saw it reach: loader; iPXE started and never asked for its script", "that DHCP chains iPXE to"),
+        (
+            "a001-s01",
+            "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri, or could not reach it",
+            "bringup bmc info a001-s01, its cable and VLAN",
+        ),
+        (
+            "a001-s02",
+            "the boot server saw it reach: loader; iPXE started and never asked for its script",
+            "that DHCP chains iPXE to",
+        ),
         ("a001-s03", "the boot server saw it reach: script; it never asked for the kernel", "bringup console a001-s03"),
         ("a001-s04", "the boot server saw it reach: kernel; it never asked for the initrd", "bringup console a001-s04"),
-        ("a001-s05", "the boot server saw it reach: initrd, the last part of its image; whether its kernel came up only its console tells", "the lines of its console, or bringup console a001-s05"),
+        (
+            "a001-s05",
+            "the boot server saw it reach: initrd, the last part of its image; whether its kernel came up only its console tells",
+            "the lines of its console, or bringup console a001-s05",
+        ),
     ];
     for (node, came, next) in stages {
         let at = entry(&status, node);
@@ -60,14 +72,17 @@ fn a_silent_node_is_told_with_its_stage_its_console_and_what_the_boot_server_saw
     // In full, for one that was never heard of and one that panicked.
     let lines: Vec<String> = seen("a001-s01").iter().map(|line| still(line)).collect();
     assert!(lines[0].starts_with("boot server: nothing was seen of ") && lines[0].ends_with(" or N.N.N.N"), "{lines:#?}");
-    let deaf = "console: not captured: its BMC is driven by Redfish, and the inventory names no `bmc.sol_port` for its IPMI service";
+    let deaf =
+        "console: not captured: its BMC is driven by Redfish, and the inventory names no `bmc.sol_port` for its IPMI service";
     assert_eq!(lines[1..], [deaf], "{lines:#?}");
     let lines: Vec<String> = seen("a001-s05").iter().map(|line| still(line)).collect();
-    let served = ["boot server, seconds after the grant:", "     N s  http script", "     N s  http kernel", "     N s  http initrd"];
+    let served =
+        ["boot server, seconds after the grant:", "     N s  http script", "     N s  http kernel", "     N s  http initrd"];
     let grant: Vec<&String> = lines.iter().filter(|line| line.contains("s  grant ")).collect();
     assert!(lines[..4].iter().zip(served).all(|(a, b)| a.split_whitespace().eq(b.split_whitespace())), "{lines:#?}");
     assert!(grant.iter().all(|line| line.ends_with("grant expired")), "{lines:#?}");
-    let console: Vec<&String> = lines.iter().skip_while(|line| !line.starts_with("console, the last N lines of N bytes")).collect();
+    let console: Vec<&String> =
+        lines.iter().skip_while(|line| !line.starts_with("console, the last N lines of N bytes")).collect();
     let panic = "  | [    N.N] ---[ end Kernel panic - not syncing: simulated ]---";
     assert!(console.len() == 11 && console.last().is_some_and(|last| *last == panic), "{lines:#?}");
     assert!(ran.err.contains("Kernel panic - not syncing: simulated"), "told while it runs (-v): {}", ran.err);
@@ -77,13 +92,15 @@ fn a_silent_node_is_told_with_its_stage_its_console_and_what_the_boot_server_saw
 
     // In the journal, in the report, and nowhere a grant's secret: the kernel printed its command line, which holds one.
     let events = rig.events(".bringup/journal.db");
-    let failed = events.iter().find(|e| e["event"] == "step-failed" && e["node"] == "a001-s05").unwrap_or_else(|| panic!("{events:#?}"));
+    let failed =
+        events.iter().find(|e| e["event"] == "step-failed" && e["node"] == "a001-s05").unwrap_or_else(|| panic!("{events:#?}"));
     assert!(failed["seen"].as_array().unwrap().iter().any(|l| l.as_str().unwrap().contains("Kernel panic")), "{failed:#}");
     let report = rig.run(&["report", "-o", "md"]).out;
     assert!(report.contains("## What was seen of a001-s05\n\n    boot server, seconds after the grant:\n"), "{report}");
     assert!(report.contains("Kernel panic - not syncing: simulated ]---\n"), "{report}");
     for text in [&report, &ran.err, &ran.out, &serde_json::to_string(&events).unwrap()] {
-        let leak = text.match_indices("/g/").find(|(at, _)| text[at + 3..].bytes().take(32).filter(u8::is_ascii_hexdigit).count() == 32);
+        let leak =
+            text.match_indices("/g/").find(|(at, _)| text[at + 3..].bytes().take(32).filter(u8::is_ascii_hexdigit).count() == 32);
         assert!(leak.is_none(), "a grant's secret: {}", &text[leak.unwrap().0..][..60]);
     }
 }

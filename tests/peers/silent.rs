@@ -220,7 +220,8 @@ fn a_panic_after_the_netboot_is_told_with_the_lines_of_the_console() {
     assert_eq!(code, Some(0), "{said}");
     // No secret of the grant in anything that was kept: the kernel printed its command line.
     let kept = format!("{out}{err}{status}");
-    let token = lab.text("console").split("bringup.at=http://10.77.0.1:8088/g/").nth(1).unwrap_or_else(|| panic!("{all}"))[..32].to_owned();
+    let token = lab.text("console").split("bringup.at=http://10.77.0.1:8088/g/").nth(1).unwrap_or_else(|| panic!("{all}"))[..32]
+        .to_owned();
     assert!(!kept.contains(&token), "{kept}");
 }
 
@@ -257,9 +258,27 @@ fn the_ramdisk_tells_the_boot_server_how_far_it_has_come() {
     lab.plug();
     let (nic, smbios) = (format!("virtio-net-pci,netdev=n,bootindex=1,mac={MAC}"), format!("type=1,serial={SERIAL},uuid={UUID}"));
     let words = [
-        "-accel", "tcg", "-machine", "q35,graphics=off", "-cpu", "max", "-m", "768", "-display", "none", "-nodefaults", "-serial",
-        "file:console", "-device", "virtio-rng-pci", "-smbios", &smbios, "-netdev", "tap,id=n,ifname=tap0,script=no,downscript=no",
-        "-device", &nic,
+        "-accel",
+        "tcg",
+        "-machine",
+        "q35,graphics=off",
+        "-cpu",
+        "max",
+        "-m",
+        "768",
+        "-display",
+        "none",
+        "-nodefaults",
+        "-serial",
+        "file:console",
+        "-device",
+        "virtio-rng-pci",
+        "-smbios",
+        &smbios,
+        "-netdev",
+        "tap,id=n,ifname=tap0,script=no,downscript=no",
+        "-device",
+        &nic,
     ];
     let began = Instant::now();
     lab.start("client", "qemu", "qemu-system-x86_64", &words);

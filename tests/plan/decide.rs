@@ -164,7 +164,13 @@ fn a_failed_node_that_has_not_given_back_what_it_borrowed_is_taken_up_again() {
     for event in [
         Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() },
         Event::DrainBegan { node: node.clone() },
-        Event::StepFailed { node: node.clone(), step, class: bringup::model::Class::Refused, error: "seeded".into(), seen: vec![] },
+        Event::StepFailed {
+            node: node.clone(),
+            step,
+            class: bringup::model::Class::Refused,
+            error: "seeded".into(),
+            seen: vec![],
+        },
     ] {
         state.apply(&event, 0).unwrap();
     }

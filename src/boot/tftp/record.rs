@@ -62,8 +62,15 @@ fn add(pending: &mut HashMap<String, Sighting>, told: &TftpTold) {
         known.last_ms = now;
         known.times += 1;
     } else if pending.len() < MOST {
-        let sighting =
-            Sighting { kind: kind.to_owned(), key: key.clone(), detail: text, discovery: None, first_ms: now, last_ms: now, times: 1 };
+        let sighting = Sighting {
+            kind: kind.to_owned(),
+            key: key.clone(),
+            detail: text,
+            discovery: None,
+            first_ms: now,
+            last_ms: now,
+            times: 1,
+        };
         pending.insert(key, sighting);
     }
 }

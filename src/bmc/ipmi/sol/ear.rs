@@ -82,12 +82,7 @@ impl Overhearing for SolEar {
 
     fn heard(&self, lines: usize) -> Overheard {
         let kept = lock(&self.kept);
-        Overheard {
-            lines: kept.paper.last(lines),
-            printed: kept.paper.printed(),
-            gaps: kept.gaps,
-            trouble: kept.trouble.clone(),
-        }
+        Overheard { lines: kept.paper.last(lines), printed: kept.paper.printed(), gaps: kept.gaps, trouble: kept.trouble.clone() }
     }
 
     async fn end(&self) {

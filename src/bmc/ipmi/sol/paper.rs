@@ -110,7 +110,8 @@ fn end(lines: &mut Vec<String>, line: &mut Vec<u8>) {
     if text.is_empty() || lines.last().is_some_and(|last| last == text) {
         return;
     }
-    let fit = if text.chars().count() > LONGEST { text.chars().take(LONGEST - 1).chain(['…']).collect() } else { text.to_owned() };
+    let fit =
+        if text.chars().count() > LONGEST { text.chars().take(LONGEST - 1).chain(['…']).collect() } else { text.to_owned() };
     lines.push(fit);
 }
 
