@@ -197,8 +197,6 @@ fn a_panic_after_the_netboot_is_told_with_the_lines_of_the_console() {
     assert_eq!(code, Some(4), "{all}");
     assert!(panicked(), "{all}");
     for words in [
-        "the boot server saw it reach: initrd, the last part of its image; whether its kernel came up only its console tells",
-        "look next at: the lines of its console, or bringup console a001-s01",
         "what was seen of a001-s01:",
         "boot server, seconds after the grant:",
         &format!("dhcp {MAC} a001-s01 ack {ADDRESS} boot http://10.77.0.1:8088/boot.ipxe"),
@@ -214,6 +212,13 @@ fn a_panic_after_the_netboot_is_told_with_the_lines_of_the_console() {
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     let node = &status["nodes"][0];
     assert_eq!((code, &node["reached"]), (Some(0), &"initrd".into()), "{node:#}");
+    let why = node["why"].as_str().unwrap();
+    for words in [
+        "the boot server saw it reach: initrd, the last part of its image; whether its kernel came up only its console tells",
+        "look next at: the lines of its console, or bringup console a001-s01",
+    ] {
+        assert!(why.contains(words), "{why}");
+    }
     println!("{}\n{:#}\npower-on to the error: {:.1} s", node["why"], node["seen"], took.as_secs_f64());
     // The console was given back: the next one has it at once.
     let (code, _, said) = bringup(&lab, &["console", "a001-s01", "--for", "1s", "--record", "rec.log"]);
