@@ -9,6 +9,7 @@ mod identity;
 mod lab;
 mod ramdisk;
 mod roads;
+mod silent;
 mod trust;
 mod verbs;
 mod words;
