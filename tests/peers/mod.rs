@@ -2,8 +2,11 @@
 //! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
 
 mod boots;
+mod diskless;
+mod diskless_refused;
 mod faults;
 mod lab;
+mod node_image;
 mod ramdisk;
 mod roads;
 mod trust;

@@ -25,10 +25,10 @@ const NIC: &str = "52:54:77:00:00:42";
 const CABLED: &str = "52:54:77:00:00:43";
 
 /// What was built: the folder with `bringup.yaml` and `bringup/`, and the place of the definition.
-struct Image {
-    out: PathBuf,
-    definition: PathBuf,
-    cache: PathBuf,
+pub(super) struct Image {
+    pub out: PathBuf,
+    pub definition: PathBuf,
+    pub cache: PathBuf,
 }
 
 fn cache() -> PathBuf {
@@ -37,16 +37,16 @@ fn cache() -> PathBuf {
     tests.unwrap_or_else(std::env::temp_dir).join("ramdisk")
 }
 
-fn bringup(args: &[&str]) -> Output {
+pub(super) fn bringup(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bringup")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-fn text(path: &Path) -> String {
+pub(super) fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
 /// Built once for all tests. The newest packages are locked the first time: the mirror keeps no others for long, and the committed lock is older.
-fn image(test: &str) -> Option<&'static Image> {
+pub(super) fn image(test: &str) -> Option<&'static Image> {
     for program in ["apt-get", "dpkg-deb", "ssh", "qemu-system-x86_64"] {
         need_program(test, program)?;
     }
@@ -81,7 +81,7 @@ fn image(test: &str) -> Option<&'static Image> {
     }
 }
 
-fn key(seed: u8) -> PrivateKey {
+pub(super) fn key(seed: u8) -> PrivateKey {
     let dice: [u8; 32] = std::array::from_fn(|i| seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap()));
     PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&dice)), "test").unwrap()
 }
@@ -172,7 +172,7 @@ impl Machine {
     }
 }
 
-fn said(out: &Output) -> String {
+pub(super) fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 

@@ -9,6 +9,7 @@ mod mistakes;
 mod playbook;
 mod properties;
 mod ramdisk;
+mod rootfs;
 mod schema;
 mod selecting;
 mod verbs;

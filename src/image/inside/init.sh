@@ -103,6 +103,7 @@ serve_ssh() {
 }
 # A node image by digest takes over from here; else this ramdisk is what was asked for.
 if [ -n "$(argument bringup.root)" ]; then
+  # shellcheck source=root.sh
   . /etc/bringup/root
   root_prepare &
 else

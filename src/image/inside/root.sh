@@ -89,23 +89,19 @@ root_fetch() {
   done
 }
 
-# Files of this boot's identity, from where the grant put them or from the initrd that brought them.
+# The keys of this boot into the root: from the initrd that brought them, or fetched as its grant says.
 root_identity() {
-  waited=0
-  while :; do
-    for dir in /run/bringup/identity /etc/bringup/identity; do
-      if [ -s $dir/ssh_host_ed25519_key ] && [ -s $dir/authorized_keys ]; then
-        mkdir -p $root_new/etc/ssh $root_new/root/.ssh
-        chmod 700 $root_new/root/.ssh
-        cp $dir/ssh_host_ed25519_key $root_new/etc/ssh/ && cp $dir/authorized_keys $root_new/root/.ssh/ || root_refuse "its keys cannot be written"
-        chmod 600 $root_new/etc/ssh/ssh_host_ed25519_key $root_new/root/.ssh/authorized_keys
-        return
-      fi
-    done
-    waited=$((waited + 1))
-    [ $waited -le 120 ] || root_refuse "no SSH host key and authorized keys came with this boot"
-    sleep 1
-  done
+  dir=/etc/bringup/keys
+  if [ ! -s $dir/ssh_host_ed25519_key ] && [ -n "$(argument bringup.identity)" ]; then
+    dir=/run/bringup/identity
+    why=$(/etc/bringup/identity) || root_refuse "its identity: $why"
+  fi
+  { [ -s $dir/ssh_host_ed25519_key ] && [ -s $dir/authorized_keys ]; } || root_refuse "no SSH host key and authorized keys came with this boot"
+  mkdir -p $root_new/etc/ssh $root_new/root/.ssh
+  chmod 700 $root_new/root/.ssh
+  { cp $dir/ssh_host_ed25519_key $root_new/etc/ssh/ && cp $dir/authorized_keys $root_new/root/.ssh/; } || root_refuse "its keys cannot be written"
+  chmod 600 $root_new/etc/ssh/ssh_host_ed25519_key $root_new/root/.ssh/authorized_keys
+  rm -rf /run/bringup/identity
 }
 
 # systemd-networkd goes on with the interface that booted, by its MAC address, as this ramdisk did; nothing of it is written into the root.
@@ -157,8 +153,10 @@ root_prepare() {
     [ $waited -le $root_patience ] || root_refuse "no network in $root_patience s: no card, no link, or no answer of a DHCP server"
     sleep 1
   done
-  ls -t /run/bringup/net | head -n 1 >/run/bringup/booted
+  # shellcheck disable=SC2012 # names of interfaces; any will do where the loader did not say which one booted
+  ls /run/bringup/net | head -n 1 >/run/bringup/booted
   for nic in /run/bringup/net/*; do
+    # shellcheck disable=SC2154 # init's
     [ "$(cat "/sys/class/net/${nic##*/}/address")" = "$device" ] && echo "${nic##*/}" >/run/bringup/booted
   done
   mkdir -p $root_dir/store $root_dir/lower $root_dir/upper $root_new
