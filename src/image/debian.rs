@@ -104,7 +104,8 @@ impl Cache {
         Ok(RamdiskLock { packages })
     }
 
-    /// The newest versions that the sources have of a root's packages, of what they depend on and of what Debian calls essential.
+    /// The newest versions that the sources have of a root's packages, of what they depend on and of what apt calls essential: what
+    /// Debian does, and apt itself.
     ///
     /// # Errors
     /// As [`Cache::lock`].

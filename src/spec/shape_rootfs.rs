@@ -23,7 +23,7 @@ pub struct RootfsFile {
     /// Debian repositories that packages are locked from.
     #[schemars(length(min = 1))]
     pub sources: Vec<SourceShape>,
-    /// Packages that are installed, with what they depend on and what Debian calls essential; nothing that is only recommended.
+    /// Packages that are installed, with what they depend on, what Debian calls essential, and apt; nothing that is only recommended.
     #[schemars(length(min = 1))]
     pub packages: Vec<String>,
     /// Paths below `/usr/share/` that packages do not bring, as dpkg's `path-exclude` reads them.

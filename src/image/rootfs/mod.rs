@@ -72,6 +72,9 @@ pub enum RootError {
         /// That of the root.
         root: String,
     },
+    /// The day has not come.
+    #[error("epoch: {0} is later than this machine's clock")]
+    Future(u32),
     /// A package.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -123,6 +126,11 @@ pub fn build(
     if ramdisk.arch != rootfs.arch {
         let (ramdisk, root) = (ramdisk.arch.clone(), rootfs.arch.clone());
         return Err(RootError::Arch { name: rootfs.ramdisk.clone(), ramdisk, root });
+    }
+    // What has no time of its own gets now's, cut to the epoch: before that day no two builds would be the same.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    if u64::from(rootfs.epoch) > now {
+        return Err(RootError::Future(rootfs.epoch));
     }
     let tools = tool::find()?;
     let built = ramdisk::build(ramdisk, ramdisk_lock, cache, tell)

@@ -116,7 +116,7 @@ impl Tools {
         if root {
             command.args(["unshare", "--net"]);
         }
-        command.args(["mmdebstrap", "--format=tar", "--variant=essential", "--skip=output/dev,output/mknod,check/empty"]);
+        command.args(["mmdebstrap", "--format=tar", "--variant=apt", "--skip=output/dev,output/mknod,check/empty"]);
         command.arg(if root { "--mode=root" } else { "--mode=unshare" });
         command.arg(format!("--architectures={}", rootfs.debian_arch()));
         command.arg(r#"--aptopt=Acquire::Languages "none""#).arg(r#"--aptopt=APT::Install-Recommends "false""#);
@@ -140,14 +140,14 @@ impl Tools {
         Err(ToolError::Failed { program: "mmdebstrap", said: first.unwrap_or_else(|| last(&out.stderr)) }.into())
     }
 
-    /// Packs the tar; the time of the newest file and of the file system is `epoch`.
+    /// Packs the tar; no time in it is later than `epoch`, which has passed: the root folder's and the file system's own are now's, cut to it.
     pub(super) fn pack(&self, tree: &Path, epoch: u32, to: &Path) -> Result<(), RootError> {
         let input = fs::File::open(tree).map_err(file("read", tree))?;
         let mut command = clean("mksquashfs");
         command.arg("-").arg(to).args(["-tar", "-noappend", "-no-progress", "-quiet", "-exit-on-error", "-comp", "zstd"]);
         command.args(["-Xcompression-level", LEVEL, "-b", BLOCK, "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0"]);
-        command.args(["-root-time", &epoch.to_string(), "-mkfs-time", &epoch.to_string()]);
-        command.stdin(input);
+        // Not `-root-time` and `-mkfs-time`: reading tar, 4.5.1 takes no heed of the first, and refuses the second beside this.
+        command.env("SOURCE_DATE_EPOCH", epoch.to_string()).stdin(input);
         let out = run(&mut command, "mksquashfs", "squashfs-tools")?;
         if out.status.success() {
             return Ok(());
