@@ -4,6 +4,7 @@
 mod boots;
 mod diskless;
 mod diskless_refused;
+mod cabling;
 mod faults;
 mod lab;
 mod node_image;
