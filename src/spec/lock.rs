@@ -36,7 +36,9 @@ fn packages(tree: &Tree, version: &'static str, out: &mut Diagnostics) -> Option
     let read: Read = items.iter().enumerate().filter_map(|(i, t)| package(t, i, out)).collect();
     for (at, (name, _)) in read.iter().enumerate() {
         if read.iter().take(at).any(|(earlier, _)| earlier.value == name.value) {
-            out.push(relock(Diagnostic::error(code::LOCK, format!("the package `{}` occurs twice", quote(&name.value))).at(name.span)));
+            out.push(relock(
+                Diagnostic::error(code::LOCK, format!("the package `{}` occurs twice", quote(&name.value))).at(name.span),
+            ));
         }
     }
     Some((read, span))

@@ -151,7 +151,10 @@ fn units(items: &[Tree], what: &str, out: &mut Diagnostics) -> Vec<String> {
 fn one_host(name: Spanned<String>, out: &mut Diagnostics) -> Option<String> {
     let label = |l: &str| {
         let ends = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());
-        l.len() <= 63 && ends(l.bytes().next()) && ends(l.bytes().last()) && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        l.len() <= 63
+            && ends(l.bytes().next())
+            && ends(l.bytes().last())
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if name.value.len() <= 64 && name.value.split('.').all(label) {
         return Some(name.value);

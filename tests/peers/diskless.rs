@@ -124,10 +124,18 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
     let mounts = node("cat /proc/mounts").unwrap();
     assert!(mounts.contains("root / overlay rw,") && mounts.contains(" /run/bringup/root/lower squashfs ro,"), "{mounts}");
     assert_eq!(node("cat /run/bringup/root/store/root.squashfs | sha256sum").unwrap(), format!("{}  -", root.sha256));
-    assert_eq!(node("touch /etc/written && touch /run/bringup/root/lower/etc/no 2>&1; ls /etc/written").unwrap_or_else(|e| e).lines().last(), Some("/etc/written"));
+    assert_eq!(
+        node("touch /etc/written && touch /run/bringup/root/lower/etc/no 2>&1; ls /etc/written")
+            .unwrap_or_else(|e| e)
+            .lines()
+            .last(),
+        Some("/etc/written")
+    );
     // What a netboot is known by has survived, in the root's own system.
     let cmdline = node("cat /proc/cmdline").unwrap();
-    for mark in [format!("bringup.grant={id} "), "bringup.plan=plan-diskless ".into(), format!("bringup.root.sha256={} ", root.sha256)] {
+    for mark in
+        [format!("bringup.grant={id} "), "bringup.plan=plan-diskless ".into(), format!("bringup.root.sha256={} ", root.sha256)]
+    {
         assert!(cmdline.contains(&mark), "{mark} {cmdline}");
     }
     assert_eq!(node("cat /sys/class/dmi/id/product_serial; cat /proc/1/comm").unwrap(), format!("{SERIAL}\nsystemd"));

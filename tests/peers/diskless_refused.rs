@@ -46,7 +46,11 @@ fn answer(mut stream: TcpStream, bytes: &[u8], length: usize, status: &str, aske
     asked.lock().unwrap().push(range.clone());
     let from = range.split(['=', '-']).nth(1).and_then(|n| n.trim().parse::<usize>().ok());
     let head = match from {
-        Some(from) => format!("206 Partial Content\r\nContent-Range: bytes {from}-{}/{length}\r\nContent-Length: {}", length - 1, length - from),
+        Some(from) => format!(
+            "206 Partial Content\r\nContent-Range: bytes {from}-{}/{length}\r\nContent-Length: {}",
+            length - 1,
+            length - from
+        ),
         None => format!("{status}\r\nContent-Length: {length}"),
     };
     write!(stream, "HTTP/1.1 {head}\r\nConnection: close\r\n\r\n")?;
@@ -114,7 +118,8 @@ fn a_root_that_is_not_the_one_of_the_boot_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(folder.path().join("tree/lib/modules/9.9.9-other")).unwrap();
     let (tree, file) = (folder.path().join("tree"), folder.path().join("root.squashfs"));
-    let out = Command::new("mksquashfs").arg(&tree).arg(&file).args(["-quiet", "-no-progress", "-comp", "zstd"]).output().unwrap();
+    let out =
+        Command::new("mksquashfs").arg(&tree).arg(&file).args(["-quiet", "-no-progress", "-comp", "zstd"]).output().unwrap();
     assert!(out.status.success(), "{}", said(&out));
     let other = std::fs::read(&file).unwrap();
     let wrong = vec![7; 3 << 20];

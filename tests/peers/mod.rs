@@ -2,9 +2,9 @@
 //! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
 
 mod boots;
+mod cabling;
 mod diskless;
 mod diskless_refused;
-mod cabling;
 mod faults;
 mod lab;
 mod node_image;

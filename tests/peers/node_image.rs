@@ -85,9 +85,17 @@ fn the_node_image_holds_no_secret_and_nothing_of_its_build() {
     let Some(image) = node_image("the_node_image_holds_no_secret_and_nothing_of_its_build") else { return };
     let root = text(&image.out.join("node/root.squashfs"));
     let list = sh("unsquashfs -UTC -lln \"$1\"", &[&root]);
-    let named = |path: &str| list.lines().filter(|l| l.split(" squashfs-root").nth(1).is_some_and(|p| p.starts_with(path))).count();
+    let named =
+        |path: &str| list.lines().filter(|l| l.split(" squashfs-root").nth(1).is_some_and(|p| p.starts_with(path))).count();
     assert!(named("/usr/sbin/sshd") > 0 && named("/usr/lib/systemd/systemd") > 0 && named("/usr/bin/lspci") > 0, "{list}");
-    for path in ["/etc/ssh/ssh_host_", "/root/.ssh", "/var/lib/systemd/random-seed", "/var/cache/ldconfig", "/var/lib/apt/lists/", "/etc/hostname"] {
+    for path in [
+        "/etc/ssh/ssh_host_",
+        "/root/.ssh",
+        "/var/lib/systemd/random-seed",
+        "/var/cache/ldconfig",
+        "/var/lib/apt/lists/",
+        "/etc/hostname",
+    ] {
         assert_eq!(named(path), 0, "{path}");
     }
     // No file is newer than the epoch of the definition.
@@ -154,20 +162,26 @@ fn the_same_root_twice_has_the_same_bytes() {
     let first = definitions("first");
     let out = bringup(&["image", "build", &text(&first), "--lock", "--out", &text(&at("one")), "--cache", &text(&ramdisk.cache)]);
     assert!(out.status.success(), "{}", said(&out));
-    let second = definitions("second/and/deeper");
+    let second = definitions("second place/and/deeper");
     std::fs::copy(first.with_extension("lock"), second.with_extension("lock")).unwrap();
     // Its cache holds the packages of the locks and nothing else, as hard links where it can.
     let script = "set -e; mkdir -p \"$2/debs\"
         for digest in $(sed -n 's/^ *sha256: \"\\(.*\\)\"/\\1/p' \"$3\" \"${3%small.lock}bringup.lock\"); do cp -l \"$4/debs/$digest.deb\" \"$2/debs/\" 2>/dev/null || cp \"$4/debs/$digest.deb\" \"$2/debs/\"; done
         umask 077; export TZ=Asia/Seoul LC_ALL=C LANG=ko_KR.UTF-8 USER=somebody LOGNAME=somebody SUDO_USER=somebody HOME=/nonexistent XDG_CACHE_HOME= TMPDIR=/var/tmp
         cd \"$2\"; exec \"$1\" image build \"${3%.lock}.yaml\" --out ../two --cache .";
-    sh(script, &[env!("CARGO_BIN_EXE_bringup"), &text(&at("cache")), &text(&second.with_extension("lock")), &text(&ramdisk.cache)]);
+    sh(
+        script,
+        &[env!("CARGO_BIN_EXE_bringup"), &text(&at("a cache")), &text(&second.with_extension("lock")), &text(&ramdisk.cache)],
+    );
     assert_eq!(std::fs::read(at("one/small.yaml")).unwrap(), std::fs::read(at("two/small.yaml")).unwrap());
     for name in ["vmlinuz", "initrd.img", "root.squashfs"] {
         sh("cmp \"$1\" \"$2\"", &[&text(&at("one/small").join(name)), &text(&at("two/small").join(name))]);
     }
     let left = |cache: &Path| std::fs::read_dir(cache.join("work")).unwrap().count();
-    assert_eq!(left(&at("cache")), 0, "a build leaves nothing but packages");
+    assert_eq!(left(&at("a cache")), 0, "a build leaves nothing but packages");
     let bytes = std::fs::metadata(at("two/small/root.squashfs")).unwrap().len();
-    println!("root of {} packages: {bytes} bytes, twice", std::fs::read_to_string(first.with_extension("lock")).unwrap().matches("- name: ").count());
+    println!(
+        "root of {} packages: {bytes} bytes, twice",
+        std::fs::read_to_string(first.with_extension("lock")).unwrap().matches("- name: ").count()
+    );
 }

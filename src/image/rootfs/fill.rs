@@ -58,7 +58,8 @@ fn modules(rootfs: &Rootfs, built: &Built, tar: &mut Filler, to: &Path) -> Resul
         None => None,
         Some(names) => {
             let mut all = Modules::default();
-            let listed = |path: &str| below_modules(path).is_some_and(|(_, rest)| rest == "modules.builtin" || rest.contains(".ko"));
+            let listed =
+                |path: &str| below_modules(path).is_some_and(|(_, rest)| rest == "modules.builtin" || rest.contains(".ko"));
             package::read(deb, listed, |path, member| {
                 if let (Member::File { bytes, .. }, None) = (member, &wrong) {
                     wrong = all.note(path, bytes).err();
@@ -74,9 +75,8 @@ fn modules(rootfs: &Rootfs, built: &Built, tar: &mut Filler, to: &Path) -> Resul
     };
     // depmod reads the other files of the folder: what is built in, and the order.
     let wanted = |path: &str| {
-        below_modules(path).is_some_and(|(_, rest)| {
-            chosen.as_ref().is_none_or(|chosen| chosen.contains(rest) || rest.starts_with("modules."))
-        })
+        below_modules(path)
+            .is_some_and(|(_, rest)| chosen.as_ref().is_none_or(|chosen| chosen.contains(rest) || rest.starts_with("modules.")))
     };
     let mut failed = None;
     package::read(deb, wanted, |path, member| {

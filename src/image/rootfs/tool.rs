@@ -128,7 +128,7 @@ impl Tools {
         command.arg(format!("--setup-hook=/bin/sh {} \"$1\"", quoted(&setup)));
         command.arg(format!("--customize-hook=tar-in {} /", quoted(&work.path("fill.tar"))));
         command.arg(format!("--customize-hook=/bin/sh {} \"$1\"", quoted(&finish)));
-        command.arg(suite(rootfs)).arg(to).arg(format!("deb [trusted=yes] copy:{} ./", work.path("depot").display()));
+        command.arg(suite(rootfs)).arg(to).arg(format!("deb [trusted=yes] copy:{} ./", escaped(&work.path("depot"))));
         command.env("SOURCE_DATE_EPOCH", &epoch).env("TMPDIR", work.path("tmp")).env("HOME", work.path("tmp"));
         let out = run(&mut command, "mmdebstrap", "mmdebstrap")?;
         if out.status.success() {
@@ -162,6 +162,14 @@ fn script(path: &PathBuf, words: &[(&str, &str)], text: &str) -> Result<(), Root
     fs::write(path, settings + text).map_err(file("write", path))
 }
 
+/// A path for a line of apt's sources, which ends at a blank.
+fn escaped(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-".contains(&b);
+    let one = |b: &u8| if plain(*b) { char::from(*b).to_string() } else { format!("%{b:02x}") };
+    path.as_os_str().as_bytes().iter().map(one).collect()
+}
+
 fn quoted(path: &Path) -> String {
     shell(&path.display().to_string())
 }
@@ -181,6 +189,11 @@ mod tests {
             assert!(two(older) < two(newer), "{older} {newer}");
         }
         assert_eq!(two("4.5.1"), two("4.5"));
+    }
+
+    #[test]
+    fn a_path_is_one_word_for_apt() {
+        assert_eq!(escaped(Path::new("/a b/c%[x]-1.0/é")), "/a%20b/c%25%5bx%5d-1.0/%c3%a9");
     }
 
     #[test]
