@@ -123,7 +123,14 @@ serve_ssh() {
     fi
   fi
 }
-serve_ssh &
+# A node image by digest takes over from here; else this ramdisk is what was asked for.
+if [ -n "$(argument bringup.root)" ]; then
+  # shellcheck source=root.sh
+  . /etc/bringup/root
+  root_prepare &
+else
+  serve_ssh &
+fi
 /bin/bringup-report --listen >/run/bringup/lldp.log 2>&1 &
 
 # Process 1 never ends: it takes in every child that nobody waits for, and brings up each card as its driver shows it.
@@ -136,6 +143,7 @@ while :; do
     known="$known$nic "
     [ -e "$path/device" ] && card "$nic"
   done
+  [ -e /run/bringup/root/ready ] && root_enter
   rounds=$((rounds + 1))
   # A minute of haste, then at leisure.
   if [ $rounds -lt 600 ]; then usleep 100000; else sleep 5; fi
