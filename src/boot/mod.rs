@@ -25,10 +25,12 @@ mod route;
 mod script;
 mod server;
 mod sightings;
+mod signs;
 mod store;
 mod storm;
 mod tftp;
 mod tls;
+mod told;
 mod writer;
 
 pub use artifact::ArtifactError;
@@ -38,9 +40,11 @@ pub use grants::Grants;
 pub use identity::{BootKey, Identity, IdentityError, IdentityNote};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
+pub use signs::{Sign, SignKind, SignsOf};
 pub use store::BootError;
 pub use storm::{Gauge, Rate, RateError, Storm, StormRules, TRANSFERS};
 pub use tftp::{
-    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile,
+    note_down as note_tftp_down, serve as serve_tftp,
 };
 pub use tls::{Door, Shown, TlsError, serve_https};

@@ -80,7 +80,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let mut seen = log.watch();
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
-    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
+    let mut tftp = Tftp::start(args.tftp, &args.loaders, &grants, &stop, global)?;
     let storm = Storm::new(rules(&args, global)?);
     let mut teller = Teller::new(storm.clone());
     let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;

@@ -15,4 +15,5 @@ mod record;
 mod site;
 mod storm;
 mod tftp;
+mod told;
 mod verb;

@@ -64,6 +64,7 @@ fn head(request: &httparse::Request<'_, '_>) -> Result<Head, &'static str> {
     let method = match request.method {
         Some("GET") => Method::Get,
         Some("HEAD") => Method::Head,
+        Some("POST") => Method::Post,
         _ => Method::Other,
     };
     let (path, query) = target(request.path.unwrap_or_default());
