@@ -47,6 +47,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(NODES)
+        // Threads that have their script are not to wait behind all the packets of the others.
+        .global_queue_interval(1)
         .thread_stack_size(256 << 10)
         .build()
         .unwrap();

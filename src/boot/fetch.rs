@@ -113,7 +113,8 @@ impl Store {
             let id = match &by {
                 By::Token(token) => grant_of(tx, token, "script")?,
                 By::Mac(mac) => tx
-                    .query_row("SELECT id FROM boot_grant WHERE mac = ?1 AND closed IS NULL", [mac.to_string()], |r| r.get(0))
+                    .prepare_cached("SELECT id FROM boot_grant WHERE mac = ?1 AND closed IS NULL")?
+                    .query_row([mac.to_string()], |r| r.get(0))
                     .optional()?,
             };
             let Some(held) = id.map_or(Ok(None), |id| held(tx, &id))? else {
@@ -138,13 +139,12 @@ impl Store {
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
-                tx.execute(
-                    "UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1",
-                    params![id, from.to_string()],
-                )?;
+                tx.prepare_cached("UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1")?
+                    .execute(params![id, from.to_string()])?;
                 // A retry gets files of its own; those of the script before it are shut.
-                tx.execute("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'", [id])?;
-                tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
+                tx.prepare_cached("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'")?.execute([id])?;
+                tx.prepare_cached("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')")?
+                    .execute(params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Script, from, now_ms)?;
             }
             Ok(Ok(Script { spec: held.spec, files, identity }))
@@ -202,7 +202,7 @@ impl Store {
             };
             if !look {
                 if !held.fetched {
-                    tx.execute("UPDATE boot_grant SET fetched = 1 WHERE id = ?1", [&held.spec.id])?;
+                    tx.prepare_cached("UPDATE boot_grant SET fetched = 1 WHERE id = ?1")?.execute([&held.spec.id])?;
                 }
                 note_first(tx, &held.spec, which.stage(), from, now_ms)?;
             }

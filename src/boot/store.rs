@@ -31,6 +31,7 @@ CREATE INDEX IF NOT EXISTS grant_mac ON boot_grant (mac) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_open ON boot_grant (expires_ms) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_node ON boot_grant (node, plan);
 CREATE TABLE IF NOT EXISTS token (hash TEXT PRIMARY KEY, grant_id TEXT NOT NULL, opens TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS token_grant ON token (grant_id);
 CREATE TABLE IF NOT EXISTS noted (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, grant_id TEXT, node TEXT, stage TEXT NOT NULL, peer TEXT,
     detail TEXT NOT NULL

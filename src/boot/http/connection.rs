@@ -12,7 +12,7 @@ use super::file::{self, Part};
 use super::head::Head;
 use super::request::{self, Following};
 use super::road::Road;
-use super::wire::Wire;
+use super::wire::{HEADERS, READING, Wire};
 use crate::boot::answer::{Method, Reply, Request, Sending, answer};
 use crate::boot::grant::now_ms;
 use crate::boot::grants::Grants;
@@ -58,11 +58,12 @@ impl Desk {
 /// Serves a connection until one of both ends it. How it ends is no concern of the server: what was sent has been told by then.
 pub(in crate::boot) async fn connection<S: Road>(road: S, from: IpAddr, desk: &Desk, stop: &CancellationToken) {
     let mut wire = Wire::new(road);
+    let mut silence = HEADERS;
     loop {
         let asked = tokio::select! {
             biased;
             () = stop.cancelled() => return,
-            asked = wire.request() => asked,
+            asked = wire.request(silence) => asked,
         };
         let head = match asked {
             None => return,
@@ -85,6 +86,7 @@ pub(in crate::boot) async fn connection<S: Road>(road: S, from: IpAddr, desk: &D
         let keep = head.keep && !talks_on && !stop.is_cancelled();
         let look = head.method == Method::Head;
         let Ok(reply) = desk.answer(request(head, from, wire.road.secure(), desk)).await else { return };
+        silence = if matches!(reply, Reply::File(_)) { READING } else { HEADERS };
         if give(&mut wire, reply, look, keep, desk).await.is_err() {
             return;
         }

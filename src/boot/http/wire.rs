@@ -16,6 +16,8 @@ use super::road::Road;
 
 /// Longest wait for the headers of a request, also between two requests of one connection.
 pub(super) const HEADERS: Duration = Duration::from_secs(10);
+/// The same behind a file: the kernels of both ends hold megabytes of it that the client still has to read.
+pub(super) const READING: Duration = Duration::from_secs(60);
 /// Longest time in which the far end may take nothing.
 pub(super) const STALLED: Duration = Duration::from_secs(60);
 /// What is read at a time.
@@ -45,9 +47,10 @@ impl<S: Road> Wire<S> {
         Self { road, unread: BytesMut::new() }
     }
 
-    /// The next request; `None` when there is none: closed, or silent for too long.
-    pub(super) async fn request(&mut self) -> Option<Result<Box<Head>, (u16, &'static str)>> {
-        let end = Instant::now() + HEADERS;
+    /// The next request; `None` when there is none: closed, silent for too long, or not whole in time once it had begun.
+    pub(super) async fn request(&mut self, silence: Duration) -> Option<Result<Box<Head>, (u16, &'static str)>> {
+        let mut end = Instant::now() + silence;
+        let mut begun = !self.unread.is_empty();
         loop {
             if !self.unread.is_empty() {
                 match parse(&self.unread) {
@@ -61,6 +64,7 @@ impl<S: Road> Wire<S> {
             }
             self.unread.reserve(READ);
             match timeout_at(end, self.road.read_buf(&mut self.unread)).await {
+                Ok(Ok(1..)) if !begun => (begun, end) = (true, Instant::now() + HEADERS),
                 Ok(Ok(1..)) => {}
                 _ => return None,
             }
