@@ -108,7 +108,9 @@ root_identity() {
 root_network() {
   nic=$(cat /run/bringup/booted)
   mac=$(cat "/sys/class/net/$nic/address")
-  mkdir -p /run/systemd/network
+  mkdir -p /run/systemd/network /run/systemd/system
+  # It would read `ip=` a second time, and fails over a card that is named by its MAC address (systemd 252).
+  ln -sf /dev/null /run/systemd/system/systemd-network-generator.service
   {
     printf '[Match]\nMACAddress=%s\n\n[Network]\n' "$mac"
     if [ -n "$static" ]; then
@@ -170,7 +172,7 @@ root_prepare() {
   release=$(uname -r)
   if [ ! -d "$root_dir/lower/lib/modules/$release" ]; then
     # shellcheck disable=SC2012 # names of kernels
-    others=$(ls $root_dir/lower/lib/modules 2>/dev/null | tr '\n' ' ' | tr -cd ' -~' | cut -c1-100)
+    others=$(ls $root_dir/lower/lib/modules 2>/dev/null | tr '\n' ' ' | tr -cd ' -~' | cut -c1-100 | sed 's/ $//')
     root_refuse "the kernel is $release and the root has modules of ${others:-no kernel}"
   fi
   # A link of the root's may lead to what only the root has.
