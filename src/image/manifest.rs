@@ -58,7 +58,7 @@ fn write<'a>(name: &str, arch: &str, built: &Built, root: Option<&Digest>, cmdli
     let mut text = format!(
         "# Made by `bringup image build` from the definition `{name}`; made anew, never edited.\n\
          # It has no SSH host key of its own: each boot brings one.\n\
-         apiVersion: image/v1\narch: {arch}\nkernel: {}\ninitrd:\n  - {}\n",
+         apiVersion: image/v1\narch: {arch}\nidentity: grant\nkernel: {}\ninitrd:\n  - {}\n",
         file(KERNEL, &built.kernel_sha256),
         file(INITRD, &built.initrd_sha256),
     );

@@ -28,7 +28,7 @@ pub use inventory::{
 pub use lan::{Arch, Network, NetworkError};
 pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
-pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
+pub use playbook::{Artifact, Baseline, HostIdentity, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
 pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};
