@@ -18,6 +18,7 @@ root_silence=30
 root_log=/run/bringup/wget.log
 
 root_refuse() {
+  touch /run/bringup/no-ssh
   stage "root refused: $*"
   exit 1
 }
@@ -130,18 +131,34 @@ root_network() {
   esac
 }
 
-# The last stage is told by the node itself: its SSH server runs. With a unit of this boot only, below /run.
+# The last stage is told by the node itself, on its console and to the boot server as the ramdisk does: its SSH server runs. By a unit of this boot
+# only, below /run, with the ramdisk's busybox: a root need not have a program that speaks HTTP.
 root_told() {
   mkdir -p /run/systemd/system/multi-user.target.wants
+  cp /bin/busybox /run/bringup/busybox
+  cat >/run/bringup/told.sh <<'TOLD'
+stage() { read -r up rest </proc/uptime; echo "<1>bringup: stage $* uptime=$up" >/dev/kmsg; }
+if ! systemctl -q is-active ssh.service && ! systemctl -q is-active sshd.service; then
+  stage "ssh refused: the node has no SSH server that runs"
+  exit 1
+fi
+stage ssh port=22
+at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
+case $at in http://*) ;; *) exit 0 ;; esac
+box=/run/bringup/busybox
+for try in 1 2 4 8; do $box timeout 5 $box wget -q -O /dev/null "$at/ssh" && exit 0; sleep $try; done 2>/dev/null
+# What a boot server shows is not what a node lives by.
+exit 0
+TOLD
   cat >/run/systemd/system/bringup-told.service <<'UNIT'
 [Unit]
-Description=Tells the console that SSH is up
+Description=Tells the console and the boot server that SSH is up
 After=ssh.service sshd.service network-online.target
 Wants=network-online.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'systemctl -q is-active ssh.service || systemctl -q is-active sshd.service || { echo "<1>bringup: stage ssh refused: the node has no SSH server that runs" >/dev/kmsg; exit 1; }; read -r up rest </proc/uptime; echo "<1>bringup: stage ssh port=22 uptime=$up" >/dev/kmsg'
+ExecStart=/bin/sh /run/bringup/told.sh
 UNIT
   ln -sf ../bringup-told.service /run/systemd/system/multi-user.target.wants/
 }
