@@ -16,11 +16,16 @@ pub(super) enum Back {
     Kept(Kept),
 }
 
-/// Gives it back. `before` is what the BMC held before the run.
+/// Gives it back. `before` is what the BMC held before the run, `method` the road that the run took.
 ///
 /// # Errors
 /// The journal cannot be written; nothing more was touched.
-pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scribe: &dyn Scribe) -> Result<Back, ActionError> {
+pub(super) async fn give_back(
+    bmc: &dyn Bmc,
+    before: &Reading<BootOverride>,
+    method: BootTarget,
+    scribe: &dyn Scribe,
+) -> Result<Back, ActionError> {
     let kept = |what: String, why: String| Ok(Back::Kept(Kept { what, why }));
     let before = before.known();
     let held = match bmc.boot().await {
@@ -29,7 +34,7 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         Ok(Reading::Unknown { why }) => return kept("boot override".to_owned(), format!("what the BMC holds is unknown: {why}")),
         Err(error) => return kept("boot override".to_owned(), format!("what the BMC holds could not be read: {error}")),
     };
-    if !is_ours(&held, before) {
+    if !is_ours(&held, before, method) {
         return Ok(Back::Nothing);
     }
     let what = format!("boot override {}", held.target);
@@ -57,7 +62,7 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         }
         // An answer that was lost or half kept: what is held now decides, not what was said.
         if let Ok(Reading::Known(now)) = bmc.boot().await
-            && !is_ours(&now, before)
+            && !is_ours(&now, before, method)
         {
             return Ok(Back::Given(format!("{what}: now {}", words(&now))));
         }
@@ -67,10 +72,14 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
 }
 
 /// A network override that was not there before the run. A BMC may store another road than it was asked for (sushy-tools keeps `UefiHttp` as
-/// `Pxe`), so either counts.
-fn is_ours(held: &BootOverride, before: Option<&BootOverride>) -> bool {
-    let network = matches!(held.target, BootTarget::Pxe | BootTarget::UefiHttp);
-    network && !before.is_some_and(|b| (b.target, b.once) == (held.target, held.once) && b.http_uri == held.http_uri)
+/// `Pxe`, and as `Cd` when it comes with an address), so each counts; a CD only where the run may have asked for one.
+fn is_ours(held: &BootOverride, before: Option<&BootOverride>, method: BootTarget) -> bool {
+    let ours = match held.target {
+        BootTarget::Pxe | BootTarget::UefiHttp => true,
+        BootTarget::Cd => matches!(method, BootTarget::Cd | BootTarget::UefiHttp),
+        _ => false,
+    };
+    ours && !before.is_some_and(|b| (b.target, b.once) == (held.target, held.once) && b.http_uri == held.http_uri)
 }
 
 /// What is tried, in this order. An override that was for one boot has had its boot, so it is not put back.

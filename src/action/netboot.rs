@@ -8,10 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::giveback::{Back, give_back};
+use super::medium::{self, hide};
 use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
-use crate::bmc::{Bmc, BmcError, Written};
+use crate::bmc::{BmcError, WholeBmc, Written};
 use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
 use crate::shell::Shell;
@@ -29,7 +30,7 @@ pub struct Netboot {
     /// What is wanted.
     pub target: NetbootTarget,
     /// The out-of-band hand.
-    pub bmc: Arc<dyn Bmc>,
+    pub bmc: Arc<dyn WholeBmc>,
     /// The in-band hand.
     pub shell: Arc<dyn Shell>,
     /// Where grants are kept.
@@ -95,6 +96,13 @@ impl Action for Netboot {
         self.same_machine().await?;
         self.still_off().await?;
         let issued = self.grant(scribe).await?;
+        if self.target.method == BootTarget::Cd
+            && let Err(error) = medium::insert(self.bmc.as_ref(), &self.target, &issued, scribe).await
+        {
+            // Nothing boots with it: the next look must not wait for a node that was not touched.
+            drop(self.grants.revoke(&issued.public_id, "the boot medium is not in the drive").await);
+            return Err(error);
+        }
         self.override_boot(&issued, scribe).await?;
         self.power(scribe).await
     }
@@ -123,10 +131,15 @@ impl Action for Netboot {
             returned.kept.push(Kept { what: "boot override".to_owned(), why });
             return Ok(returned);
         }
-        match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
+        match give_back(self.bmc.as_ref(), &self.target.boot_before, self.target.method, scribe).await? {
             Back::Nothing => {}
             Back::Given(what) => returned.given.push(what),
             Back::Kept(kept) => returned.kept.push(kept),
+        }
+        if self.target.method == BootTarget::Cd {
+            let (given, kept) = medium::eject(self.bmc.as_ref(), &self.target.server, scribe).await?;
+            returned.given.extend(given);
+            returned.kept.extend(kept);
         }
         Ok(returned)
     }
@@ -139,7 +152,7 @@ impl Action for Netboot {
 impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
-    pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
+    pub fn new(target: NetbootTarget, bmc: Arc<dyn WholeBmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
         Self { target, bmc, shell, grants, cycled: AtomicBool::new(false), saw_off: AtomicBool::new(false), settle: SETTLE }
     }
 
@@ -158,9 +171,13 @@ impl Netboot {
         open: Option<&OpenTouch>,
     ) -> Result<Standing, ActionError> {
         let age_s = (now_ms() - grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms)) / 1000;
-        let stage = furthest(grant);
+        // That a BMC fetched its medium says nothing of the node.
+        let stage = match furthest(grant) {
+            Stage::Medium => Stage::Issued,
+            stage => stage,
+        };
         // The life of the run that issued the grant ended before it touched the power: nothing is on its way.
-        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_), .. }));
+        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_) | Touch::InsertMedia { .. }, .. }));
         if power_not_announced && stage == Stage::Issued {
             return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
         }
@@ -182,7 +199,7 @@ impl Netboot {
         if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
             return Ok(Standing::Ready { seen: format!("{seen}; {}", trail(grant, &self.target)) });
         }
-        let with = format!("booting for {age_s} s, reached: {stage}");
+        let with = format!("booting for {age_s} s, reached: {}", furthest(grant));
         Ok(Standing::Busy { with })
     }
 
@@ -241,7 +258,11 @@ impl Netboot {
             cmdline: target.cmdline.clone(),
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
-        match self.grants.issue(spec).await {
+        let issued = match target.method {
+            BootTarget::Cd => self.grants.issue_medium(spec).await,
+            _ => self.grants.issue(spec).await,
+        };
+        match issued {
             Ok(issued) => {
                 scribe.after(&touch, EvidenceNote::Applied(format!("open for {} s", target.deadline_s))).await?;
                 Ok(issued)
@@ -328,6 +349,14 @@ fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
             "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri",
             format!("bringup bmc info {node}, and the site's DHCP for UEFI HTTP clients"),
         ),
+        (Stage::Issued, BootTarget::Cd) => (
+            "its BMC never asked the boot server for the medium",
+            format!("bringup bmc media {node}, and that the BMC reaches {}", target.server),
+        ),
+        (Stage::Medium, _) => (
+            "its BMC fetched the medium; the node itself was not heard",
+            format!("the console of {node}, and its address: bringup show {node}"),
+        ),
         (Stage::Issued, _) => (
             "the boot server never heard of it: it did not netboot, or the site's DHCP led it elsewhere",
             format!("bringup bmc info {node}, and that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
@@ -354,11 +383,6 @@ fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
         many => format!("; {many} attempts on its grant were refused"),
     };
     format!("{came}{refused}; look next at: {next}")
-}
-
-/// Takes the grant's secret out of what a BMC repeated.
-fn hide(text: &str, issued: &Issued) -> String {
-    text.replace(issued.token.expose(), &format!("({})", issued.public_id))
 }
 
 fn from_bmc(doing: &str, error: BmcError) -> ActionError {

@@ -162,6 +162,37 @@ impl Store {
         Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
     }
 
+    /// The medium, to whoever asked for it first and for as long as the grant is open: a BMC reads a medium in many pieces, and again while
+    /// the node boots. Gives the token under which the node may fetch what is not on the medium.
+    pub(super) fn medium(
+        &self,
+        token: &Token,
+        look: bool,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Result<(GrantSpec, Token), Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "medium")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            if let Some(refusal) = held.over() {
+                return Ok(Err(Some(refusal)));
+            }
+            if held.script_to.as_ref().is_some_and(|first| *first != from.to_string()) {
+                return Ok(Err(Some(held.refusal(403, "another machine fetched the medium first"))));
+            }
+            let files = token.derived("files");
+            if !look && held.script_to.is_none() {
+                let id = &held.spec.id;
+                tx.execute("UPDATE boot_grant SET script_to = ?2 WHERE id = ?1", params![id, from.to_string()])?;
+                tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
+                note(tx, &held.spec, Stage::Medium, from, now_ms)?;
+            }
+            Ok(Ok((held.spec, files)))
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
     /// One of the files, under the token that the script names.
     pub(super) fn file(
         &self,

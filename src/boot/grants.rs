@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::grant::{GrantSpec, GrantStatus, Issued, Noted, Opens, now_ms};
 use super::sightings::Sighting;
 use super::store::{BootError, Store};
 use crate::model::{NodeId, PlanId};
@@ -33,7 +33,15 @@ impl Grants {
     /// # Errors
     /// [`BootError`]; nothing was granted.
     pub async fn issue(&self, spec: GrantSpec) -> Result<Issued, BootError> {
-        self.on_disk(move |store| store.issue(&spec, now_ms())).await
+        self.on_disk(move |store| store.issue(&spec, Opens::Script, now_ms())).await
+    }
+
+    /// Makes a grant that opens a boot medium for a BMC, and nothing for a node that asks for a script.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing was granted.
+    pub async fn issue_medium(&self, spec: GrantSpec) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, Opens::Medium, now_ms())).await
     }
 
     /// Gives a grant back; `false` when it was closed already.

@@ -15,6 +15,8 @@ pub mod dhcp;
 mod fetch;
 mod grant;
 mod grants;
+mod loaders;
+mod media;
 mod range;
 mod route;
 mod script;
@@ -26,11 +28,12 @@ mod tftp;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
-pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
+pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms};
 pub use grants::Grants;
+pub use loaders::{LOADERS, Loader, LoaderError, Loaders, Pin, lock_of, look as look_at_loaders, write_lock as write_loaders_lock};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;
 pub use tftp::{
-    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+    Files, FilesError, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
 };

@@ -1,6 +1,6 @@
 //! Reads a request line. It knows a handful of names; no part of a URL is ever used as a path of a file.
 
-use super::grant::{Stage, Token};
+use super::grant::{MEDIUM, Stage, Token};
 use crate::model::Mac;
 
 /// Longest path and query together.
@@ -25,6 +25,8 @@ pub(super) enum Ask {
     OpenLoader(Loader),
     /// A file of a grant whose script was handed out.
     File(Token, Which),
+    /// The boot medium of a grant, for its BMC.
+    Medium(Token),
 }
 
 /// iPXE builds that can be asked for.
@@ -115,6 +117,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> Result<Ask, NotUnderstoo
         }
         (Some("g"), Some("ipxe.efi"), None, None) => Ok(Ask::Loader(token()?, Loader::Ipxe)),
         (Some("g"), Some("snponly.efi"), None, None) => Ok(Ask::Loader(token()?, Loader::SnpOnly)),
+        (Some("g"), Some(MEDIUM), None, None) => Ok(Ask::Medium(token()?)),
         (Some("g"), Some("kernel"), None, None) => Ok(Ask::File(token()?, Which::Kernel)),
         (Some("g"), Some("root"), None, None) => Ok(Ask::File(token()?, Which::Root)),
         (Some("g"), Some("initrd"), Some(n), None) if (1..=2).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()) => {

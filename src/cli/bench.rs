@@ -31,7 +31,7 @@ impl Bench {
 fn boot_event(node: NodeId, grant: String, noted: Noted) -> Option<Event> {
     let (from, line) = (noted.from, noted.seq);
     match noted.stage {
-        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root => {
+        Stage::Medium | Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root => {
             Some(Event::BootSeen { node, grant, stage: noted.stage.to_string(), from, line })
         }
         Stage::Refused => Some(Event::GrantRefused { node, grant, why: noted.detail, from, line }),
@@ -55,7 +55,7 @@ impl Workbench for Bench {
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
             spec @ ActionSpec::Netboot { .. } => {
-                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
+                let bmc = self.hands.whole(written).map_err(|e| no_hand(node, e.error))?;
                 let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
                     .map_err(|why| no_hand(node, why))?;
                 // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
+use super::loaders::LoaderFlags;
 use crate::boot::{self, Grants, ServeOptions};
 use crate::model::{ActionSpec, Inventory, Plan};
 
@@ -27,7 +27,7 @@ impl BootServers {
 ///
 /// # Errors
 /// One that is neither running nor ours to start, or that serves other grants.
-pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &Path) -> Result<BootServers> {
+pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &LoaderFlags) -> Result<BootServers> {
     let mut servers = BootServers { stop: tokio_util::sync::CancellationToken::new(), tasks: tokio::task::JoinSet::new() };
     for url in urls(plan, inventory) {
         let address = address(&url)?;
@@ -47,7 +47,9 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
                 })?;
                 global.talk(format!("boot server {url} runs inside this process"));
                 let (grants, stop) = (grants.clone(), servers.stop.clone());
-                let options = ServeOptions { loaders: loaders.to_path_buf(), ..ServeOptions::default() };
+                let pinned = loaders.open()?;
+                loaders.tell(&pinned, global);
+                let options = ServeOptions { loaders: pinned, ..ServeOptions::default() };
                 servers.tasks.spawn(boot::serve_with(listener, grants, options, stop));
             }
             Err(error) => {

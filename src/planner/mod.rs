@@ -2,6 +2,7 @@
 
 mod digest;
 mod line;
+mod medium;
 mod settled;
 mod stale;
 

@@ -52,7 +52,7 @@ const TABLE: [(&str, &str, Kind); 41] = [
     ("bmc", "system", Kind::Template),
     ("bmc", "cipher_suite", Kind::Suite),
     ("bmc", "kg", Kind::Secret),
-    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
+    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "virtual-media", "disk"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
     ("boot", "ip", Kind::Address),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use bringup::boot::{
-    BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with,
+    BootLog, GrantSpec, GrantStatus, Grants, Issued, Loaders, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with,
 };
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +22,13 @@ pub struct Site {
     pub runtime: tokio::runtime::Runtime,
     pub seen: std::sync::Mutex<tokio::sync::broadcast::Receiver<Seen>>,
     stop: CancellationToken,
+}
+
+/// Bytes that stand for GRUB: what is written on a medium is looked at, not started.
+pub fn grub() -> Vec<u8> {
+    let mut bytes = b"MZ".to_vec();
+    bytes.extend((0..3_000_001_u32).map(|n| (n % 253) as u8));
+    bytes
 }
 
 /// What curl saw.
@@ -54,6 +61,9 @@ impl Site {
         let loaders = dir.path().join("loaders");
         std::fs::create_dir(&loaders).unwrap();
         std::fs::write(loaders.join("ipxe.efi"), b"MZ loader").unwrap();
+        std::fs::write(loaders.join("gcdx64.efi"), grub()).unwrap();
+        crate::support::pin_loaders(&loaders);
+        let loaders = Loaders::open(&loaders, None).unwrap();
         let seen = std::sync::Mutex::new(log.watch());
         runtime.spawn(serve_with(listener, grants.clone(), ServeOptions { loaders, log }, stop.clone()));
         Some(Self { dir, address, grants, runtime, seen, stop })
@@ -85,6 +95,10 @@ impl Site {
 
     pub fn issue(&self, spec: GrantSpec) -> Issued {
         self.runtime.block_on(self.grants.issue(spec)).unwrap()
+    }
+
+    pub fn issue_medium(&self, spec: GrantSpec) -> Issued {
+        self.runtime.block_on(self.grants.issue_medium(spec)).unwrap()
     }
 
     pub fn status(&self, id: &str) -> GrantStatus {

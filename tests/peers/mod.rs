@@ -4,6 +4,7 @@
 mod boots;
 mod faults;
 mod lab;
+mod media;
 mod ramdisk;
 mod roads;
 mod trust;

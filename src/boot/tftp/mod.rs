@@ -32,7 +32,7 @@ mod transfer;
 mod weather;
 
 pub use desk::TftpLimits;
-pub use files::{Files, FilesError, LOADERS, VirtualFile};
+pub use files::{Files, FilesError, VirtualFile};
 pub use server::{StartError, serve};
 pub use socket::TftpSocket;
 pub use told::{TftpEnd, TftpLog, TftpTold};
