@@ -147,6 +147,10 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
     if ask.node.boot.mac.is_none() {
         return Err(("the facts hold no boot MAC for it".to_owned(), "bringup show NODE --why boot.mac"));
     }
+    if image.arch != ask.node.boot.arch.to_string() {
+        let why = format!("the image {} is for {}, and its `boot.arch` is {}", image.name, image.arch, ask.node.boot.arch);
+        return Err((why, "bringup show NODE --why boot.arch"));
+    }
     if let Some(obstacle) = medium::obstacle(ask.node) {
         return Err(obstacle);
     }
