@@ -1,6 +1,7 @@
 //! Gives the boot override of a netboot back: what the BMC held before the run, else none, else the disk. It looks after every try, and says
 //! so when nothing helped: a node that netboots at every reboot must not go unnoticed. It never touches an override that is not a netboot's.
 
+use super::medium::without_tokens;
 use super::{ActionError, Kept, Scribe};
 use crate::bmc::{Bmc, BmcError, BmcTrouble, Written};
 use crate::model::{BootOverride, BootTarget, EvidenceNote, Reading, Touch};
@@ -44,13 +45,16 @@ pub(super) async fn give_back(
         scribe.before(&touch).await?;
         let (note, said, reached) = match bmc.set_boot(&want).await {
             Written::Applied(seen) => {
-                scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
+                scribe.after(&touch, EvidenceNote::Applied(without_tokens(&seen))).await?;
                 return Ok(Back::Given(format!("{what}: now {}", words(&want))));
             }
             // virtualbmc writes for the next power-on and shows what the machine was powered on with: taken, and not to be seen.
-            Written::Ambiguous(seen) => (EvidenceNote::Ambiguous(seen.clone()), seen, true),
+            Written::Ambiguous(seen) => {
+                let seen = without_tokens(&seen);
+                (EvidenceNote::Ambiguous(seen.clone()), seen, true)
+            }
             Written::NotApplied(error) => {
-                let text = error.to_string();
+                let text = without_tokens(&error.to_string());
                 (EvidenceNote::NotApplied(text.clone()), text, reached(&error))
             }
         };
@@ -108,5 +112,23 @@ fn words(held: &BootOverride) -> String {
         (BootTarget::None, _) => "none".to_owned(),
         (target, true) => format!("{target} once"),
         (target, false) => format!("{target} at every boot"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cd_is_ours_only_where_the_run_may_have_asked_for_one() {
+        let cd = BootOverride { target: BootTarget::Cd, once: true, mode: None, http_uri: None };
+        assert!(
+            is_ours(&cd, None, BootTarget::Cd)
+                && is_ours(&cd, None, BootTarget::UefiHttp)
+                && !is_ours(&cd, None, BootTarget::Pxe)
+        );
+        assert!(!is_ours(&cd, Some(&cd), BootTarget::Cd), "it was there before the run");
+        let disk = BootOverride { target: BootTarget::Disk, ..cd };
+        assert!(!is_ours(&disk, None, BootTarget::Cd));
     }
 }

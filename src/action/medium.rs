@@ -47,18 +47,22 @@ pub(super) async fn insert(
     }
 }
 
-/// Whether what a drive shows is a medium of this boot server. Some BMCs show the address without its scheme, some the name alone.
+/// Whether what a drive shows comes from a grant of this boot server. Some BMCs show the address without its scheme, some the name alone. And
+/// sushy-tools puts what `HttpBootUri` names into its CD drive, so it need not be a medium.
 fn is_ours(image: &str, server: &str) -> bool {
     let bare = |text: &str| text.split_once("://").map_or(text, |(_, rest)| rest).to_owned();
-    let name = image.rsplit('/').next().unwrap_or(image);
-    name == MEDIUM && (!image.contains('/') || bare(image).starts_with(&format!("{}/g/", bare(server))))
+    image == MEDIUM || bare(image).starts_with(&format!("{}/g/", bare(server)))
 }
 
 /// Takes our medium out of every drive that holds it; says what was given back and what could not be.
 ///
 /// # Errors
 /// The journal cannot be written; nothing more was touched.
-pub(super) async fn eject(bmc: &dyn WholeBmc, server: &str, scribe: &dyn Scribe) -> Result<(Vec<String>, Vec<Kept>), ActionError> {
+pub(super) async fn eject(
+    bmc: &dyn WholeBmc,
+    server: &str,
+    scribe: &dyn Scribe,
+) -> Result<(Vec<String>, Vec<Kept>), ActionError> {
     let what = "boot medium".to_owned();
     let drives = match bmc.media().await {
         Ok(Reading::Known(drives)) => drives,
@@ -94,8 +98,8 @@ pub(super) async fn eject(bmc: &dyn WholeBmc, server: &str, scribe: &dyn Scribe)
     Ok((given, kept))
 }
 
-/// A later life of a run does not know the token that a drive still shows: whatever stands between `/g/` and the next slash is left out.
-fn without_tokens(text: &str) -> String {
+/// A later life of a run does not know the token that a BMC still shows: whatever stands between `/g/` and the next slash is left out.
+pub(super) fn without_tokens(text: &str) -> String {
     let mut parts = text.split("/g/");
     let mut clean = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -115,8 +119,12 @@ mod tests {
     fn our_medium_is_known_by_its_address() {
         let ours = |image: &str| is_ours(image, "http://10.77.0.1:8088");
         let token = "0".repeat(32);
-        assert!(ours(&format!("http://10.77.0.1:8088/g/{token}/bringup.iso")) && ours(&format!("10.77.0.1:8088/g/{token}/bringup.iso")));
+        assert!(
+            ours(&format!("http://10.77.0.1:8088/g/{token}/bringup.iso"))
+                && ours(&format!("10.77.0.1:8088/g/{token}/bringup.iso"))
+        );
         assert!(ours("bringup.iso"), "some BMCs show the name alone");
+        assert!(ours(&format!("http://10.77.0.1:8088/g/{token}/ipxe.efi")), "what HttpBootUri named");
         for other in ["http://10.77.0.1/rescue.iso", "http://10.77.0.9:8088/g/1/bringup.iso", "rescue.iso", "", "/bringup.iso"] {
             assert!(!ours(other), "{other}");
         }

@@ -131,12 +131,17 @@ impl Action for Netboot {
             returned.kept.push(Kept { what: "boot override".to_owned(), why });
             return Ok(returned);
         }
+        let mut by_medium = self.target.method == BootTarget::Cd;
         match give_back(self.bmc.as_ref(), &self.target.boot_before, self.target.method, scribe).await? {
             Back::Nothing => {}
-            Back::Given(what) => returned.given.push(what),
+            Back::Given(what) => {
+                // sushy-tools takes an HttpBootUri for a medium, and keeps it in its drive.
+                by_medium |= what.starts_with("boot override cd");
+                returned.given.push(what);
+            }
             Back::Kept(kept) => returned.kept.push(kept),
         }
-        if self.target.method == BootTarget::Cd {
+        if by_medium {
             let (given, kept) = medium::eject(self.bmc.as_ref(), &self.target.server, scribe).await?;
             returned.given.extend(given);
             returned.kept.extend(kept);
@@ -177,7 +182,10 @@ impl Netboot {
             stage => stage,
         };
         // The life of the run that issued the grant ended before it touched the power: nothing is on its way.
-        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_) | Touch::InsertMedia { .. }, .. }));
+        let power_not_announced = matches!(
+            open,
+            Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_) | Touch::InsertMedia { .. }, .. })
+        );
         if power_not_announced && stage == Stage::Issued {
             return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
         }

@@ -184,7 +184,9 @@ fn open_loader(loaders: &Loaders, artifacts: &Artifacts, loader: Loader) -> Resu
     let name = loader.file_name();
     let Some(found) = loaders.get(name) else {
         let folder = loaders.folder().display();
-        return Err(format!("there was no {name} in {folder} when the server started; Debian's package `ipxe` holds the loaders"));
+        return Err(format!(
+            "there was no {name} in {folder} when the server started; Debian's package `ipxe` holds the loaders"
+        ));
     };
     match artifacts.open(&found.artifact) {
         Ok(opened) => Ok((opened, found.artifact.sha256.to_string())),

@@ -23,21 +23,9 @@ const LONGEST_LOCK: usize = 64 << 10;
 
 /// Loaders of Debian 12's packages, as they were unpacked there.
 const KNOWN: [(&str, &str, &str); 4] = [
-    (
-        "snponly.efi",
-        "18fc84b69172b9f7d1e6b5274c81121dde429fdacfdc984747f687cfb4f8090b",
-        "ipxe 1.0.0+git-20190125.36a4c85-5.1",
-    ),
-    (
-        "ipxe.efi",
-        "67c7f1f8e062968209ca055283ca782f21faf6a18f55dd19848601bbaf8ed7aa",
-        "ipxe 1.0.0+git-20190125.36a4c85-5.1",
-    ),
-    (
-        "undionly.kpxe",
-        "f09cfbe9bbd39c3f5eb9cdf7386b520a4f5858bbc4438960c5b870c7a8930a7f",
-        "ipxe 1.0.0+git-20190125.36a4c85-5.1",
-    ),
+    ("snponly.efi", "18fc84b69172b9f7d1e6b5274c81121dde429fdacfdc984747f687cfb4f8090b", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
+    ("ipxe.efi", "67c7f1f8e062968209ca055283ca782f21faf6a18f55dd19848601bbaf8ed7aa", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
+    ("undionly.kpxe", "f09cfbe9bbd39c3f5eb9cdf7386b520a4f5858bbc4438960c5b870c7a8930a7f", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
     (GRUB, "737a90c9e0e71ff8d1da67d38b47f9a616e02c004c8f30b5c95fb2efbef5f3be", "grub-efi-amd64-bin 2.06-13+deb12u2"),
 ];
 

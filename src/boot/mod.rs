@@ -28,9 +28,13 @@ mod tftp;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
-pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms};
+pub use grant::{
+    GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms,
+};
 pub use grants::Grants;
-pub use loaders::{LOADERS, Loader, LoaderError, Loaders, Pin, lock_of, look as look_at_loaders, write_lock as write_loaders_lock};
+pub use loaders::{
+    LOADERS, Loader, LoaderError, Loaders, Pin, lock_of, look as look_at_loaders, write_lock as write_loaders_lock,
+};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;

@@ -169,7 +169,10 @@ impl Store {
             "INSERT INTO boot_grant (id, node, plan, mac, spec, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![spec.id, spec.node.as_str(), spec.plan.as_str(), mac, serde_json::to_string(spec)?, spec.expires_at_ms],
         )?;
-        tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, ?3)", params![token.hash(), spec.id, opens.word()])?;
+        tx.execute(
+            "INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, ?3)",
+            params![token.hash(), spec.id, opens.word()],
+        )?;
         let line = Line { grant: Some(&spec.id), node: Some(&spec.node), stage: Stage::Issued, from: None, detail: "" };
         line.write(&tx, now_ms)?;
         tx.commit()?;

@@ -27,7 +27,13 @@ impl BootServers {
 ///
 /// # Errors
 /// One that is neither running nor ours to start, or that serves other grants.
-pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &LoaderFlags) -> Result<BootServers> {
+pub async fn ensure(
+    global: &Global,
+    plan: &Plan,
+    inventory: &Inventory,
+    grants: &Grants,
+    loaders: &LoaderFlags,
+) -> Result<BootServers> {
     let mut servers = BootServers { stop: tokio_util::sync::CancellationToken::new(), tasks: tokio::task::JoinSet::new() };
     for url in urls(plan, inventory) {
         let address = address(&url)?;

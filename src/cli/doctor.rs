@@ -197,7 +197,8 @@ fn loaders(flags: &LoaderFlags) -> Line {
         let seen = format!("{strange}: not of a package that is known, and in no lock, so not served");
         return note("loaders", seen, "bringup image loaders; --lock there pins what is meant");
     }
-    let missing: Vec<&str> = ["ipxe.efi", "snponly.efi"].into_iter().filter(|name| !found.iter().any(|l| l.name == *name)).collect();
+    let missing: Vec<&str> =
+        ["ipxe.efi", "snponly.efi"].into_iter().filter(|name| !found.iter().any(|l| l.name == *name)).collect();
     if missing.is_empty() {
         return well("loaders", format!("{pinned}: each is pinned by its SHA-256"));
     }

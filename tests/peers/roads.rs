@@ -278,7 +278,10 @@ fn uefi_http_boot_from_the_address_that_a_bmc_was_told() {
     boot.must_be_ours(&boot.login(&road));
     boot.must_have_said(&[&format!("{ADDRESS} a001-s01 {} loader ", boot.id)]);
     let lines = boot.lab.text("serve.out");
-    assert!(!lines.contains(" tftp ") && !lines.contains(" - - loader "), "the loader came by the grant's address alone:\n{lines}");
+    assert!(
+        !lines.contains(" tftp ") && !lines.contains(" - - loader "),
+        "the loader came by the grant's address alone:\n{lines}"
+    );
 }
 
 /// Addresses come from dnsmasq, the rest from us: to each kind of PXE client.

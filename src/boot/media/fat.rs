@@ -50,9 +50,17 @@ pub(super) fn around(name: &[u8; 11], bytes: u64) -> Option<Fat> {
         head.resize(from + table_bytes, 0);
     }
     folder(&mut head, &[entry(b"EFI        ", 0x10, 2, 0)], ROOT * 32);
-    folder(&mut head, &[entry(b".          ", 0x10, 2, 0), entry(b"..         ", 0x10, 0, 0), entry(b"BOOT       ", 0x10, 3, 0)], SECTOR);
+    folder(
+        &mut head,
+        &[entry(b".          ", 0x10, 2, 0), entry(b"..         ", 0x10, 0, 0), entry(b"BOOT       ", 0x10, 3, 0)],
+        SECTOR,
+    );
     let length = u32::try_from(bytes).ok()?;
-    folder(&mut head, &[entry(b".          ", 0x10, 3, 0), entry(b"..         ", 0x10, 2, 0), entry(name, 0x20, first, length)], SECTOR);
+    folder(
+        &mut head,
+        &[entry(b".          ", 0x10, 3, 0), entry(b"..         ", 0x10, 2, 0), entry(name, 0x20, first, length)],
+        SECTOR,
+    );
     Some(Fat { head, length: total * SECTOR })
 }
 

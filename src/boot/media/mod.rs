@@ -33,7 +33,9 @@ const REMEMBERED: usize = 16;
 /// Why a medium cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MediumError {
-    #[error("there is no pinned {GRUB}; Debian's package grub-efi-amd64-bin holds it, `bringup image loaders` tells what is pinned")]
+    #[error(
+        "there is no pinned {GRUB}; Debian's package grub-efi-amd64-bin holds it, `bringup image loaders` tells what is pinned"
+    )]
     NoLoader,
     #[error("a file of the medium")]
     Artifact(#[from] ArtifactError),
@@ -93,10 +95,8 @@ pub(super) fn make(
     let program = opened.next().ok_or(MediumError::NoLoader)?;
     let fat = fat::around(PROGRAM, program.length).ok_or(MediumError::Size)?;
     let names = std::iter::once("KERNEL".to_owned()).chain((0..spec.initrd.len()).map(grub::initrd));
-    let mut files: Vec<Entry> = names
-        .zip(lengths.iter().skip(1))
-        .map(|(name, bytes)| Entry { folder: Folder::Boot, name, bytes: *bytes })
-        .collect();
+    let mut files: Vec<Entry> =
+        names.zip(lengths.iter().skip(1)).map(|(name, bytes)| Entry { folder: Folder::Boot, name, bytes: *bytes }).collect();
     files.push(Entry { folder: Folder::Grub, name: "GRUB.CFG".to_owned(), bytes: own.len() as u64 });
     let mut pieces = vec![Piece::Bytes(iso::head(fat.length, &files).ok_or(MediumError::Size)?)];
     let rest = fat.length - fat.head.len() as u64 - program.length;

@@ -47,13 +47,9 @@ pub(in super::super) fn stream(medium: Medium, from: u64, count: u64, tell: Tell
                 Left::Bytes(Bytes::from(bytes).slice(start..stop))
             }
             Piece::Zeros(_) => Left::Zeros(left),
-            Piece::File(opened) => Left::File {
-                file: tokio::fs::File::from_std(opened.file),
-                begun: false,
-                from: skip,
-                left,
-                stamp: opened.stamp,
-            },
+            Piece::File(opened) => {
+                Left::File { file: tokio::fs::File::from_std(opened.file), begun: false, from: skip, left, stamp: opened.stamp }
+            }
         });
     }
     BodyExt::boxed_unsync(StreamBody::new(futures_util::stream::try_unfold(Progress { pieces, tell }, next)))
@@ -76,7 +72,10 @@ async fn next(mut at: Progress) -> io::Result<Option<(Frame<Bytes>, Progress)>> 
             }
             let mut block = BytesMut::with_capacity(usize::try_from((*left).min(BLOCK)).unwrap_or_default());
             if (&mut *file).take((*left).min(BLOCK)).read_buf(&mut block).await? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a file of the medium became shorter while it was sent"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "a file of the medium became shorter while it was sent",
+                ));
             }
             *left = left.saturating_sub(block.len() as u64);
             // Checked before the last of it leaves.

@@ -171,7 +171,11 @@ mod tests {
         assert!(matches!(Files::loaders(&loaders()), Err(FilesError::None(_))));
         std::fs::write(dir.path().join("undionly.kpxe"), b"bios").unwrap();
         std::fs::write(dir.path().join("secret"), b"secret").unwrap();
-        std::fs::write(dir.path().join("loaders.lock"), format!("{}  undionly.kpxe\n", Digest::from_bytes(&Sha256::digest(b"bios").into()))).unwrap();
+        std::fs::write(
+            dir.path().join("loaders.lock"),
+            format!("{}  undionly.kpxe\n", Digest::from_bytes(&Sha256::digest(b"bios").into())),
+        )
+        .unwrap();
         let pinned = loaders();
         let files = Files::loaders(&pinned).unwrap();
         assert_eq!(files.iter().map(VirtualFile::name).collect::<Vec<_>>(), ["undionly.kpxe"]);
