@@ -5,6 +5,7 @@ pub mod apply;
 pub mod bench;
 pub mod bmc;
 pub mod bootserver;
+pub mod cabling;
 pub mod console;
 mod deed;
 pub mod demo;

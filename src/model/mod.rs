@@ -1,5 +1,6 @@
 //! The nouns of the house: data and legal change. Never I/O, async, a clock or dice.
 
+mod cabling;
 mod event;
 mod finding;
 mod id;
@@ -15,6 +16,7 @@ mod run;
 mod secret;
 mod state;
 
+pub use cabling::{BOOT_INTERFACE, Cell, CellMove, MachineReport, Neighbour, Nic, Plug, SystemName, find_nic, uuid_key};
 pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};

@@ -2,6 +2,7 @@
 //! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
 
 mod boots;
+mod cabling;
 mod faults;
 mod lab;
 mod media;
