@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::artifact::hash;
 use crate::model::{Artifact, Digest};
 
-/// Every loader by its name: UEFI with the firmware's driver, UEFI with iPXE's own, legacy BIOS, 64-bit Arm (Debian's package `ipxe` has none, so
-/// a site puts its own beside the others), and GRUB for virtual media.
+/// Every loader by its name: UEFI with the firmware's driver, UEFI with iPXE's own, legacy BIOS, 64-bit Arm (Debian 12's package `ipxe` has none, so
+/// a site puts Debian 13's `ipxe-arm64.efi` or its own beside the others), and GRUB for virtual media.
 pub const LOADERS: [&str; 5] = ["snponly.efi", "ipxe.efi", "undionly.kpxe", "snponly-arm64.efi", GRUB];
 /// GRUB as it lies on Debian's own installation media.
 pub const GRUB: &str = "gcdx64.efi";
@@ -21,12 +21,19 @@ const LOCK: &str = "loaders.lock";
 /// Longest lock.
 const LONGEST_LOCK: usize = 64 << 10;
 
-/// Loaders of Debian 12's packages, as they were unpacked there.
-const KNOWN: [(&str, &str, &str); 4] = [
-    ("snponly.efi", "18fc84b69172b9f7d1e6b5274c81121dde429fdacfdc984747f687cfb4f8090b", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
-    ("ipxe.efi", "67c7f1f8e062968209ca055283ca782f21faf6a18f55dd19848601bbaf8ed7aa", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
-    ("undionly.kpxe", "f09cfbe9bbd39c3f5eb9cdf7386b520a4f5858bbc4438960c5b870c7a8930a7f", "ipxe 1.0.0+git-20190125.36a4c85-5.1"),
+/// Debian 12's iPXE, and Debian 13's.
+const IPXE_12: &str = "ipxe 1.0.0+git-20190125.36a4c85-5.1";
+const IPXE_13: &str = "ipxe 1.21.1+git20250501.dad20602+dfsg-1";
+
+/// Loaders of Debian's packages, as they were unpacked there. The last is called `ipxe-arm64.efi` in its package.
+const KNOWN: [(&str, &str, &str); 7] = [
+    ("snponly.efi", "18fc84b69172b9f7d1e6b5274c81121dde429fdacfdc984747f687cfb4f8090b", IPXE_12),
+    ("ipxe.efi", "67c7f1f8e062968209ca055283ca782f21faf6a18f55dd19848601bbaf8ed7aa", IPXE_12),
+    ("undionly.kpxe", "f09cfbe9bbd39c3f5eb9cdf7386b520a4f5858bbc4438960c5b870c7a8930a7f", IPXE_12),
     (GRUB, "737a90c9e0e71ff8d1da67d38b47f9a616e02c004c8f30b5c95fb2efbef5f3be", "grub-efi-amd64-bin 2.06-13+deb12u2"),
+    ("snponly.efi", "9a624b4e05ebc25718a7658356628a352532bd278e7a50465a36ab94a7c4e580", IPXE_13),
+    ("ipxe.efi", "6095eb23f4173674a3dc124a2a6d3cdeed514172793306a10d525f57b97cdc6a", IPXE_13),
+    ("snponly-arm64.efi", "5369815eee98bf98b28a18af9a57207f9096a3b4e542ed3df1eb3f5b28d3d9a9", IPXE_13),
 ];
 
 /// Why the loaders cannot be had.
