@@ -5,7 +5,7 @@ use std::fs::File;
 use std::net::IpAddr;
 
 use super::artifact::{Artifacts, Opened, Stamp};
-use super::fetch::{By, Refusal};
+use super::fetch::{By, Refusal, Script};
 use super::grant::{Stage, Token};
 use super::loaders::Loaders;
 use super::media::{self, Medium};
@@ -13,6 +13,8 @@ use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
 use super::store::{BootError, Store};
+use super::tls::Door;
+use super::told::Word;
 use super::{fetch, script};
 
 /// A request, read off the wire.
@@ -24,6 +26,10 @@ pub(super) struct Request {
     pub(super) range: Option<String>,
     pub(super) if_range: Option<String>,
     pub(super) from: IpAddr,
+    /// It came over TLS.
+    pub(super) secure: bool,
+    /// Where identities are handed out.
+    pub(super) door: Option<Door>,
 }
 
 /// What may be done with an address.
@@ -31,6 +37,8 @@ pub(super) struct Request {
 pub(super) enum Method {
     Get,
     Head,
+    /// Only to tell something.
+    Post,
     Other,
 }
 
@@ -89,18 +97,23 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Loaders, now_ms
         Err(NotUnderstood::NoSuchPath) => return plain(404, "there is no such thing here"),
         Err(NotUnderstood::Bad(why)) => return plain(400, why),
     };
+    if request.method == Method::Post && !matches!(ask, Ask::At(..)) {
+        return plain(405, "only GET and HEAD are known here");
+    }
     let replied = match &ask {
-        Ask::Health => Ok(health(store)),
+        Ask::Health => Ok(health(request, store)),
         Ask::Chain => Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::CHAIN.into(), seen: None }),
         Ask::ScriptByMac(claims) => match claims.mac {
             Some(mac) => give_script(request, store, &By::Mac(mac), claims, now_ms),
             None => Ok(plain(400, "`mac=` is missing")),
         },
         Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
-        Ask::OpenLoader(loader) => Ok(give_open_loader(request, loaders, &store.artifacts, *loader)),
+        Ask::OpenLoader(loader) => Ok(give_open_loader(request, store, loaders, *loader, now_ms)),
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
+        Ask::At(token, word) => take_word(request, store, token, *word, now_ms),
         Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
         Ask::Medium(token) => give_medium(request, store, token, loaders, now_ms),
+        Ask::Identity(token, claims) => give_identity(request, store, token, claims, now_ms),
     };
     replied.unwrap_or_else(|error| {
         // What went wrong is for the operator's log; the machine is told that trying again may help.
@@ -110,8 +123,8 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Loaders, now_ms
     })
 }
 
-fn health(store: &Store) -> Reply {
-    let health = Health { service: "bringup".into(), state: store.store_id().to_owned() };
+fn health(request: &Request, store: &Store) -> Reply {
+    let health = Health { service: "bringup".into(), state: store.store_id().to_owned(), https: request.door.clone() };
     let text = serde_json::to_string(&health).unwrap_or_default() + "\n";
     Reply::Text { status: 200, kind: "application/json", text, seen: None }
 }
@@ -129,12 +142,14 @@ fn give_script(
     if script::plain_host(host).is_none() {
         return Ok(plain(400, "a plain `Host` header is needed"));
     }
-    let given = match store.script(by, claims, look, request.from, now_ms)? {
+    let given = match store.script(by, claims, look, request.door.is_some(), request.from, now_ms)? {
         Ok(given) => given,
         Err(Some(refusal)) => return Ok(refused(request, refusal)),
         Err(None) => return Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::NOTHING.into(), seen: None }),
     };
-    let text = script::script(&given.spec, given.files.expose(), host, claims.mac).unwrap_or_else(|| script::NOTHING.into());
+    let door = request.door.as_ref().filter(|_| given.identity);
+    let text =
+        script::script(&given.spec, given.files.expose(), host, claims.mac, door).unwrap_or_else(|| script::NOTHING.into());
     let length = u64::try_from(text.len()).unwrap_or_default();
     let seen = (!look).then(|| Seen::given(request.from, &given.spec.id, &given.spec.node, Stage::Script, length));
     Ok(Reply::Text { status: 200, kind: SCRIPT, text, seen })
@@ -165,10 +180,13 @@ fn give_loader(
 }
 
 /// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
-fn give_open_loader(request: &Request, loaders: &Loaders, artifacts: &Artifacts, loader: Loader) -> Reply {
-    match open_loader(loaders, artifacts, loader) {
+fn give_open_loader(request: &Request, store: &Store, loaders: &Loaders, loader: Loader, now_ms: i64) -> Reply {
+    match open_loader(loaders, &store.artifacts, loader) {
         Ok((opened, tag)) => {
             let seen = Seen::loader(request.from, opened.length);
+            if request.method == Method::Get {
+                store.saw_loader(request.from, loader.file_name(), now_ms);
+            }
             sending(request, opened, Some(tag), "application/efi", seen)
         }
         Err(why) => {
@@ -206,11 +224,12 @@ fn give_medium(request: &Request, store: &Store, token: &Token, loaders: &Loader
     if script::plain_host(host).is_none() {
         return Ok(plain(400, "a plain `Host` header is needed"));
     }
-    let (spec, files) = match store.medium(token, look, request.from, now_ms)? {
-        Ok(given) => given,
+    let (spec, files, identity) = match store.medium(token, look, request.door.is_some(), request.from, now_ms)? {
+        Ok(Script { spec, files, identity }) => (spec, files, identity),
         Err(refusal) => return Ok(refused(request, refusal)),
     };
-    let arguments = script::arguments(&spec, files.expose(), host, None).unwrap_or_default();
+    let door = request.door.as_ref().filter(|_| identity);
+    let arguments = script::arguments(&spec, files.expose(), host, None, door).unwrap_or_default();
     let medium = match media::make(&spec, &arguments, loaders, &store.artifacts, &store.media) {
         Ok(medium) => medium,
         Err(error) => {
@@ -247,6 +266,39 @@ fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_
             Ok(Reply::Text { status: 500, kind: PLAIN, text: format!("{why}\n"), seen: Some(seen) })
         }
     }
+}
+
+/// A look would tell whether it is still there and use nothing up; nobody has a need to know.
+fn give_identity(
+    request: &Request,
+    store: &Store,
+    token: &Token,
+    claims: &super::route::Claims,
+    now_ms: i64,
+) -> Result<Reply, BootError> {
+    if request.method != Method::Get {
+        return Ok(plain(405, "an identity can only be fetched"));
+    }
+    Ok(match store.identity(token, claims, request.secure, request.from, now_ms)? {
+        Ok(handed) => {
+            let length = u64::try_from(handed.answer.len()).unwrap_or_default();
+            let seen = Seen::given(request.from, &handed.spec.id, &handed.spec.node, Stage::Identity, length);
+            Reply::Text { status: 200, kind: PLAIN, text: handed.answer, seen: Some(seen) }
+        }
+        Err(refusal) => refused(request, refusal),
+    })
+}
+
+/// What a node tells of itself: noted once, and never more than a claim.
+fn take_word(request: &Request, store: &Store, token: &Token, word: Word, now_ms: i64) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    Ok(match store.told(token, word, look, request.from, now_ms)? {
+        Ok(told) => {
+            let seen = told.first.then(|| Seen::given(request.from, &told.grant, &told.node, word.stage(), 0));
+            Reply::Text { status: 200, kind: PLAIN, text: "noted\n".into(), seen }
+        }
+        Err(refusal) => refused(request, refusal),
+    })
 }
 
 fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {

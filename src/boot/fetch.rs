@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::grant::{GrantSpec, Stage, Token};
+use super::handover;
 use super::route::{Claims, Which};
 use super::store::{BootError, Line, Store, expire};
 use crate::model::{Artifact, Mac, NodeId};
@@ -17,6 +18,9 @@ const RECORDED: i64 = 50;
 const STRAY: i64 = 1000;
 /// Refusals without a grant that are recorded in any one second: a scanner must not turn into disk writes.
 const STRAY_PER_SECOND: i64 = 20;
+
+/// Why a grant with an identity is not served.
+const NO_HTTPS: &str = "the grant brings an identity, and this boot server has no HTTPS to hand it out";
 
 /// Why something is not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub(super) struct Script {
     pub(super) spec: GrantSpec,
     /// Opens the files.
     pub(super) files: Token,
+    /// The node may fetch an identity.
+    pub(super) identity: bool,
 }
 
 /// A file may be handed out.
@@ -49,8 +55,8 @@ pub(super) struct Given {
     pub(super) artifact: Artifact,
 }
 
-struct Held {
-    spec: GrantSpec,
+pub(super) struct Held {
+    pub(super) spec: GrantSpec,
     closed: Option<String>,
     scripts: i64,
     script_to: Option<String>,
@@ -58,11 +64,11 @@ struct Held {
 }
 
 impl Held {
-    fn refusal(&self, status: u16, why: &'static str) -> Refusal {
+    pub(super) fn refusal(&self, status: u16, why: &'static str) -> Refusal {
         Refusal { status, why, grant: Some(self.spec.id.clone()), node: Some(self.spec.node.clone()) }
     }
 
-    fn over(&self) -> Option<Refusal> {
+    pub(super) fn over(&self) -> Option<Refusal> {
         self.closed.as_deref().map(|how| {
             self.refusal(
                 410,
@@ -76,7 +82,7 @@ impl Held {
     }
 
     /// A claim that contradicts the grant.
-    fn foreign(&self, claims: &Claims) -> Option<Refusal> {
+    pub(super) fn foreign(&self, claims: &Claims) -> Option<Refusal> {
         let differs = |want: Option<&str>, said: Option<&str>| matches!((want, said), (Some(want), Some(said)) if !want.trim().eq_ignore_ascii_case(said));
         let spec = &self.spec;
         let why = if matches!((spec.mac, claims.mac), (Some(want), Some(said)) if want != said) {
@@ -93,12 +99,14 @@ impl Held {
 }
 
 impl Store {
-    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed.
+    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed. Without a way to
+    /// fetch an identity (`https`) a node that needs one is not sent on its way.
     pub(super) fn script(
         &self,
         by: &By<'_>,
         claims: &Claims,
         look: bool,
+        https: bool,
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Script, Option<Refusal>>, BootError> {
@@ -123,6 +131,10 @@ impl Store {
             if held.scripts > 0 && !retry {
                 return Ok(Err(Some(held.refusal(410, "the script was fetched already"))));
             }
+            let identity = handover::wanted(tx, &held.spec.id)?;
+            if identity && !https {
+                return Ok(Err(Some(held.refusal(503, NO_HTTPS))));
+            }
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
@@ -135,7 +147,7 @@ impl Store {
                 tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Script, from, now_ms)?;
             }
-            Ok(Ok(Script { spec: held.spec, files }))
+            Ok(Ok(Script { spec: held.spec, files, identity }))
         })
     }
 
@@ -168,9 +180,10 @@ impl Store {
         &self,
         token: &Token,
         look: bool,
+        https: bool,
         from: IpAddr,
         now_ms: i64,
-    ) -> Result<Result<(GrantSpec, Token), Refusal>, BootError> {
+    ) -> Result<Result<Script, Refusal>, BootError> {
         let answer = self.ask(from, now_ms, |tx| {
             let Some(held) = grant_of(tx, token, "medium")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
@@ -181,6 +194,10 @@ impl Store {
             if held.script_to.as_ref().is_some_and(|first| *first != from.to_string()) {
                 return Ok(Err(Some(held.refusal(403, "another machine fetched the medium first"))));
             }
+            let identity = handover::wanted(tx, &held.spec.id)?;
+            if identity && !https {
+                return Ok(Err(Some(held.refusal(503, NO_HTTPS))));
+            }
             let files = token.derived("files");
             if !look && held.script_to.is_none() {
                 let id = &held.spec.id;
@@ -188,7 +205,7 @@ impl Store {
                 tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Medium, from, now_ms)?;
             }
-            Ok(Ok((held.spec, files)))
+            Ok(Ok(Script { spec: held.spec, files, identity }))
         })?;
         Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
     }
@@ -228,6 +245,26 @@ impl Store {
         Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
     }
 
+    /// Something that the node does with the token of its files, while its grant is open.
+    pub(super) fn under_grant<T>(
+        &self,
+        token: &Token,
+        from: IpAddr,
+        now_ms: i64,
+        deed: impl FnOnce(&Transaction<'_>, &GrantSpec) -> Result<T, BootError>,
+    ) -> Result<Result<T, Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            match held.over() {
+                Some(refusal) => Ok(Err(Some(refusal))),
+                None => deed(tx, &held.spec).map(Ok),
+            }
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
     /// Records what was refused outside of a grant's own rules: a file that is not what it should be any more.
     pub(super) fn refuse(&self, refusal: &Refusal, from: IpAddr, now_ms: i64) -> Result<(), BootError> {
         let mut db = self.db();
@@ -237,7 +274,7 @@ impl Store {
     }
 
     /// One question: expiry first, then the question, then the record of a refusal, all or nothing.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         from: IpAddr,
         now_ms: i64,
@@ -251,21 +288,22 @@ impl Store {
             record(&tx, refusal, from, now_ms)?;
         }
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(answer)
     }
 }
 
-fn unknown_token() -> Refusal {
+pub(super) fn unknown_token() -> Refusal {
     Refusal { status: 404, why: "no such grant", grant: None, node: None }
 }
 
-fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
     tx.prepare_cached("SELECT grant_id FROM token WHERE hash = ?1 AND opens = ?2")?
         .query_row(params![token.hash(), opens], |r| r.get(0))
         .optional()
 }
 
-fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
+pub(super) fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
     let mut query = tx.prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?;
     let mut rows = query.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -283,13 +321,22 @@ fn note(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_
     Line { grant: Some(&spec.id), node: Some(&spec.node), stage, from: Some(from), detail: "" }.write(tx, now_ms)
 }
 
-/// Ranges and retries make many requests of one file; its first is what counts.
-fn note_first(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+/// Ranges and retries make many requests of one file; its first is what counts. True when this was it.
+pub(super) fn note_first(
+    tx: &Transaction<'_>,
+    spec: &GrantSpec,
+    stage: Stage,
+    from: IpAddr,
+    now_ms: i64,
+) -> rusqlite::Result<bool> {
     let before = tx
         .prepare_cached("SELECT 1 FROM noted WHERE grant_id = ?1 AND stage = ?2 LIMIT 1")?
         .query_row(params![spec.id, stage.word()], |_| Ok(()))
         .optional()?;
-    if before.is_none() { note(tx, spec, stage, from, now_ms) } else { Ok(()) }
+    if before.is_none() {
+        note(tx, spec, stage, from, now_ms)?;
+    }
+    Ok(before.is_none())
 }
 
 fn record(tx: &Transaction<'_>, refusal: &Refusal, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::identity::IdentityNote;
 use crate::model::{Artifact, Digest, Mac, NodeId, PlanId, RunId};
 
 /// Last part of a medium's address.
@@ -232,6 +233,16 @@ pub enum Stage {
     Initrd,
     /// The root file system was asked for.
     Root,
+    /// The node told that its first process runs. A claim, as network, ssh and installed: it shows progress and proves nothing.
+    Userspace,
+    /// It told that it has an address.
+    Network,
+    /// Its identity was handed out.
+    Identity,
+    /// It told that its SSH server listens.
+    Ssh,
+    /// It told that its system is on its disk.
+    Installed,
     /// Given back by its run.
     Released,
     /// Taken back.
@@ -243,7 +254,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 16] = [
         Self::Issued,
         Self::Medium,
         Self::Loader,
@@ -251,6 +262,11 @@ impl Stage {
         Self::Kernel,
         Self::Initrd,
         Self::Root,
+        Self::Userspace,
+        Self::Network,
+        Self::Identity,
+        Self::Ssh,
+        Self::Installed,
         Self::Released,
         Self::Revoked,
         Self::Expired,
@@ -268,11 +284,22 @@ impl Stage {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::Root => "root",
+            Self::Userspace => "userspace",
+            Self::Network => "network",
+            Self::Identity => "identity",
+            Self::Ssh => "ssh",
+            Self::Installed => "installed",
             Self::Released => "released",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Refused => "refused",
         }
+    }
+
+    /// True for a step of the boot itself, false for what became of its grant.
+    #[must_use]
+    pub fn is_progress(self) -> bool {
+        self <= Self::Installed
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
@@ -311,6 +338,9 @@ pub struct GrantStatus {
     pub stages: BTreeMap<Stage, i64>,
     /// Attempts refused.
     pub refused: u32,
+    /// What it brings the node, when it brings something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityNote>,
 }
 
 /// One line of what the boot server did, in the order of `seq`.

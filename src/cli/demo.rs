@@ -128,6 +128,7 @@ async fn walk(global: &Global, loaders: &Path) -> Result {
         events: None,
         pace: Duration::from_millis(200),
         loaders: super::loaders::LoaderFlags::in_folder(loaders.to_path_buf()),
+        no_console: false,
     };
     let id = runner::new_run_id()?;
     let start = Start { id, plan: looked.plan, state: None, inventory: site.inventory, hands, lock };

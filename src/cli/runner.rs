@@ -35,6 +35,9 @@ pub struct RunFlags {
     /// What nodes start with, when the run starts its own boot server.
     #[command(flatten)]
     pub loaders: LoaderFlags,
+    /// Leave the consoles of booting nodes (IPMI SOL) to others; an error then shows none of their lines
+    #[arg(long)]
+    pub no_console: bool,
 }
 
 /// A run that is about to begin or to go on.
@@ -90,7 +93,7 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
         id: id.clone(),
         plan: Arc::new(plan),
         journal: journal.clone(),
-        bench: Arc::new(Bench::new(Arc::new(inventory), hands, grants, flags.pace)),
+        bench: Arc::new(Bench::new(Arc::new(inventory), hands, grants, flags.pace).with_consoles(!flags.no_console)),
         pool,
         clock: now_ms,
         today: today(),

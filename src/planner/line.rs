@@ -165,6 +165,7 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         mode: ask.node.boot.mode,
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
+        identity: image.identity,
     };
     steps.push(step(steps.len() + 1, "netboot", action, why)?);
     Ok(())

@@ -137,6 +137,6 @@ fn a_changed_file_or_loader_is_on_no_medium() {
     // What GRUB would change is refused before anything is granted.
     let mut spec = site.spec();
     spec.cmdline = vec!["dyndbg=\"x\"".into()];
-    let refused = site.runtime.block_on(site.grants.issue_medium(spec)).err().map(|e| format!("{:?}", e));
+    let refused = site.runtime.block_on(site.grants.issue_medium(spec, None)).err().map(|e| format!("{:?}", e));
     assert!(refused.as_ref().is_some_and(|e| e.contains("GRUB")), "{refused:?}");
 }

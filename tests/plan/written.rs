@@ -48,6 +48,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
+            sol_port: None,
             kg: None,
             mac: None,
         },
@@ -90,6 +91,7 @@ pub fn image() -> Image {
         root: None,
         cmdline: vec!["quiet".to_owned()],
         ssh_host_keys: BTreeSet::new(),
+        identity: Default::default(),
     }
 }
 
