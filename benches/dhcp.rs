@@ -62,7 +62,7 @@ fn main() {
 
 fn start(which: usize, space: &str, dir: &Path) -> Option<Server> {
     if which == 0 {
-        return Some(Server::ours(space, dir, Path::new("/nowhere"), &[]));
+        return Some(Server::ours(space, dir, &dir.join("no-loaders"), &[]));
     }
     let hosts: String = (0..NODES)
         .map(|n| {

@@ -31,6 +31,7 @@ fn main() {
     std::fs::create_dir(dir.join("loader")).unwrap();
     let content: Vec<u8> = (0..FILE).map(|n| (n.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
     std::fs::write(dir.join("loader/ipxe.efi"), &content).unwrap();
+    lab::pin(&dir.join("loader"));
     let servers: Vec<(Server, SocketAddr)> = [ours(dir), nginx(dir)].into_iter().flatten().collect();
     println!(
         "a file of {} MiB, {} GiB in all for each figure, median of {ROUNDS} rounds, servers in turn",

@@ -92,6 +92,13 @@ naming:
     std::fs::write(dir.join("inventory/facts/all.csv"), facts).unwrap();
 }
 
+/// Pins whatever loaders are in a folder: these are none of Debian's.
+pub fn pin(folder: &Path) {
+    let mut found = bringup::boot::look_at_loaders(folder, None).unwrap();
+    found.retain(|loader| loader.artifact.path.starts_with(folder));
+    std::fs::write(folder.join("loaders.lock"), bringup::boot::write_loaders_lock(&found)).unwrap();
+}
+
 /// A program in the server's namespace; `ip netns exec` becomes the program itself.
 pub fn at_server(space: &str, program: &str) -> Command {
     let mut command = Command::new("ip");

@@ -43,6 +43,7 @@ fn main() {
     for name in ["snponly.efi", "ipxe.efi", "undionly.kpxe"] {
         std::fs::write(loaders.join(name), &files.loader).unwrap();
     }
+    lab::pin(&loaders);
     let (kernel, initrd) = (artifact(dir, "kernel", &files.kernel), artifact(dir, "initrd", &files.initrd));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,6 +1,7 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
 mod giveback;
+mod medium;
 mod netboot;
 mod stack;
 mod system;

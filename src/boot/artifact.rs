@@ -152,7 +152,8 @@ fn judge(file: File, about: &Metadata, artifact: &Artifact, found: &Digest) -> R
     Err(ArtifactError::Digest { path: artifact.path.clone(), found: found.clone(), want: artifact.sha256.clone() })
 }
 
-fn hash(file: &mut File) -> std::io::Result<Digest> {
+/// SHA-256 of a file from where it stands; leaves it at its beginning.
+pub(super) fn hash(file: &mut File) -> std::io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {

@@ -1,7 +1,6 @@
 //! The listening loop: a bounded number of connections, each served by `http`. It decides nothing.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::grant::Stage;
 use super::grants::Grants;
 use super::http::{Desk, connection};
+use super::loaders::Loaders;
 use super::store::shown;
 use super::storm::{Gauge, Storm};
 use super::tls::Door;
@@ -103,10 +103,10 @@ impl BootLog {
 }
 
 /// How to serve.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ServeOptions {
-    /// Folder of `ipxe.efi` and `snponly.efi`.
-    pub loaders: PathBuf,
+    /// What nodes start with; none of them by default.
+    pub loaders: Loaders,
     /// Where to tell what is seen.
     pub log: BootLog,
     /// Where the same grants are served over TLS (see [`super::serve_https`]), for the scripts of nodes that fetch an identity there.
@@ -115,14 +115,7 @@ pub struct ServeOptions {
     pub storm: Storm,
 }
 
-impl Default for ServeOptions {
-    /// Debian's iPXE, a log of its own, and no budget.
-    fn default() -> Self {
-        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), door: None, storm: Storm::default() }
-    }
-}
-
-/// Serves with Debian's loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.
+/// Serves without loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.
 pub async fn serve(listener: TcpListener, grants: Grants, stop: CancellationToken) {
     serve_with(listener, grants, ServeOptions::default(), stop).await;
 }

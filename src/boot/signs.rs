@@ -175,7 +175,7 @@ mod tests {
             expires_at_ms: 1_000_000,
         };
         let id = spec.id.clone();
-        store.issue(&spec, 1000).unwrap();
+        store.issue(&spec, None, crate::boot::Opens::Script, 1000).unwrap();
         store
             .saw(&[
                 sighting("given", &format!("{mac} dhcp ack"), 2000),

@@ -85,7 +85,7 @@ impl Workbench for Bench {
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
             spec @ ActionSpec::Netboot { .. } => {
-                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
+                let bmc = self.hands.whole(written).map_err(|e| no_hand(node, e.error))?;
                 let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
                     .map_err(|why| no_hand(node, why))?;
                 // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.

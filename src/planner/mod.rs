@@ -4,6 +4,7 @@ pub mod cabling;
 mod digest;
 pub mod exchange;
 mod line;
+mod medium;
 mod mixed;
 mod settled;
 mod stale;

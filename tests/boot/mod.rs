@@ -11,6 +11,7 @@ mod grants;
 mod hostile;
 mod http;
 mod identity;
+mod medium;
 mod record;
 mod site;
 mod storm;

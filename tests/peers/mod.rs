@@ -9,6 +9,7 @@ mod diskless_refused;
 mod faults;
 mod identity;
 mod lab;
+mod media;
 mod node_image;
 mod ramdisk;
 mod roads;

@@ -8,12 +8,13 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::file::{self, Part};
+use super::file::{self, Load, Part};
 use super::head::Head;
+use super::medium;
 use super::request::{self, Following};
 use super::road::Road;
 use super::wire::{HEADERS, READING, Wire};
-use crate::boot::answer::{Method, Reply, Request, Sending, answer};
+use crate::boot::answer::{Method, Reply, Request, Sending, SendingMedium, answer};
 use crate::boot::grant::now_ms;
 use crate::boot::grants::Grants;
 use crate::boot::server::ServeOptions;
@@ -86,7 +87,7 @@ pub(in crate::boot) async fn connection<S: Road>(road: S, from: IpAddr, desk: &D
         let keep = head.keep && !talks_on && !stop.is_cancelled();
         let look = head.method == Method::Head;
         let Ok(reply) = desk.answer(request(head, from, wire.road.secure(), desk)).await else { return };
-        silence = if matches!(reply, Reply::File(_)) { READING } else { HEADERS };
+        silence = if matches!(reply, Reply::File(_) | Reply::Medium(_)) { READING } else { HEADERS };
         if give(&mut wire, reply, look, keep, desk).await.is_err() {
             return;
         }
@@ -130,26 +131,40 @@ async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool,
             wire.write(&head.end(keep)).await
         }
         Reply::File(sending) => {
-            let (whole, slice) = (sending.length, sending.slice);
-            let mut head = Head::new(if slice.is_some() { 206 } else { 200 });
-            if let Some((from, count)) = slice {
-                head.put("content-range", &format!("bytes {from}-{}/{whole}", from + count - 1));
-            }
-            head.put("content-length", &slice.map_or(whole, |(_, count)| count).to_string());
-            head.put("content-type", sending.kind);
-            head.put("accept-ranges", "bytes");
-            if let Some(tag) = &sending.tag {
-                head.put("etag", &format!("\"{tag}\""));
-            }
-            let head = head.end(keep);
+            let Sending { file, length, slice, stamp, tag, kind, seen } = *sending;
+            let head = described(length, slice, kind, tag.as_deref()).end(keep);
             if look {
                 return wire.write(&head).await;
             }
-            let Sending { file, stamp, seen, .. } = *sending;
-            let part = Part::of(file, stamp, slice.unwrap_or((0, whole)));
-            file::send(wire, &head, part, seen, &desk.options.log, &desk.options.storm).await
+            let part = Part::of(file, stamp, slice.unwrap_or((0, length)));
+            file::send(wire, &head, [Load::File(part)].into(), seen, &desk.options.log, &desk.options.storm).await
+        }
+        Reply::Medium(sending) => {
+            let SendingMedium { medium, slice, kind, seen } = *sending;
+            let head = described(medium.length, slice, kind, Some(medium.sha256.as_str())).end(keep);
+            if look {
+                return wire.write(&head).await;
+            }
+            let (from, count) = slice.unwrap_or((0, medium.length));
+            let loads = medium::loads(medium, from, count);
+            file::send(wire, &head, loads, seen, &desk.options.log, &desk.options.storm).await
         }
     }
+}
+
+/// The head of an answer that holds a file, or a slice of it.
+fn described(whole: u64, slice: Option<(u64, u64)>, kind: &str, tag: Option<&str>) -> Head {
+    let mut head = Head::new(if slice.is_some() { 206 } else { 200 });
+    if let Some((from, count)) = slice {
+        head.put("content-range", &format!("bytes {from}-{}/{whole}", from + count - 1));
+    }
+    head.put("content-length", &slice.map_or(whole, |(_, count)| count).to_string());
+    head.put("content-type", kind);
+    head.put("accept-ranges", "bytes");
+    if let Some(tag) = tag {
+        head.put("etag", &format!("\"{tag}\""));
+    }
+    head
 }
 
 async fn text<S: Road>(wire: &mut Wire<S>, status: u16, kind: &str, body: &str, look: bool, keep: bool) -> io::Result<()> {
@@ -171,6 +186,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
+    use crate::boot::loaders::{self, Loaders};
 
     /// A road that is no bare socket, as under TLS: the same bytes come by copies.
     #[tokio::test]
@@ -178,7 +194,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file: Vec<u8> = (0..3_000_001_u32).map(|n| (n % 253) as u8).collect();
         std::fs::write(dir.path().join("ipxe.efi"), &file).unwrap();
-        let options = ServeOptions { loaders: dir.path().to_path_buf(), ..ServeOptions::default() };
+        let found = loaders::look(dir.path(), None).unwrap().into_iter().filter(|l| l.name == "ipxe.efi").collect::<Vec<_>>();
+        std::fs::write(dir.path().join("loaders.lock"), loaders::write_lock(&found)).unwrap();
+        let loaders = Loaders::open(dir.path(), None).unwrap();
+        let options = ServeOptions { loaders, ..ServeOptions::default() };
         let mut seen = options.log.watch();
         let desk = Desk::new(Grants::open(&dir.path().join("grants.db")).unwrap(), options);
         // So narrow that most writes are partial.

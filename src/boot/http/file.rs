@@ -1,12 +1,14 @@
-//! A file on its way to a node: without a copy where the road allows it, in its turn, within the budget. When the file was changed while it
-//! was sent, the answer is cut short, so that the node sees a broken transfer and not a wrong file.
+//! Files on their way to a node: without a copy where the road allows it, in their turn, within the budget. When a file was changed while it
+//! was sent, the answer is cut short, so that the node sees a broken transfer and not a wrong file. A boot medium is files and made bytes in turn.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 
@@ -71,11 +73,28 @@ struct Trip<'a, S> {
     block: Vec<u8>,
 }
 
-/// Sends the head, and then the part.
+/// A stretch of what is sent.
+pub(super) enum Load {
+    /// Of a file.
+    File(Part),
+    /// Made in memory.
+    Bytes(Bytes),
+}
+
+impl Load {
+    fn left(&self) -> u64 {
+        match self {
+            Self::File(part) => part.left,
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+/// Sends the head, and then one load after the other.
 pub(super) async fn send<S: Road>(
     wire: &mut Wire<S>,
     head: &[u8],
-    mut part: Part,
+    mut loads: VecDeque<Load>,
     seen: Seen,
     log: &BootLog,
     storm: &Storm,
@@ -84,15 +103,24 @@ pub(super) async fn send<S: Road>(
     let copies = wire.road.bare().is_none();
     let tell = Tell { seen: Some(seen), sent: 0, log };
     let mut trip = Trip { wire, lane, tell, pass: None, copies, block: Vec::new() };
-    if part.left == 0 {
+    let all: u64 = loads.iter().map(Load::left).sum();
+    if all == 0 {
         trip.wire.write(head).await?;
     } else {
         trip.wire.write_head(head).await?;
     }
-    if part.left > SMALL {
-        trip.turn(&mut part, storm).await?;
+    if all > SMALL
+        && let Some(first) = loads.front_mut()
+    {
+        trip.turn(first, storm).await?;
     }
-    trip.file(part).await?;
+    while let Some(load) = loads.pop_front() {
+        let more = loads.iter().any(|load| matches!(load, Load::File(_)));
+        match load {
+            Load::File(part) => trip.file(part, more).await?,
+            Load::Bytes(bytes) => trip.bytes(bytes).await?,
+        }
+    }
     patient(trip.wire.road.flush()).await
 }
 
@@ -103,7 +131,7 @@ impl<S: Road> Trip<'_, S> {
     }
 
     /// Waits for a place among those that are being sent.
-    async fn turn(&mut self, part: &mut Part, storm: &Storm) -> io::Result<()> {
+    async fn turn(&mut self, first: &mut Load, storm: &Storm) -> io::Result<()> {
         let mut turn = std::pin::pin!(storm.turn());
         loop {
             match timeout(CRUMB_EVERY, turn.as_mut()).await {
@@ -111,16 +139,33 @@ impl<S: Road> Trip<'_, S> {
                     self.pass = Some(pass);
                     return Ok(());
                 }
-                Err(_) if part.left > SMALL => {
-                    page::warm(&part.file, part.at, CRUMB).await?;
-                    self.some(part, CRUMB).await?;
-                }
-                Err(_) => {}
+                Err(_) => match first {
+                    Load::File(part) if part.left > SMALL => {
+                        page::warm(&part.file, part.at, CRUMB).await?;
+                        self.some(part, CRUMB).await?;
+                    }
+                    Load::Bytes(bytes) if bytes.len() > CRUMB => {
+                        self.wire.write(&bytes.split_to(CRUMB)).await?;
+                        self.count(CRUMB);
+                    }
+                    _ => {}
+                },
             }
         }
     }
 
-    async fn file(&mut self, mut part: Part) -> io::Result<()> {
+    async fn bytes(&mut self, mut bytes: Bytes) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let most = self.lane.take(bytes.len().min(BLOCK)).await;
+            let now = bytes.split_to(most.clamp(1, bytes.len()));
+            self.wire.write(&now).await?;
+            self.count(now.len());
+        }
+        Ok(())
+    }
+
+    /// `more`: another file follows, and goes in the same turn.
+    async fn file(&mut self, mut part: Part, more: bool) -> io::Result<()> {
         let (begun, mut warm) = (part.at, part.at);
         while part.left > LAST {
             let most = usize::try_from(part.left - LAST).unwrap_or(usize::MAX);
@@ -136,8 +181,10 @@ impl<S: Road> Trip<'_, S> {
             && !self.copies
             && let Some(socket) = self.wire.road.bare()
         {
-            // The next in line need not wait for this client's network.
-            self.pass = None;
+            if !more {
+                // The next in line need not wait for this client's network.
+                self.pass = None;
+            }
             timeout(DRAIN, page::drained(socket)).await.map_err(|_| stalled())??;
         }
         // The last look: all that is on the wire by then was the file's content.

@@ -8,12 +8,14 @@
 //! | `road` | what a connection runs on: a bare socket, or one with TLS around it |
 //! | `wire` | a connection with what was read ahead, and patience |
 //! | `file` | a file on its way, under the storm's rules |
+//! | `medium` | a boot medium as files and made bytes in turn |
 //! | `page` | what is in memory is sent at once; what is not is read by a thread of its own |
 //! | `connection` | request, answer, next request |
 
 mod connection;
 mod file;
 mod head;
+mod medium;
 mod page;
 mod request;
 mod road;
