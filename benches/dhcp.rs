@@ -159,12 +159,10 @@ fn round(under_way: usize, long: Duration) -> Took {
         }
         if swept.elapsed() > LOST {
             swept = Instant::now();
-            for n in 0..NODES {
-                if asked[n].is_some_and(|at| at.elapsed() > LOST) {
-                    took.lost += 1;
-                    asked[n] = Some(Instant::now());
-                    ask(n, 1, None);
-                }
+            for (n, asked) in asked.iter_mut().enumerate().filter(|(_, asked)| asked.is_some_and(|at| at.elapsed() > LOST)) {
+                took.lost += 1;
+                *asked = Some(Instant::now());
+                ask(n, 1, None);
             }
         }
     }

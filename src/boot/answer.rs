@@ -247,7 +247,7 @@ fn give_medium(request: &Request, store: &Store, token: &Token, loaders: &Loader
     let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Medium, medium.length);
     Ok(match slice(request, Some(medium.sha256.as_str()), medium.length) {
         Ok(slice) => Reply::Medium(Box::new(SendingMedium { medium, slice, kind: "application/vnd.efi.iso", seen })),
-        Err(outside) => outside,
+        Err(Outside) => Reply::OutsideRange { length: medium.length },
     })
 }
 
@@ -314,19 +314,22 @@ fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'stati
             let Opened { file, length, stamp } = opened;
             Reply::File(Box::new(Sending { file, length, slice, stamp, tag, kind, seen }))
         }
-        Err(outside) => outside,
+        Err(Outside) => Reply::OutsideRange { length: opened.length },
     }
 }
 
+/// What is asked for lies behind the end.
+struct Outside;
+
 /// The part that is asked for: where it begins and how much, `None` for all of it.
-fn slice(request: &Request, tag: Option<&str>, length: u64) -> Result<Option<(u64, u64)>, Reply> {
+fn slice(request: &Request, tag: Option<&str>, length: u64) -> Result<Option<(u64, u64)>, Outside> {
     // A range of another version of the file would be glued to the wrong half.
     let same = request.if_range.as_ref().is_none_or(|wanted| tag.is_some_and(|tag| *wanted == format!("\"{tag}\"")));
     let range = request.range.as_deref().filter(|_| same && request.method == Method::Get);
     match part(range, length) {
         Part::Whole => Ok(None),
         Part::Slice(from, count) => Ok(Some((from, count))),
-        Part::Outside => Err(Reply::OutsideRange { length }),
+        Part::Outside => Err(Outside),
     }
 }
 
