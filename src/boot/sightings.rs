@@ -24,7 +24,7 @@ const MOST_COURSE: i64 = 16_384;
 /// One thing that was seen, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`; [`COURSE`] is kept beside them, for whoever looks for one node.
+    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`; what a boot did in its course is kept beside them, for whoever looks for one node.
     pub kind: String,
     /// What equal ones have in common: for a discovery the MAC.
     pub key: String,
