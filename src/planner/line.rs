@@ -1,7 +1,8 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
+    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
+    SystemFacts, uuid_key,
 };
 
 use super::settled::settled;
@@ -105,7 +106,7 @@ fn identity(node: &Node, observed: &Observed) -> Result<(), Obstacle> {
         return Err((why, "bringup bmc info NODE"));
     }
     if let (Reading::Known(seen), Some(want)) = (&facts.uuid, &node.uuid)
-        && !seen.eq_ignore_ascii_case(want)
+        && uuid_key(seen.trim()) != uuid_key(want.trim())
     {
         let why = format!("wrong UUID behind its BMC address: the facts say {want}, the BMC says {}", seen.escape_debug());
         return Err((why, "bringup bmc info NODE"));
