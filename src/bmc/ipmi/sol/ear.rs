@@ -79,7 +79,15 @@ impl Overhearing for SolEar {
             running.settled.clone()
         };
         // However it ends: the node is not kept waiting for its console.
-        drop(tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await);
+        let waited = tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await.is_ok();
+        // It is still being tried; until that has worked or failed, this is what can be said of it.
+        if !waited
+            && !patience.is_zero()
+            && let Some(trouble) = &mut lock(&self.kept).trouble
+            && !*settled.borrow()
+        {
+            *trouble = format!("the BMC's IPMI service gave no answer within {} s", patience.as_secs_f64());
+        }
     }
 
     fn heard(&self, lines: usize) -> Overheard {
