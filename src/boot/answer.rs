@@ -63,8 +63,8 @@ pub(super) struct Sending {
     pub(super) seen: Seen,
 }
 
-const SCRIPT: &str = "text/plain; charset=us-ascii";
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(super) const SCRIPT: &str = "text/plain; charset=us-ascii";
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const NO_LOADER: &str = "this boot server has no iPXE loader; Debian's package `ipxe` holds it";
 
 /// Answers one request.
@@ -149,7 +149,7 @@ fn give_loader(
 }
 
 /// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
-fn give_open_loader(request: &Request, loaders: &Path, loader: Loader) -> Reply {
+pub(super) fn give_open_loader(request: &Request, loaders: &Path, loader: Loader) -> Reply {
     let Some(opened) = open_loader(loaders, loader) else {
         let why = format!("there is no {} in the folder of loaders; Debian's package `ipxe` holds them", loader.file_name());
         let seen = Seen::refused(request.from, None, None, why);
@@ -187,7 +187,7 @@ fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_
     }
 }
 
-fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
+pub(super) fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
     // A range of another version of the file would be glued to the wrong half.
     let same = request.if_range.as_ref().is_none_or(|wanted| tag.as_ref().is_some_and(|tag| *wanted == format!("\"{tag}\"")));
     let range = request.range.as_deref().filter(|_| same && request.method == Method::Get);
@@ -204,6 +204,6 @@ fn refused(request: &Request, refusal: Refusal) -> Reply {
     Reply::Text { status: refusal.status, kind: PLAIN, text: format!("{}\n", refusal.why), seen: Some(seen) }
 }
 
-fn plain(status: u16, why: &str) -> Reply {
+pub(super) fn plain(status: u16, why: &str) -> Reply {
     Reply::Text { status, kind: PLAIN, text: format!("{why}\n"), seen: None }
 }

@@ -11,6 +11,7 @@ mod answer;
 mod artifact;
 mod ask;
 mod body;
+mod cache;
 pub mod dhcp;
 mod fetch;
 mod grant;
@@ -26,6 +27,7 @@ mod tftp;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask};
+pub use cache::{Blobs, Cache, CacheError, Held, Upstream, UpstreamError};
 pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
 pub use grants::Grants;
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};

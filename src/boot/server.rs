@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::{Method, Reply, Request, answer};
 use super::body::{self, Body};
+use super::cache::Cache;
 use super::grant::{Stage, now_ms};
 use super::grants::Grants;
 use super::stall::Stall;
@@ -108,12 +109,14 @@ pub struct ServeOptions {
     pub loaders: PathBuf,
     /// Where to tell what is seen.
     pub log: BootLog,
+    /// Serves files of another boot server's grants by digest, instead of what its own grants hold.
+    pub cache: Option<Cache>,
 }
 
 impl Default for ServeOptions {
     /// Debian's iPXE, and a log of its own.
     fn default() -> Self {
-        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default() }
+        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), cache: None }
     }
 }
 
@@ -191,6 +194,9 @@ async fn respond(
     };
     let head = asked.method == Method::Head;
     let loaders = options.loaders;
+    if let Some(cache) = &options.cache {
+        return send(cache.answer(&asked, &loaders).await, head, options.log).await;
+    }
     let reply =
         tokio::task::spawn_blocking(move || answer(&asked, &grants.0, &loaders, now_ms())).await.map_err(io::Error::other)?;
     send(reply, head, options.log).await
