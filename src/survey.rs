@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::bmc::{Bmc, BmcError};
-use crate::model::{Answer, Component, MachineReport, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version};
+use crate::model::{
+    Answer, Component, MachineReport, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version,
+};
 use crate::shell::{Shell, ShellError};
 
 /// Longest wait for one in-band answer, in seconds: the files asked for are in memory, so only a stuck system takes longer.

@@ -239,6 +239,7 @@ impl Netboot {
             initrd: target.initrd.clone(),
             root: target.root.clone(),
             cmdline: target.cmdline.clone(),
+            files_from: target.files_from.clone(),
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
         match self.grants.issue(spec).await {

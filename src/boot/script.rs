@@ -23,9 +23,10 @@ pub(super) fn plain_host(host: Option<&str>) -> Option<&str> {
 /// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
 /// image needs an absolute address and the request did not say a plain `Host`.
 pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>) -> Option<String> {
-    let base = format!("/g/{files}");
+    let base = format!("{}/g/{files}", spec.files_from.as_deref().unwrap_or_default());
     let root = match (&spec.root, plain_host(host)) {
         (None, _) => None,
+        (Some(artifact), _) if spec.files_from.is_some() => Some((format!("{base}/root"), &artifact.sha256)),
         (Some(artifact), Some(host)) => Some((format!("http://{host}{base}/root"), &artifact.sha256)),
         (Some(_), None) => return None,
     };
@@ -79,6 +80,7 @@ mod tests {
             initrd: (0..initrds).map(|_| file(2)).collect(),
             root: root.then(|| file(3)),
             cmdline,
+            files_from: None,
             expires_at_ms: i64::MAX,
         }
     }
@@ -101,6 +103,17 @@ mod tests {
                  boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
             )
         );
+        spec.files_from = Some("http://10.0.1.1:8088".into());
+        let cached = script(&spec, "T", Some("10.0.0.1:8088"), None).unwrap();
+        for part in [
+            "kernel http://10.0.1.1:8088/g/T/kernel ",
+            "initrd0 http://10.0.1.1:8088/g/T/initrd/0 ",
+            "root=http://10.0.1.1:8088/g/T/root ",
+        ] {
+            assert!(cached.replace("kernel --name kernel", "kernel").contains(part), "{part}: {cached}");
+        }
+        assert!(!cached.contains("10.0.0.1"), "{cached}");
+        spec.files_from = None;
         assert_eq!(script(&spec, "T", Some("evil\nboot"), None), None, "a root needs a plain host");
     }
 

@@ -108,7 +108,8 @@ async fn ask(node: &Node, bmc: &dyn WholeBmc, shell: &dyn Shell) -> Witness {
             }
         }
     };
-    let bmc_certificate = certificate.map_or_else(|| Reading::unknown(format!("the BMC of {} showed none", node.id)), Reading::Known);
+    let bmc_certificate =
+        certificate.map_or_else(|| Reading::unknown(format!("the BMC of {} showed none", node.id)), Reading::Known);
     Witness { bmc_serial: serial, bmc_uuid: uuid, bmc_certificate, serial: own_serial, uuid: own_uuid, nics }
 }
 
@@ -215,7 +216,8 @@ fn finish(global: &Global, inventory: &Inventory, proof: &Proof) -> Result {
     let unheard = proof.findings.iter().filter(|f| matches!(f.place, Place::Unheard(_))).count();
     let right = proof.findings.iter().filter(|f| f.place == Place::Right).count();
     let all = proof.findings.len();
-    let cables = if inventory.nodes.values().any(|n| !n.cabling.is_empty()) { "" } else { "; no cable is written in cabling/*.csv" };
+    let cables =
+        if inventory.nodes.values().any(|n| !n.cabling.is_empty()) { "" } else { "; no cable is written in cabling/*.csv" };
     global.talk(format!("{right} of {all} are where they are written, {unheard} were not heard{cables}"));
     if all > 0 && unheard == all {
         let why = proof.findings.iter().find_map(|f| match &f.place {

@@ -13,7 +13,7 @@ use super::global::{Global, now_ms};
 use super::output::Format;
 use super::serve_dhcp::Dhcp;
 use super::serve_tftp::Tftp;
-use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
+use crate::boot::{Blobs, BootLog, Cache, Grants, Seen, ServeOptions, Stage, serve_with};
 
 /// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,8 @@ use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
     With --dhcp no other DHCP server may be on that network; the words `network`, `router`, `dns` and `lease` under `boot:` of the\n\
     inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
     With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\n\
-    Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp")]
+    Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp\n  \
+    bringup serve --listen 10.77.1.1:8088 --cache http://10.77.0.1:8088 --cache-size 40")]
 pub struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
@@ -32,6 +33,15 @@ pub struct Args {
     /// Folder of the loaders `ipxe.efi`, `snponly.efi` and `undionly.kpxe`
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
     pub loaders: std::path::PathBuf,
+    /// Be a rack cache of this boot server (http://HOST:PORT): files by digest from an own disk, grants from there
+    #[arg(long, value_name = "UPSTREAM", value_parser = clap::value_parser!(crate::boot::Upstream))]
+    pub cache: Option<crate::boot::Upstream>,
+    /// Folder of the cache; `cache` beside the journal when not given
+    #[arg(long, value_name = "DIR", requires = "cache")]
+    pub cache_dir: Option<std::path::PathBuf>,
+    /// Most that the cache holds, in GiB; what was longest unused makes room
+    #[arg(long, value_name = "GIB", requires = "cache", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub cache_size: u64,
     /// Give the nodes of the inventory their addresses on this interface, and what to boot
     #[arg(long, value_name = "IFACE", conflicts_with = "proxy_dhcp")]
     pub dhcp: Option<String>,
@@ -67,7 +77,11 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
     let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
-    let options = ServeOptions { loaders: args.loaders, log };
+    let cache = match &args.cache {
+        Some(upstream) => Some(cache(&args, upstream, global)?),
+        None => None,
+    };
+    let options = ServeOptions { loaders: args.loaders, log, cache };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     global.talk(format!("serving on http://{address}; Ctrl-C stops"));
@@ -100,6 +114,19 @@ pub async fn run(args: Args, global: &Global) -> Result {
     }
     global.talk("stopped");
     Ok(Exit::DONE)
+}
+
+fn cache(args: &Args, upstream: &crate::boot::Upstream, global: &Global) -> Result<Cache> {
+    let folder = match &args.cache_dir {
+        Some(folder) => folder.clone(),
+        None => global.state_dir()?.join("cache"),
+    };
+    let blobs = Blobs::open(&folder, args.cache_size << 30)
+        .map_err(|e| Failure::new(Exit::ERROR, e).hint("--cache-dir takes another folder"))?;
+    let cache = Cache::new(blobs, upstream.clone());
+    let held = cache.held();
+    global.talk(format!("a cache of {upstream} in {}: {} files, {} MB", folder.display(), held.files, held.bytes / 1_000_000));
+    Ok(cache)
 }
 
 fn line(global: &Global, seen: &Seen) {

@@ -244,7 +244,8 @@ mod tests {
                 assert!(Plug { switch: switch.to_owned(), port: port.to_owned() }.fits(&neighbour()), "{switch} {port}");
             }
         }
-        for (switch, port) in [("leaf", "swp7s0"), ("dc.example", "swp7s0"), ("leaf-a017", "swp7"), ("leaf-a018", "swp7s0"), ("", "")]
+        for (switch, port) in
+            [("leaf", "swp7s0"), ("dc.example", "swp7s0"), ("leaf-a017", "swp7"), ("leaf-a018", "swp7s0"), ("", "")]
         {
             assert!(!Plug { switch: switch.to_owned(), port: port.to_owned() }.fits(&neighbour()), "{switch} {port}");
         }

@@ -12,6 +12,7 @@ mod playbook;
 mod power;
 mod probe;
 mod ramdisk;
+mod rate;
 mod run;
 mod secret;
 mod state;
@@ -31,6 +32,7 @@ pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, Rollout
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
 pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};
+pub use rate::DataRate;
 pub use run::{Lifecycle, NodeState, Phase, RunState, TransitionError};
 pub use secret::{SecretRef, SecretRefError};
 pub use state::{BmcFacts, Observed, Reading, SystemFacts};

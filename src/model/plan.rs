@@ -110,6 +110,9 @@ pub enum ActionSpec {
         method: BootTarget,
         /// Firmware interface.
         mode: BootMode,
+        /// Base URL of the cache that the files come from; `None`: the boot server itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files_from: Option<String>,
         /// Boot id of the system that ran when the plan was made; the new one must differ.
         old_boot_id: Option<String>,
         /// Longest wait for a login, in seconds.

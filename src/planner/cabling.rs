@@ -148,7 +148,8 @@ pub fn prove(nodes: &BTreeMap<NodeId, Node>, witnesses: &BTreeMap<NodeId, Witnes
         // Two SSH addresses that are known to be crossed tell of each other's machine; the cables are the machines'.
         let teller = witnesses.get(crossed.get(id).unwrap_or(id));
         for interface in node.cabling.keys() {
-            let seen = teller.map_or_else(|| Reading::unknown("it was not asked"), |w| far_end(node, interface, w, nodes, &plugs));
+            let seen =
+                teller.map_or_else(|| Reading::unknown("it was not asked"), |w| far_end(node, interface, w, nodes, &plugs));
             asked.insert((id.clone(), What::Cable(interface.clone())), seen);
         }
     }

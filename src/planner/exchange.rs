@@ -44,7 +44,8 @@ pub fn sort_out<P: Ord + Clone>(belongs: &BTreeMap<String, P>, seen: &BTreeMap<P
             Reading::Absent => return Place::Unheard("it says that it has none".to_owned()),
             Reading::Unknown { why } => return Place::Unheard(why.clone()),
         };
-        let others: Vec<P> = holders.get(thing.as_str()).into_iter().flatten().filter(|p| **p != place).map(|p| (*p).clone()).collect();
+        let others: Vec<P> =
+            holders.get(thing.as_str()).into_iter().flatten().filter(|p| **p != place).map(|p| (*p).clone()).collect();
         match belongs.get(thing) {
             None => Place::Stranger,
             Some(_) if !others.is_empty() => Place::Twice(others),

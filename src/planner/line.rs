@@ -156,6 +156,7 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         cmdline: image.cmdline.clone(),
         method: ask.node.boot.method,
         mode: ask.node.boot.mode,
+        files_from: ask.node.boot.cache.clone(),
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
     };

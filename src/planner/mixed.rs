@@ -75,7 +75,8 @@ fn machine(nodes: &[&NodeId], by: &BTreeSet<&What>, told: &BTreeMap<(&NodeId, &W
     let in_band = moved(&What::Serial) || moved(&What::Uuid);
     let names = list(nodes.iter().map(|n| n.to_string()));
     let each = if nodes.len() == 2 { "each other's" } else { "the next one's" };
-    let columns = |pairs: &[(&'static str, bool)]| pairs.iter().filter(|(_, yes)| *yes).map(|(column, _)| *column).collect::<Vec<_>>();
+    let columns =
+        |pairs: &[(&'static str, bool)]| pairs.iter().filter(|(_, yes)| *yes).map(|(column, _)| *column).collect::<Vec<_>>();
     // At the BMC's or SSH address of one the next one was met, so its own is to be looked for at the address of the one before.
     let (kind, says, columns, back, or) = if by_bmc && right(&What::Serial) {
         let says = format!("the BMCs of {names} answer at {each} addresses; the systems are where they belong");

@@ -3,14 +3,16 @@
 pub mod cabling;
 mod digest;
 pub mod exchange;
+mod forecast;
 mod line;
 mod mixed;
 mod settled;
 mod stale;
 
-pub use digest::image_digest;
 pub use cabling::{Finding, Proof, What, Witness, prove};
+pub use digest::image_digest;
 pub use exchange::Place;
+pub use forecast::{Boot, Bottleneck, Forecast, forecast};
 pub use line::{Ask, Line, line, suite};
 pub use mixed::{Kind, Mixed};
 pub use stale::stale;

@@ -39,7 +39,8 @@ pub fn report(id: &Identity, faults: &[Fault]) -> Value {
     let nic = |cable: &Cable| {
         let boots = cable.interface == "boot";
         let port = other.filter(|_| boots).map_or_else(|| cable.port.clone(), |port| format!("swp{port}"));
-        let heard = json!([{ "chassis": "02:00:00:00:ab:cd", "port": port, "system_name": format!("{}.dc.example", cable.switch) }]);
+        let heard =
+            json!([{ "chassis": "02:00:00:00:ab:cd", "port": port, "system_name": format!("{}.dc.example", cable.switch) }]);
         let lldp = if faults.contains(&Fault::LldpSilent) {
             json!({ "unknown": { "why": "nothing was heard in 35 s" } })
         } else {

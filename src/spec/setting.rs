@@ -12,7 +12,7 @@ use super::expression::Template;
 use super::source::Span;
 use super::unit::Seconds;
 use super::yaml::{Kind as TreeKind, Tree};
-use crate::model::{SecretRef, SecretRefError};
+use crate::model::{DataRate, SecretRef, SecretRefError};
 
 /// How a setting is read.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +33,12 @@ enum Kind {
     Addresses,
     Lease,
     Delay,
+    Post,
+    Rate,
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 41] = [
+const TABLE: [(&str, &str, Kind); 44] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -55,6 +57,9 @@ const TABLE: [(&str, &str, Kind); 41] = [
     ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
+    ("boot", "cache", Kind::Url),
+    ("boot", "uplink", Kind::Rate),
+    ("boot", "post", Kind::Post),
     ("boot", "ip", Kind::Address),
     ("boot", "arch", Kind::Choice(&["x86_64", "aarch64"])),
     ("boot", "network", Kind::Network),
@@ -232,6 +237,11 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
         Kind::PciId => Err("a PCI id such as `10de:2330` is expected".to_owned()),
         Kind::Lease => seconds(&written, 120, 86_400, "a lease lasts from `2m` to `24h`"),
         Kind::Delay => seconds(&written, 1, 10, "a delay lasts from `1s` to `10s`"),
+        Kind::Post => seconds(&written, 1, 3600, "a self-test lasts from `1s` to `1h`"),
+        Kind::Rate => match written.parse::<DataRate>() {
+            Ok(rate) => Ok(Value::Text(rate.to_string())),
+            Err(rule) => Err(rule.to_owned()),
+        },
         Kind::Address | Kind::Template | Kind::Network => {
             let read = if matches!(kind, Kind::Address) {
                 AddressRule::parse(&written).map(Value::Address)

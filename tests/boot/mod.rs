@@ -1,5 +1,6 @@
 //! The boot server against clients that others wrote (curl, dhclient, busybox, iPXE), and against peers that mean harm.
 
+mod cache;
 mod claims;
 mod dhcp_any;
 mod dhcp_clients;

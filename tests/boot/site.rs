@@ -55,7 +55,12 @@ impl Site {
         std::fs::create_dir(&loaders).unwrap();
         std::fs::write(loaders.join("ipxe.efi"), b"MZ loader").unwrap();
         let seen = std::sync::Mutex::new(log.watch());
-        runtime.spawn(serve_with(listener, grants.clone(), ServeOptions { loaders, log }, stop.clone()));
+        runtime.spawn(serve_with(
+            listener,
+            grants.clone(),
+            ServeOptions { loaders, log, ..ServeOptions::default() },
+            stop.clone(),
+        ));
         Some(Self { dir, address, grants, runtime, seen, stop })
     }
 
@@ -79,6 +84,7 @@ impl Site {
             initrd: vec![self.file("initrd", b"initrd zero"), self.file("more", b"initrd one")],
             root: Some(self.file("root", b"squashfs")),
             cmdline: vec!["console=ttyS0".into(), "fetch={root-url}".into()],
+            files_from: None,
             expires_at_ms: now_ms() + 600_000,
         }
     }

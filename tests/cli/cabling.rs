@@ -55,7 +55,10 @@ fn trays_and_cables_in_each_others_place_are_pairs_and_the_patch_mends_the_files
     exchange(&rig, CABLES, ["a001-s02,boot", "a001-s03,boot"], &["port"]);
     let ran = rig.run(&["verify", "a001-s[01-03]", "--cabling", "--patch", "mend.patch"]).ends(4, &["patch -p1 <mend.patch"]);
     assert!(ran.out.contains("a001-s01 and a001-s03 stand in each other's place"), "{ran:#?}");
-    assert!(ran.out.contains("or swap the trays") && ran.out.contains("the cables of a001-s02 boot and a001-s03 boot"), "{ran:#?}");
+    assert!(
+        ran.out.contains("or swap the trays") && ran.out.contains("the cables of a001-s02 boot and a001-s03 boot"),
+        "{ran:#?}"
+    );
     assert!(ran.out.contains("or swap the cables at leaf-a001 port swp3 and leaf-a001 port swp2"), "{ran:#?}");
     let told = rig.run(&["verify", "a001-s[01-03]", "--cabling", "-o", "json"]).ends(4, &[]).json();
     let kinds: Vec<&str> = told["mixed"].as_array().unwrap().iter().map(|m| m["kind"].as_str().unwrap()).collect();

@@ -119,12 +119,16 @@ fn two_real_cables_in_each_others_ports_are_a_pair() {
     let key = host.fingerprint(HashAlg::Sha256).to_string();
     let facts = facts.replace(&format!(",{}\n", node.ssh), &format!(",127.0.0.1:{ssh}\n")).replace(&node.host_key, &key);
     std::fs::write(rig.path("inventory/facts/nodes.csv"), facts).unwrap();
-    let cables = format!("node,interface,switch,port\na001-s01,{},leaf-a001,swp1\na001-s01,{},leaf-a001,swp2\n", CABLES[0], CABLES[1]);
+    let cables =
+        format!("node,interface,switch,port\na001-s01,{},leaf-a001,swp1\na001-s01,{},leaf-a001,swp2\n", CABLES[0], CABLES[1]);
     std::fs::write(rig.path("inventory/cabling/nodes.csv"), cables).unwrap();
 
     let ran = rig.run(&["verify", "--cabling", "--patch", "mend.patch"]).ends(4, &["patch -p1 <mend.patch"]);
     println!("{}{}", ran.out, ran.err);
-    assert!(ran.out.contains("end at each other's ports") && ran.out.contains("swap the cables at leaf-a001 port swp1"), "{ran:#?}");
+    assert!(
+        ran.out.contains("end at each other's ports") && ran.out.contains("swap the cables at leaf-a001 port swp1"),
+        "{ran:#?}"
+    );
     let mend = Command::new("patch").args(["-p1", "-i", "mend.patch"]).current_dir(rig.dir.path()).output().unwrap();
     assert!(mend.status.success(), "{}", String::from_utf8_lossy(&mend.stdout));
     let ran = rig.run(&["verify", "--cabling", "-o", "json"]).ends(0, &["8 of 8 are where they are written"]);

@@ -84,6 +84,7 @@ impl Site {
             initrd: image.initrd,
             root: None,
             cmdline: image.cmdline,
+            files_from: None,
             expires_at_ms: now_ms() + 600_000,
         };
         let issued = self.grants.issue(spec).await.unwrap();

@@ -62,8 +62,16 @@ fn mistakes_name_both_places() {
     for (part, by, words) in [
         ("swp2", "SWP1", &["two cables end at leaf-a001 port SWP1", "cabling/all.csv:3", "cabling/all.csv:2", "first"][..]),
         ("a001-s02,boot", "a001-s01,boot", &["`boot` of a001-s01 has a second cable", "all.csv:3", "all.csv:2"]),
-        ("a002-s01,eth1", "a002-s01,02:00:00:00:21:02", &["a001-s02 and a002-s01 have the same MAC address 02:00:00:00:21:02", "all.csv:5"]),
-        ("a002-s01,eth1", "a002-s01,02:00:00:00:11:01", &["a001-s01 and a002-s01 have the same MAC address", "the facts give it to a001-s01"]),
+        (
+            "a002-s01,eth1",
+            "a002-s01,02:00:00:00:21:02",
+            &["a001-s02 and a002-s01 have the same MAC address 02:00:00:00:21:02", "all.csv:5"],
+        ),
+        (
+            "a002-s01,eth1",
+            "a002-s01,02:00:00:00:11:01",
+            &["a001-s01 and a002-s01 have the same MAC address", "the facts give it to a001-s01"],
+        ),
         ("02-00-00-00-21-02", "02:00:00:00:11:02", &["is the boot interface of a001-s02, whose cable has a row of its own"]),
         ("a002-s01", "a009-s01", &["a cable for `a009-s01`, but no rack holds such a node", "did you mean"]),
         ("interface,switch", "nic,switch", &["unknown column `nic`", "no column `interface`"]),
@@ -84,8 +92,12 @@ fn mistakes_name_both_places() {
 fn a_mac_that_is_in_two_racks_is_one_error_with_both_lines() {
     let told = told(SITE, &facts_with("02:00:00:00:12:01", "02:00:00:00:11:02"));
     assert_eq!(told.matches("error[").count(), 1, "{told}");
-    for word in ["a001-s02 and a002-s01 have the same MAC address 02:00:00:00:11:02", "facts/all.csv:4", "facts/all.csv:3", "first, for a001-s02"]
-    {
+    for word in [
+        "a001-s02 and a002-s01 have the same MAC address 02:00:00:00:11:02",
+        "facts/all.csv:4",
+        "facts/all.csv:3",
+        "first, for a001-s02",
+    ] {
         assert!(told.contains(word), "`{word}`:\n{told}");
     }
 }

@@ -147,7 +147,13 @@ impl Blobs {
     }
 
     /// The file with this digest: from the folder, or from upstream, once for all who ask meanwhile.
-    pub(super) async fn get(&self, want: &Digest, length: u64, upstream: &Arc<Upstream>, target: &str) -> Result<Opened, CacheError> {
+    pub(super) async fn get(
+        &self,
+        want: &Digest,
+        length: u64,
+        upstream: &Arc<Upstream>,
+        target: &str,
+    ) -> Result<Opened, CacheError> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
             // Only digests that upstream has named get here; those that nobody waits for make room.

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use self::blobs::{Blobs, CacheError, Held};
-pub use self::upstream::{Upstream, UpstreamError};
 use self::upstream::{Told, Trouble};
+pub use self::upstream::{Upstream, UpstreamError};
 use super::answer::{Method, PLAIN, Reply, Request, SCRIPT, give_open_loader, plain, sending};
 use super::route::{Ask, NotUnderstood, Which, route};
 use super::server::Seen;
@@ -93,9 +93,7 @@ impl Cache {
     async fn pass(&self, asked: &Request) -> Reply {
         let head = asked.method == Method::Head;
         match self.upstream.text(&target(asked), head, asked.host.as_deref()).await {
-            Ok((status, text)) => {
-                Reply::Text { status, kind: if status == 200 { SCRIPT } else { PLAIN }, text, seen: None }
-            }
+            Ok((status, text)) => Reply::Text { status, kind: if status == 200 { SCRIPT } else { PLAIN }, text, seen: None },
             Err(trouble) => trouble_reply(asked, &trouble),
         }
     }

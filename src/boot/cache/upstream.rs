@@ -205,7 +205,16 @@ mod tests {
         assert_eq!("http://10.77.0.1:8088/".parse::<Upstream>().map(|u| u.to_string()).as_deref(), Ok("http://10.77.0.1:8088"));
         assert_eq!("http://boot.example".parse::<Upstream>().map(|u| u.to_string()).as_deref(), Ok("http://boot.example:80"));
         assert_eq!("http://[fd00::1]:8088".parse::<Upstream>().map(|u| u.to_string()).as_deref(), Ok("http://[fd00::1]:8088"));
-        for bad in ["", "10.77.0.1:8088", "https://10.77.0.1", "http://", "http://u:p@h", "http://h/path", "http://h:99999", "http://a b"] {
+        for bad in [
+            "",
+            "10.77.0.1:8088",
+            "https://10.77.0.1",
+            "http://",
+            "http://u:p@h",
+            "http://h/path",
+            "http://h:99999",
+            "http://a b",
+        ] {
             assert!(bad.parse::<Upstream>().is_err(), "{bad}");
         }
     }
@@ -217,7 +226,10 @@ mod tests {
         headers.insert(header::ETAG, format!("\"{}\"", "ab".repeat(32)).parse().unwrap());
         headers.insert(header::CONTENT_LENGTH, "1".parse().unwrap());
         headers.insert(header::CONTENT_RANGE, "bytes 0-0/4711".parse().unwrap());
-        assert_eq!((digest(&headers).unwrap().as_str(), length(&headers, 200), length(&headers, 206)), (&*"ab".repeat(32), Some(1), Some(4711)));
+        assert_eq!(
+            (digest(&headers).unwrap().as_str(), length(&headers, 200), length(&headers, 206)),
+            (&*"ab".repeat(32), Some(1), Some(4711))
+        );
         headers.insert(header::ETAG, "\"../../etc\"".parse().unwrap());
         headers.insert(header::CONTENT_RANGE, "bytes 0-0/*".parse().unwrap());
         assert!(digest(&headers).is_none() && length(&headers, 206).is_none());
