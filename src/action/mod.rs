@@ -1,10 +1,12 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
 mod giveback;
+mod medium;
 mod netboot;
 mod stack;
 mod system;
 mod target;
+mod trail;
 
 pub use netboot::Netboot;
 pub use stack::InstallStack;
@@ -100,6 +102,10 @@ pub trait Action: Send + Sync {
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
     /// Gives back what was borrowed (boot override, grant); says what it gave back and what it could not. Idempotent.
     async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError>;
+    /// What was seen of the node meanwhile, line by line, for whoever reads why the step failed: bounded, printable, without secrets.
+    async fn witness(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Longest wait from an act to its end, in seconds.
     fn deadline_s(&self) -> u64;
 }

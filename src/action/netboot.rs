@@ -1,6 +1,7 @@
 //! The end "the node runs this image, booted by this plan, and lets us in". It borrows a boot grant and the boot override, and gives
 //! both back. It never takes a system's word without its serial, and never cycles a node that is on its way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,11 +9,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::giveback::{Back, give_back};
+use super::medium::{self, hide};
 use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
+use super::trail::{LINES, Trail, console, furthest};
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
-use crate::bmc::{Bmc, BmcError, Written};
-use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
+use crate::bmc::overhearing::{Deaf, Overhearing};
+use crate::bmc::{BmcError, WholeBmc, Written};
+use crate::boot::{GrantSpec, GrantStatus, Grants, Identity, Issued, Sign, SignsOf, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
 use crate::shell::Shell;
 
@@ -21,6 +25,8 @@ use crate::shell::Shell;
 const POWER: Duration = Duration::from_secs(180);
 /// How long a power touch whose answer was lost with the process may take to show (sushy's fake driver: up to 11 s).
 const SETTLE: Duration = Duration::from_secs(15);
+/// Longest wait for the console before the power is touched: one login and one command of a BMC that answers. Without it the boot goes on.
+const CONSOLE: Duration = Duration::from_secs(5);
 /// How long an old system may still answer after its power was cut and seen cut, before the cycle counts as lost, in seconds.
 const OLD_SYSTEM_GRACE_S: i64 = 30;
 
@@ -29,17 +35,21 @@ pub struct Netboot {
     /// What is wanted.
     pub target: NetbootTarget,
     /// The out-of-band hand.
-    pub bmc: Arc<dyn Bmc>,
+    pub bmc: Arc<dyn WholeBmc>,
     /// The in-band hand.
     pub shell: Arc<dyn Shell>,
     /// Where grants are kept.
     pub grants: Grants,
+    /// Listens to the node's console from just before its power is touched until the node answers or is given back.
+    pub console: Arc<dyn Overhearing>,
     /// The power was seen off and on again since the last touch of this life: whatever answers now booted after it.
     cycled: AtomicBool,
     /// The last look saw the node off while its grant was open.
     saw_off: AtomicBool,
     /// How long a power touch of an earlier life may still show.
     settle: Duration,
+    /// Keys that a fresh identity lets in, and the address that it is handed out to; `None`: the image has its own.
+    lets_in: Option<(Vec<String>, IpAddr)>,
 }
 
 #[async_trait]
@@ -59,6 +69,7 @@ impl Action for Netboot {
                         "the system that ran when the plan was made still runs".to_owned()
                     }
                     Ok(()) if ours => {
+                        self.console.end().await;
                         return Ok(Standing::Done(format!(
                             "boot id {}, serial {}, image {}",
                             system.boot_id,
@@ -83,9 +94,10 @@ impl Action for Netboot {
         };
         let Some(grant) = grant else {
             // A grant of this run that is over says how far the node came before its time was up.
-            let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
-            let last = newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run);
-            let seen = last.map_or(seen.clone(), |grant| format!("{seen}; {}", trail(&grant, &self.target)));
+            let seen = match self.last_grant().await? {
+                Some(grant) => format!("{seen}; {}", self.account(&grant).await?),
+                None => seen,
+            };
             return Ok(Standing::Ready { seen });
         };
         self.on_its_way(&grant, &heard, seen, open).await
@@ -95,11 +107,19 @@ impl Action for Netboot {
         self.same_machine().await?;
         self.still_off().await?;
         let issued = self.grant(scribe).await?;
+        if self.target.method == BootTarget::Cd
+            && let Err(error) = medium::insert(self.bmc.as_ref(), &self.target, &issued, scribe).await
+        {
+            // Nothing boots with it: the next look must not wait for a node that was not touched.
+            drop(self.grants.revoke(&issued.public_id, "the boot medium is not in the drive").await);
+            return Err(error);
+        }
         self.override_boot(&issued, scribe).await?;
         self.power(scribe).await
     }
 
     async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError> {
+        self.console.end().await;
         let mut returned = Returned::default();
         match self.open_grant().await {
             Ok(None) => {}
@@ -123,12 +143,36 @@ impl Action for Netboot {
             returned.kept.push(Kept { what: "boot override".to_owned(), why });
             return Ok(returned);
         }
-        match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
+        let mut by_medium = self.target.method == BootTarget::Cd;
+        match give_back(self.bmc.as_ref(), &self.target.boot_before, self.target.method, scribe).await? {
             Back::Nothing => {}
-            Back::Given(what) => returned.given.push(what),
+            Back::Given(what) => {
+                // sushy-tools takes an HttpBootUri for a medium, and keeps it in its drive.
+                by_medium |= what.starts_with("boot override cd");
+                returned.given.push(what);
+            }
             Back::Kept(kept) => returned.kept.push(kept),
         }
+        if by_medium {
+            let (given, kept) = medium::eject(self.bmc.as_ref(), &self.target.server, scribe).await?;
+            returned.given.extend(given);
+            returned.kept.extend(kept);
+        }
         Ok(returned)
+    }
+
+    async fn witness(&self) -> Vec<String> {
+        let mut lines = match self.last_grant().await {
+            Ok(Some(grant)) => match self.signs(&grant).await {
+                Ok(signs) => Trail { target: &self.target, grant: &grant, signs: &signs, now_ms: now_ms() }.witness(),
+                Err(error) => vec![format!("boot server: {error}")],
+            },
+            // Nothing was granted, so nothing was touched.
+            Ok(None) => return Vec::new(),
+            Err(error) => vec![format!("boot server: {error}")],
+        };
+        lines.extend(console(&self.console.heard(LINES)));
+        lines
     }
 
     fn deadline_s(&self) -> u64 {
@@ -139,8 +183,23 @@ impl Action for Netboot {
 impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
-    pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
-        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false), saw_off: AtomicBool::new(false), settle: SETTLE }
+    pub fn new(target: NetbootTarget, bmc: Arc<dyn WholeBmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
+        let console = Arc::new(Deaf { why: "nothing was asked to listen to it".to_owned() });
+        let (cycled, saw_off) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { target, bmc, shell, grants, console, cycled, saw_off, settle: SETTLE, lets_in: None }
+    }
+
+    /// The same with an SSH host key made for each grant, which the node fetches from this address; it lets in who holds one of these keys
+    /// (lines of `authorized_keys`).
+    #[must_use]
+    pub fn letting_in(self, keys: Vec<String>, address: IpAddr) -> Self {
+        Self { lets_in: Some((keys, address)), ..self }
+    }
+
+    /// The same with an ear at the node's console.
+    #[must_use]
+    pub fn overhearing(self, console: Arc<dyn Overhearing>) -> Self {
+        Self { console, ..self }
     }
 
     /// The same with another wait for a power touch of an earlier life to show.
@@ -158,9 +217,16 @@ impl Netboot {
         open: Option<&OpenTouch>,
     ) -> Result<Standing, ActionError> {
         let age_s = (now_ms() - grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms)) / 1000;
-        let stage = furthest(grant);
+        // That a BMC fetched its medium says nothing of the node.
+        let stage = match furthest(grant) {
+            Stage::Medium => Stage::Issued,
+            stage => stage,
+        };
         // The life of the run that issued the grant ended before it touched the power: nothing is on its way.
-        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_), .. }));
+        let power_not_announced = matches!(
+            open,
+            Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_) | Touch::InsertMedia { .. }, .. })
+        );
         if power_not_announced && stage == Stage::Issued {
             return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
         }
@@ -180,10 +246,32 @@ impl Netboot {
         let answers = matches!(heard, Heard::System(_));
         let booted_since = self.cycled.load(Ordering::Relaxed) || stage > Stage::Issued;
         if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
-            return Ok(Standing::Ready { seen: format!("{seen}; {}", trail(grant, &self.target)) });
+            return Ok(Standing::Ready { seen: format!("{seen}; {}", self.account(grant).await?) });
         }
-        let with = format!("booting for {age_s} s, reached: {stage}");
-        Ok(Standing::Busy { with })
+        // A life that ended before this one may have powered it on.
+        self.console.begin(Duration::ZERO).await;
+        let signs = if stage == Stage::Issued { self.signs(grant).await? } else { Vec::new() };
+        let trail = Trail { target: &self.target, grant, signs: &signs, now_ms: now_ms() };
+        Ok(Standing::Busy { with: trail.progress() })
+    }
+
+    /// The newest grant of this run, open or over.
+    async fn last_grant(&self) -> Result<Option<GrantStatus>, ActionError> {
+        let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
+        Ok(newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run))
+    }
+
+    /// What the boot server saw of the node since its grant was issued.
+    async fn signs(&self, grant: &GrantStatus) -> Result<Vec<Sign>, ActionError> {
+        let since_ms = grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms);
+        let of = SignsOf { grant: grant.spec.id.clone(), mac: self.target.mac, address: self.target.address, since_ms };
+        self.grants.signs(of).await.map_err(|e| self.store("look what the boot server saw of the node", &e))
+    }
+
+    /// How far the node came under a grant, in words.
+    async fn account(&self, grant: &GrantStatus) -> Result<String, ActionError> {
+        let signs = self.signs(grant).await?;
+        Ok(Trail { target: &self.target, grant, signs: &signs, now_ms: now_ms() }.account())
     }
 
     async fn open_grant(&self) -> Result<Option<GrantStatus>, ActionError> {
@@ -242,13 +330,31 @@ impl Netboot {
             files_from: target.files_from.clone(),
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
-        match self.grants.issue(spec).await {
+        let mut open = format!("open for {} s", target.deadline_s);
+        let identity = match &self.lets_in {
+            None => Ok(None),
+            Some((keys, address)) => Identity::fresh(keys, Some(*address)).map(Some),
+        };
+        let made = match identity {
+            Ok(identity) => {
+                if let Some(identity) = &identity {
+                    open.push_str(&format!(", brings the host key {}", identity.note().host_key));
+                }
+                let issued = match (target.method, identity) {
+                    (BootTarget::Cd, identity) => self.grants.issue_medium(spec, identity).await,
+                    (_, Some(identity)) => self.grants.issue_with(spec, identity).await,
+                    (_, None) => self.grants.issue(spec).await,
+                };
+                issued.map_err(|e| self.store("issue a boot grant", &e))
+            }
+            Err(error) => Err(self.store("make an identity for a boot grant", &error)),
+        };
+        match made {
             Ok(issued) => {
-                scribe.after(&touch, EvidenceNote::Applied(format!("open for {} s", target.deadline_s))).await?;
+                scribe.after(&touch, EvidenceNote::Applied(open)).await?;
                 Ok(issued)
             }
             Err(error) => {
-                let error = self.store("issue a boot grant", &error);
                 scribe.after(&touch, EvidenceNote::NotApplied(error.seen.clone())).await?;
                 Err(error)
             }
@@ -283,6 +389,8 @@ impl Netboot {
             Reading::Known(PowerState::Off) => PowerVerb::On,
             _ => PowerVerb::Cycle,
         };
+        // It listens, types nothing and takes nothing away: no touch of the node.
+        self.console.begin(CONSOLE).await;
         let touch = Touch::Power(verb);
         scribe.before(&touch).await?;
         scribe.progress(&format!("power {verb}"));
@@ -314,52 +422,6 @@ impl Netboot {
         }
         ActionError { doing: doing.to_owned(), seen, class: Class::Refused, source: None }
     }
-}
-
-/// The furthest stage that the boot server saw.
-fn furthest(grant: &GrantStatus) -> Stage {
-    grant.stages.keys().copied().filter(|s| *s <= Stage::Root).max().unwrap_or(Stage::Issued)
-}
-
-/// How far the boot server saw the node come, what that means, and where a person looks next.
-fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
-    let node = &target.node;
-    let (came, next) = match (furthest(grant), target.method) {
-        (Stage::Issued, BootTarget::UefiHttp) => (
-            "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri",
-            format!("bringup bmc info {node}, and the site's DHCP for UEFI HTTP clients"),
-        ),
-        (Stage::Issued, _) => (
-            "the boot server never heard of it: it did not netboot, or the site's DHCP led it elsewhere",
-            format!("bringup bmc info {node}, and that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
-        ),
-        (Stage::Loader, _) => (
-            "the boot server saw it reach: loader; iPXE started and never asked for its script",
-            format!("that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
-        ),
-        (Stage::Script, _) => {
-            ("the boot server saw it reach: script; it never asked for the kernel", format!("the console of {node}"))
-        }
-        (Stage::Kernel, _) if !target.initrd.is_empty() => {
-            ("the boot server saw it reach: kernel; it never asked for the initrd", format!("the console of {node}"))
-        }
-        (Stage::Kernel, _) => ("the boot server saw it reach: kernel, which is all it needs", format!("the console of {node}")),
-        (_, _) => {
-            let text = "the boot server saw it fetch kernel and initrd, so the image started or stopped by itself";
-            (text, format!("bringup power status {node}, and its console"))
-        }
-    };
-    let refused = match grant.refused {
-        0 => String::new(),
-        1 => "; 1 attempt on its grant was refused".to_owned(),
-        many => format!("; {many} attempts on its grant were refused"),
-    };
-    format!("{came}{refused}; look next at: {next}")
-}
-
-/// Takes the grant's secret out of what a BMC repeated.
-fn hide(text: &str, issued: &Issued) -> String {
-    text.replace(issued.token.expose(), &format!("({})", issued.public_id))
 }
 
 fn from_bmc(doing: &str, error: BmcError) -> ActionError {

@@ -1,5 +1,7 @@
 //! What a netboot is to bring about on one node: the plan's step and the node's own addresses, checked together.
 
+use std::net::IpAddr;
+
 use crate::model::{ActionSpec, Artifact, BootMode, BootOverride, BootTarget, Digest, Mac, Node, NodeId, PlanId, Reading, RunId};
 
 /// What a netboot is to bring about.
@@ -17,11 +19,13 @@ pub struct NetbootTarget {
     pub uuid: Option<String>,
     /// Interface that boots.
     pub mac: Mac,
+    /// Own address of the node, as the boot server sees it.
+    pub address: IpAddr,
     /// Base URL of the boot server, without a slash at its end.
     pub server: String,
     /// Base URL of the cache that the files come from.
     pub files_from: Option<String>,
-    /// `pxe` or `uefi-http`.
+    /// `pxe`, `uefi-http`, or `cd`: virtual media.
     pub method: BootTarget,
     /// Firmware interface.
     pub mode: BootMode,
@@ -55,19 +59,7 @@ impl NetbootTarget {
         plan: &PlanId,
         boot_before: &Reading<BootOverride>,
     ) -> Result<Self, String> {
-        let ActionSpec::Netboot {
-            image_digest,
-            kernel,
-            initrd,
-            root,
-            cmdline,
-            method,
-            mode,
-            files_from,
-            old_boot_id,
-            deadline_s,
-            image: _,
-        } = spec
+        let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, files_from, old_boot_id, deadline_s, .. } = spec
         else {
             return Err("the step is not a netboot".to_owned());
         };
@@ -78,6 +70,7 @@ impl NetbootTarget {
             serial: node.serial.clone().ok_or("the facts hold no serial")?,
             uuid: node.uuid.clone(),
             mac: node.boot.mac.ok_or("the facts hold no boot MAC")?,
+            address: node.boot.ip,
             server: node.boot.server.clone().ok_or("no boot server is written")?.trim_end_matches('/').to_owned(),
             files_from: files_from.clone(),
             method: *method,

@@ -8,8 +8,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::identity::IdentityNote;
 use crate::model::{Artifact, Digest, Mac, NodeId, PlanId, RunId};
 
+/// Last part of a medium's address.
+pub const MEDIUM: &str = "bringup.iso";
 /// Most initial RAM disks of one image.
 const INITRDS: usize = 32;
 /// Longest kernel command line that x86 Linux takes (`COMMAND_LINE_SIZE` 2048), less what `bringup` adds itself.
@@ -58,6 +61,14 @@ pub enum SpecError {
     /// iPXE splits its commands on spaces, has no quotes, and expands `${…}`.
     #[error("the kernel argument `{argument}` cannot pass through iPXE: {why}")]
     Argument {
+        /// Escaped.
+        argument: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// GRUB, which starts a medium, changes what is quoted.
+    #[error("the kernel argument `{argument}` cannot pass through GRUB: {why}")]
+    Medium {
         /// Escaped.
         argument: String,
         /// The rule that it breaks.
@@ -152,6 +163,12 @@ impl Token {
         good.then(|| Self(text.to_owned()))
     }
 
+    /// Another token that follows from this one, for what must be the same each time it is asked for.
+    pub(super) fn derived(&self, purpose: &str) -> Self {
+        let digest = Sha256::digest(format!("{purpose} {}", self.0).as_bytes());
+        Self(Digest::from_bytes(&digest.into()).as_str().chars().take(32).collect())
+    }
+
     /// What the store knows it by.
     pub(super) fn hash(&self) -> String {
         Digest::from_bytes(&Sha256::digest(self.0.as_bytes()).into()).as_str().to_owned()
@@ -161,6 +178,24 @@ impl Token {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a grant opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opens {
+    /// A script, for a node that comes by the network.
+    Script,
+    /// A medium, for a BMC; no script is given for it, whoever asks.
+    Medium,
+}
+
+impl Opens {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Medium => "medium",
+        }
     }
 }
 
@@ -179,6 +214,12 @@ impl Issued {
         format!("/g/{}/ipxe.efi", self.token.expose())
     }
 
+    /// Path of the medium for this grant, where it was issued for one. The name is all that some BMCs show of what is in their drive.
+    #[must_use]
+    pub fn medium_path(&self) -> String {
+        format!("/g/{}/{MEDIUM}", self.token.expose())
+    }
+
     /// Path of the script for this grant.
     #[must_use]
     pub fn script_path(&self) -> String {
@@ -192,6 +233,8 @@ impl Issued {
 pub enum Stage {
     /// The grant exists.
     Issued,
+    /// The BMC asked for the boot medium; the node itself was not heard.
+    Medium,
     /// The UEFI loader was fetched.
     Loader,
     /// The script was handed out.
@@ -202,6 +245,16 @@ pub enum Stage {
     Initrd,
     /// The root file system was asked for.
     Root,
+    /// The node told that its first process runs. A claim, as network, ssh and installed: it shows progress and proves nothing.
+    Userspace,
+    /// It told that it has an address.
+    Network,
+    /// Its identity was handed out.
+    Identity,
+    /// It told that its SSH server listens.
+    Ssh,
+    /// It told that its system is on its disk.
+    Installed,
     /// Given back by its run.
     Released,
     /// Taken back.
@@ -213,13 +266,19 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 16] = [
         Self::Issued,
+        Self::Medium,
         Self::Loader,
         Self::Script,
         Self::Kernel,
         Self::Initrd,
         Self::Root,
+        Self::Userspace,
+        Self::Network,
+        Self::Identity,
+        Self::Ssh,
+        Self::Installed,
         Self::Released,
         Self::Revoked,
         Self::Expired,
@@ -231,16 +290,28 @@ impl Stage {
     pub fn word(self) -> &'static str {
         match self {
             Self::Issued => "issued",
+            Self::Medium => "medium",
             Self::Loader => "loader",
             Self::Script => "script",
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::Root => "root",
+            Self::Userspace => "userspace",
+            Self::Network => "network",
+            Self::Identity => "identity",
+            Self::Ssh => "ssh",
+            Self::Installed => "installed",
             Self::Released => "released",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Refused => "refused",
         }
+    }
+
+    /// True for a step of the boot itself, false for what became of its grant.
+    #[must_use]
+    pub fn is_progress(self) -> bool {
+        self <= Self::Installed
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {
@@ -279,6 +350,9 @@ pub struct GrantStatus {
     pub stages: BTreeMap<Stage, i64>,
     /// Attempts refused.
     pub refused: u32,
+    /// What it brings the node, when it brings something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityNote>,
 }
 
 /// One line of what the boot server did, in the order of `seq`.

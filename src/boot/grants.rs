@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::grant::{GrantSpec, GrantStatus, Issued, Noted, Opens, now_ms};
+use super::identity::{BootKey, Identity};
 use super::sightings::Sighting;
+use super::signs::{Sign, SignsOf};
 use super::store::{BootError, Store};
 use crate::model::{NodeId, PlanId};
 
@@ -33,7 +35,32 @@ impl Grants {
     /// # Errors
     /// [`BootError`]; nothing was granted.
     pub async fn issue(&self, spec: GrantSpec) -> Result<Issued, BootError> {
-        self.on_disk(move |store| store.issue(&spec, now_ms())).await
+        self.on_disk(move |store| store.issue(&spec, None, Opens::Script, now_ms())).await
+    }
+
+    /// Makes a grant that opens a boot medium for a BMC, and nothing for a node that asks for a script. It may bring an identity.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing was granted.
+    pub async fn issue_medium(&self, spec: GrantSpec, identity: Option<Identity>) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, identity.as_ref(), Opens::Medium, now_ms())).await
+    }
+
+    /// Makes a grant that brings its node an identity, which is kept here until the node has fetched it or the grant ends.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub async fn issue_with(&self, spec: GrantSpec, identity: Identity) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, Some(&identity), Opens::Script, now_ms())).await
+    }
+
+    /// The host key of the system that a node's newest boot started.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn boot_key(&self, node: &NodeId) -> Result<BootKey, BootError> {
+        let node = node.clone();
+        self.on_disk(move |store| store.boot_key(&node)).await
     }
 
     /// Gives a grant back; `false` when it was closed already.
@@ -111,6 +138,14 @@ impl Grants {
     /// The store's trouble.
     pub async fn sightings(&self) -> Result<Vec<Sighting>, BootError> {
         self.on_disk(Store::sightings).await
+    }
+
+    /// What was seen of one node while its grant was there: by DHCP, TFTP and HTTP, the oldest first. Bounded: of more than 200 the newest.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn signs(&self, of: SignsOf) -> Result<Vec<Sign>, BootError> {
+        self.on_disk(move |store| store.signs(&of)).await
     }
 
     async fn on_disk<T: Send + 'static>(

@@ -2,7 +2,9 @@
 //! a node sent goes into one, except a `Host` name of letters, digits, dots, colons and brackets.
 
 use super::grant::GrantSpec;
+use super::tls::Door;
 use crate::model::Mac;
+use std::net::SocketAddr;
 
 /// Where a site's DHCP begins. Paths without a host: iPXE resolves them against the address that the script came from. `netX` is the
 /// interface that iPXE booted from; MAC addresses with hyphens, since older iPXE takes a colon for the end of a scheme.
@@ -20,18 +22,50 @@ pub(super) fn plain_host(host: Option<&str>) -> Option<&str> {
     host.filter(|h| (1..=255).contains(&h.len()) && h.bytes().all(plain))
 }
 
+/// A host without its port.
+fn bare(host: &str) -> &str {
+    match host.rfind(']') {
+        Some(end) => host.get(..=end).unwrap_or(host),
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
 /// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
-/// image needs an absolute address and the request did not say a plain `Host`.
-pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>) -> Option<String> {
+/// image needs an absolute address and the request did not say a plain `Host`. `door` is where the node fetches its identity, when it has one.
+pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>, door: Option<&Door>) -> Option<String> {
+    // From a cache by its whole address, else by the one that the script came from.
     let base = format!("{}/g/{files}", spec.files_from.as_deref().unwrap_or_default());
+    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
+    let mut words: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    words.extend(arguments(spec, files, host, mac, door)?);
+    let mut text = String::from("#!ipxe\n");
+    text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
+    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", words.join(" ")));
+    for n in 0..spec.initrd.len() {
+        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
+    }
+    text.push_str(
+        "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
+    );
+    Some(text)
+}
+
+/// The kernel's command line: the image's, and the marks of the grant. `None` as above.
+pub(super) fn arguments(
+    spec: &GrantSpec,
+    files: &str,
+    host: Option<&str>,
+    mac: Option<Mac>,
+    door: Option<&Door>,
+) -> Option<Vec<String>> {
+    let base = format!("/g/{files}");
     let root = match (&spec.root, plain_host(host)) {
         (None, _) => None,
-        (Some(artifact), _) if spec.files_from.is_some() => Some((format!("{base}/root"), &artifact.sha256)),
+        (Some(artifact), _) if let Some(cache) = &spec.files_from => Some((format!("{cache}{base}/root"), &artifact.sha256)),
         (Some(artifact), Some(host)) => Some((format!("http://{host}{base}/root"), &artifact.sha256)),
         (Some(_), None) => return None,
     };
-    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
-    let mut arguments: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    let mut arguments = Vec::new();
     let root_url = root.as_ref().map_or("", |(url, _)| url);
     arguments.extend(spec.cmdline.iter().map(|argument| argument.replace("{root-url}", root_url)));
     arguments.push(format!("bringup.plan={}", spec.plan));
@@ -41,20 +75,25 @@ pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Opt
         arguments.push(format!("bringup.root={url}"));
         arguments.push(format!("bringup.root.sha256={digest}"));
     }
+    if let Some(door) = door {
+        // The same address as the script's, unless the door has one of its own; the pin is what makes it trusted, not the name.
+        let own = door.address.map(|ip| SocketAddr::new(ip, door.port).to_string());
+        let at = match own {
+            Some(at) => at,
+            None => format!("{}:{}", bare(plain_host(host)?), door.port),
+        };
+        arguments.push(format!("bringup.identity=https://{at}{base}/identity"));
+        arguments.push(format!("bringup.identity.sha256={}", door.sha256));
+    }
+    // Where the node tells how far it has come; an image that does not know the word is no worse off.
+    if let Some(host) = plain_host(host) {
+        arguments.push(format!("bringup.at=http://{host}{base}/at"));
+    }
     if let Some(mac) = spec.mac.or(mac) {
         // PXELINUX's form, which Debian's and dracut's initrds read: hardware type 1, then the address with hyphens.
         arguments.push(format!("BOOTIF=01-{}", mac.to_string().replace(':', "-")));
     }
-    let mut text = String::from("#!ipxe\n");
-    text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
-    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", arguments.join(" ")));
-    for n in 0..spec.initrd.len() {
-        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
-    }
-    text.push_str(
-        "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
-    );
-    Some(text)
+    Some(arguments)
 }
 
 #[cfg(test)]
@@ -89,7 +128,7 @@ mod tests {
     fn a_script_in_full() {
         let mut spec = spec(vec!["console=ttyS0".into(), "root=live:{root-url}".into()], 1, true);
         spec.id = "g-000000000001".into();
-        let got = script(&spec, "T", Some("10.0.0.1:8088"), None).unwrap();
+        let got = script(&spec, "T", Some("10.0.0.1:8088"), None, None).unwrap();
         let image = "09".repeat(32);
         let root = "03".repeat(32);
         assert_eq!(
@@ -98,23 +137,30 @@ mod tests {
                 "#!ipxe\necho bringup: a001-s01 boots image 090909090909 by plan-1\n\
                  kernel --name kernel /g/T/kernel initrd=initrd0 console=ttyS0 root=live:http://10.0.0.1:8088/g/T/root \
                  bringup.plan=plan-1 bringup.grant=g-000000000001 bringup.image={image} \
-                 bringup.root=http://10.0.0.1:8088/g/T/root bringup.root.sha256={root} BOOTIF=01-52-54-00-aa-00-01 || goto failed\n\
+                 bringup.root=http://10.0.0.1:8088/g/T/root bringup.root.sha256={root} \
+                 bringup.at=http://10.0.0.1:8088/g/T/at BOOTIF=01-52-54-00-aa-00-01 || goto failed\n\
                  initrd --name initrd0 /g/T/initrd/0 || goto failed\n\
                  boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
             )
         );
         spec.files_from = Some("http://10.0.1.1:8088".into());
-        let cached = script(&spec, "T", Some("10.0.0.1:8088"), None).unwrap();
-        for part in [
-            "kernel http://10.0.1.1:8088/g/T/kernel ",
-            "initrd0 http://10.0.1.1:8088/g/T/initrd/0 ",
-            "root=http://10.0.1.1:8088/g/T/root ",
-        ] {
-            assert!(cached.replace("kernel --name kernel", "kernel").contains(part), "{part}: {cached}");
+        let cached = script(&spec, "T", Some("10.0.0.1:8088"), None, None).unwrap();
+        for part in ["kernel --name kernel http://10.0.1.1:8088/g/T/kernel ", "initrd0 http://10.0.1.1:8088/g/T/initrd/0 "] {
+            assert!(cached.contains(part), "{part}: {cached}");
         }
-        assert!(!cached.contains("10.0.0.1"), "{cached}");
+        assert!(cached.contains(" root=live:http://10.0.1.1:8088/g/T/root ") && cached.contains(" bringup.root=http://10.0.1.1:8088/"));
+        // What is told and what is secret goes to the boot server itself.
+        assert!(cached.contains(" bringup.at=http://10.0.0.1:8088/g/T/at ") && cached.matches("10.0.0.1:").count() == 1, "{cached}");
         spec.files_from = None;
-        assert_eq!(script(&spec, "T", Some("evil\nboot"), None), None, "a root needs a plain host");
+        assert_eq!(script(&spec, "T", Some("evil\nboot"), None, None), None, "a root needs a plain host");
+        let mut door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
+        let pin = format!("bringup.identity.sha256={} ", "05".repeat(32));
+        for (host, at) in [("10.0.0.1:8088", "10.0.0.1"), ("boot.site", "boot.site"), ("[fd00::1]:8088", "[fd00::1]")] {
+            let got = script(&spec, "T", Some(host), None, Some(&door)).unwrap();
+            assert!(got.contains(&format!(" bringup.identity=https://{at}:8443/g/T/identity {pin}")), "{got}");
+        }
+        door.address = Some("fd00::2".parse().unwrap());
+        assert!(script(&spec, "T", Some("a:1"), None, Some(&door)).unwrap().contains("=https://[fd00::2]:8443/g/T/identity "));
     }
 
     proptest! {
@@ -122,8 +168,9 @@ mod tests {
         #[test]
         fn nothing_can_be_injected(cmdline in proptest::collection::vec(".{0,20}|[ -~]{1,20}", 0..4), initrds in 0_usize..4, root: bool, host in ".{0,30}|[a-z.:0-9]{1,20}") {
             let spec = spec(cmdline, initrds, root);
+            let door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
             if spec.check(0).is_ok()
-                && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None)
+                && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None, Some(&door))
             {
                 prop_assert_eq!(text.lines().count(), initrds + 7);
                 let expands = text.contains("${");

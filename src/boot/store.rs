@@ -3,14 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use super::artifact::{ArtifactError, Artifacts};
-use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token};
+use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, Opens, SpecError, Stage, Token};
+use super::handover;
+use super::identity::Identity;
+use super::media;
+use super::writer::Writer;
 use crate::model::{NodeId, PlanId};
 
 /// Format that this build writes.
@@ -27,6 +32,7 @@ CREATE INDEX IF NOT EXISTS grant_mac ON boot_grant (mac) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_open ON boot_grant (expires_ms) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_node ON boot_grant (node, plan);
 CREATE TABLE IF NOT EXISTS token (hash TEXT PRIMARY KEY, grant_id TEXT NOT NULL, opens TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS token_grant ON token (grant_id);
 CREATE TABLE IF NOT EXISTS noted (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, grant_id TEXT, node TEXT, stage TEXT NOT NULL, peer TEXT,
     detail TEXT NOT NULL
@@ -46,12 +52,27 @@ pub enum BootError {
         #[source]
         source: rusqlite::Error,
     },
+    /// It cannot be kept from the eyes of others.
+    #[error("make the boot grants {path} readable for their owner alone")]
+    Private {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A newer build wrote it.
     #[error("the boot grants {0} were written by a newer version")]
     Newer(PathBuf),
     /// SQLite said no: a full disk, a lock that was held for ten seconds, a damaged file.
     #[error("use the boot grants")]
     Store(#[from] rusqlite::Error),
+    /// A write that several questions shared was refused.
+    #[error("write to the boot grants")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// The thread that writes has ended.
+    #[error("the boot grants are not written any more")]
+    WriterGone,
     /// What is stored cannot be understood.
     #[error("read a stored grant")]
     Stored(#[from] serde_json::Error),
@@ -79,9 +100,11 @@ pub enum BootError {
 
 /// The store. Methods block for a disk write each; asynchronous callers use `spawn_blocking`.
 pub(super) struct Store {
-    db: Mutex<Connection>,
+    db: Arc<Mutex<Connection>>,
+    writer: Writer,
     store_id: String,
     pub(super) artifacts: Artifacts,
+    pub(super) media: media::Remembered,
 }
 
 impl Store {
@@ -91,6 +114,7 @@ impl Store {
     /// [`BootError::Open`] or [`BootError::Newer`].
     pub(super) fn open(path: &Path) -> Result<Self, BootError> {
         let fail = |source| BootError::Open { path: path.to_path_buf(), source };
+        private(path).map_err(|source| BootError::Private { path: path.to_path_buf(), source })?;
         let mut db = Connection::open(path).map_err(fail)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
         let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(fail)?;
@@ -100,8 +124,10 @@ impl Store {
         db.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         // FULL: a token that was handed out stays used after a power loss.
         db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        // What is taken out of a table is overwritten: identities hold private keys.
+        db.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-        tx.execute_batch(SCHEMA).and_then(|()| tx.execute_batch(super::sightings::SCHEMA)).map_err(fail)?;
+        tx.execute_batch(&[SCHEMA, super::sightings::SCHEMA, handover::SCHEMA].concat()).map_err(fail)?;
         tx.pragma_update(None, "user_version", FORMAT).map_err(fail)?;
         let id: Option<String> = tx.query_row("SELECT id FROM store", [], |r| r.get(0)).optional().map_err(fail)?;
         let store_id = match id {
@@ -113,7 +139,9 @@ impl Store {
             }
         };
         tx.commit().map_err(fail)?;
-        Ok(Self { db: Mutex::new(db), store_id, artifacts: Artifacts::default() })
+        let writer = Writer::new(handover::scrub);
+        let (artifacts, media) = (Artifacts::default(), media::Remembered::default());
+        Ok(Self { db: Arc::new(Mutex::new(db)), writer, store_id, artifacts, media })
     }
 
     /// Random name of the store, made with the file: equal in all processes that share it, and in no other.
@@ -126,17 +154,40 @@ impl Store {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks together with all who ask at the same time: see [`Writer`].
+    ///
+    /// # Errors
+    /// What `question` says, or the disk.
+    pub(super) fn together<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, BootError> + Send + 'static,
+    ) -> Result<T, BootError> {
+        self.writer.ask(&self.db, question)
+    }
+
     /// Makes a grant. The files are read and checked first. An older open grant of the same node is revoked: one node boots one image.
     ///
     /// # Errors
     /// [`BootError`]; nothing was granted.
-    pub(super) fn issue(&self, spec: &GrantSpec, now_ms: i64) -> Result<Issued, BootError> {
+    pub(super) fn issue(
+        &self,
+        spec: &GrantSpec,
+        identity: Option<&Identity>,
+        opens: Opens,
+        now_ms: i64,
+    ) -> Result<Issued, BootError> {
         spec.check(now_ms)?;
+        if opens == Opens::Medium
+            && let Some((argument, why)) = spec.cmdline.iter().find_map(|a| media::argument_fault(a).map(|why| (a, why)))
+        {
+            return Err(SpecError::Medium { argument: argument.escape_debug().take(80).collect(), why }.into());
+        }
         for artifact in std::iter::once(&spec.kernel).chain(&spec.initrd).chain(&spec.root) {
             self.artifacts.open(artifact)?;
         }
         let token = Token::fresh();
-        let mac = spec.mac.map(|mac| mac.to_string());
+        // A medium's grant is not found by its MAC: its node does not come for a script.
+        let mac = spec.mac.filter(|_| opens == Opens::Script).map(|mac| mac.to_string());
         let mut db = self.db();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         expire(&tx, now_ms)?;
@@ -161,10 +212,17 @@ impl Store {
             "INSERT INTO boot_grant (id, node, plan, mac, spec, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![spec.id, spec.node.as_str(), spec.plan.as_str(), mac, serde_json::to_string(spec)?, spec.expires_at_ms],
         )?;
-        tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'script')", params![token.hash(), spec.id])?;
+        tx.execute(
+            "INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, ?3)",
+            params![token.hash(), spec.id, opens.word()],
+        )?;
+        if let Some(identity) = identity {
+            handover::keep(&tx, &spec.id, identity)?;
+        }
         let line = Line { grant: Some(&spec.id), node: Some(&spec.node), stage: Stage::Issued, from: None, detail: "" };
         line.write(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(Issued { public_id: spec.id.clone(), token })
     }
 
@@ -194,6 +252,7 @@ impl Store {
         expire(&tx, now_ms)?;
         let was_open = close(&tx, id, how, why, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(was_open)
     }
 
@@ -206,6 +265,7 @@ impl Store {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let ids = expire(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(ids)
     }
 
@@ -252,6 +312,22 @@ impl Store {
     }
 }
 
+/// Identities lie in it. SQLite gives its log the mode of the file; one that an older build left behind is set too.
+fn private(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(about) if about.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn noted(row: &Row<'_>) -> rusqlite::Result<Noted> {
     let (node, stage, from): (Option<String>, String, Option<String>) = (row.get(3)?, row.get(4)?, row.get(5)?);
     Ok(Noted {
@@ -282,11 +358,12 @@ fn status(db: &Connection, id: &str, now_ms: i64) -> Result<Option<GrantStatus>,
     let pairs: Vec<(String, i64)> = rows.query_map([id], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     let stages: BTreeMap<Stage, i64> =
         pairs.into_iter().filter_map(|(word, at)| Stage::from_word(&word).map(|stage| (stage, at))).collect();
-    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused }))
+    let identity = handover::note(db, id)?;
+    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused, identity }))
 }
 
 /// Closes what has run out.
-pub(super) fn expire(tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<Vec<String>> {
+pub(super) fn expire(tx: &Connection, now_ms: i64) -> rusqlite::Result<Vec<String>> {
     let ids: Vec<String> = tx
         .prepare_cached("SELECT id FROM boot_grant WHERE closed IS NULL AND expires_ms <= ?1")?
         .query_map([now_ms], |r| r.get(0))?
@@ -297,11 +374,12 @@ pub(super) fn expire(tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<Vec<
     Ok(ids)
 }
 
-fn close(tx: &Transaction<'_>, id: &str, how: Stage, why: &str, now_ms: i64) -> rusqlite::Result<bool> {
+fn close(tx: &Connection, id: &str, how: Stage, why: &str, now_ms: i64) -> rusqlite::Result<bool> {
     let changed = tx.execute("UPDATE boot_grant SET closed = ?2 WHERE id = ?1 AND closed IS NULL", params![id, how.word()])?;
     if changed == 0 {
         return Ok(false);
     }
+    handover::drop_secret(tx, id)?;
     // Its tokens are kept: a later use of one is recorded against the grant that it belonged to.
     let node: String = tx.query_row("SELECT node FROM boot_grant WHERE id = ?1", [id], |r| r.get(0))?;
     let node = NodeId::new(node).ok();
@@ -319,7 +397,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    pub(super) fn write(&self, tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
+    pub(super) fn write(&self, tx: &Connection, now_ms: i64) -> rusqlite::Result<()> {
         let detail = shown(self.detail);
         tx.prepare_cached("INSERT INTO noted (at_ms, grant_id, node, stage, peer, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::boots::boots;
 use super::cabling::{Patched, pairs};
 use super::failure::{Exit, Failure, Result};
 use super::fit;
@@ -12,8 +13,7 @@ use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
 use super::site::site_with_artifacts;
-use crate::model::{ActionSpec, Inventory, NodeId, NodePlan, Plan};
-use crate::planner::{self, Boot, Forecast};
+use crate::model::{ActionSpec, BootTarget, NodeId, NodePlan, Plan};
 use crate::pool::{Ledger, Pool as _};
 use crate::spec::{LoadedInventory, fold, load_inventory};
 
@@ -45,8 +45,8 @@ pub async fn run(args: Args, global: &Global) -> Result {
         global.out.json(&looked.plan);
     } else {
         global.out.line(describe(&looked, global.out.width.into()));
-        if !looked.plan.nodes.is_empty() {
-            global.out.line(format!("boots     {}", boots(&looked.plan, &site.inventory)));
+        if let Some(boots) = boots(&looked.plan, &site.inventory) {
+            global.out.line(fit::words(&format!("boots     {boots}"), global.out.width.into(), 10));
         }
         mixed(global, &site, &looked);
         match &args.out {
@@ -153,10 +153,11 @@ fn lines(node: &NodePlan) -> Vec<String> {
         .iter()
         .map(|step| {
             let end = match &step.action {
-                ActionSpec::Netboot { image, method, files_from: Some(cache), .. } => {
-                    format!("image {image} by {method}, files from {cache}")
+                ActionSpec::Netboot { image, method, files_from, .. } => {
+                    let by = if *method == BootTarget::Cd { "virtual media".to_owned() } else { method.to_string() };
+                    let from = files_from.as_ref().map(|cache| format!(", from the cache {cache}")).unwrap_or_default();
+                    format!("image {image} by {by}{from}")
                 }
-                ActionSpec::Netboot { image, method, .. } => format!("image {image} by {method}"),
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
             };
             format!("{:<10} {end}: {}", step.id, step.why)
@@ -174,24 +175,6 @@ fn lines(node: &NodePlan) -> Vec<String> {
         node.pool
     ));
     lines
-}
-
-/// The least that the boots take, from what is written and the lengths of the files.
-fn boots(plan: &Plan, inventory: &Inventory) -> Forecast {
-    let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
-    let mut lengths: BTreeMap<&std::path::Path, Option<u64>> = BTreeMap::new();
-    let mut one = |id: &NodeId| -> Option<Boot> {
-        let written = &inventory.nodes.get(id)?.boot;
-        let files = lines.get(id)?.steps.iter().find_map(|step| match &step.action {
-            ActionSpec::Netboot { kernel, initrd, root, .. } => Some(std::iter::once(kernel).chain(initrd).chain(root)),
-            ActionSpec::InstallStack { .. } => None,
-        })?;
-        let mut length = |path| *lengths.entry(path).or_insert_with(|| std::fs::metadata(path).ok().map(|about| about.len()));
-        let bytes = files.map(|file| length(file.path.as_path())).sum();
-        Some(Boot { post_s: written.post_s, bytes, uplink: written.uplink, cache: written.cache.clone() })
-    };
-    let waves: Vec<Vec<Boot>> = plan.waves.iter().map(|wave| wave.nodes.iter().filter_map(&mut one).collect()).collect();
-    planner::forecast(&waves, plan.limits.rollout.max_nodes)
 }
 
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.

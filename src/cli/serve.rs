@@ -10,18 +10,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
+use super::loaders::LoaderFlags;
 use super::output::Format;
+use super::serve_cache::{self, CacheArgs};
 use super::serve_dhcp::Dhcp;
+use super::serve_https::{HttpsArgs, HttpsDoor};
+use super::serve_storm::{Budget, Teller, rules};
 use super::serve_tftp::Tftp;
-use crate::boot::{Blobs, BootLog, Cache, Grants, Seen, ServeOptions, Stage, serve_with};
+use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, Storm, serve_with};
 
 /// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
     With --dhcp no other DHCP server may be on that network; the words `network`, `router`, `dns` and `lease` under `boot:` of the\n\
     inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
-    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\n\
+    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\
+    Images with `identity: grant` need --https: each boot fetches an SSH host key of its own there, once.\n\
+    When more nodes ask than --transfers, the others wait in order, and a line says how many. --budget leaves room on an uplink.\n\
+    With --cache it gives the files of another boot server's grants from its own disk: `boot.cache` in the inventory sends nodes there.\n\n\
     Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp\n  \
+    bringup serve --dhcp eth1 --tftp --budget 8Gbit --budget a001=900Mbit\n  \
     bringup serve --listen 10.77.1.1:8088 --cache http://10.77.0.1:8088 --cache-size 40")]
 pub struct Args {
     /// Address and port
@@ -30,27 +38,30 @@ pub struct Args {
     /// Serve the loaders by TFTP too; port 69 needs root
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0.0.0.0:69")]
     pub tftp: Option<SocketAddrV4>,
-    /// Folder of the loaders `ipxe.efi`, `snponly.efi` and `undionly.kpxe`
-    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
-    pub loaders: std::path::PathBuf,
-    /// Be a rack cache of this boot server (http://HOST:PORT): files by digest from an own disk, grants from there
-    #[arg(long, value_name = "UPSTREAM", value_parser = clap::value_parser!(crate::boot::Upstream))]
-    pub cache: Option<crate::boot::Upstream>,
-    /// Folder of the cache; `cache` beside the journal when not given
-    #[arg(long, value_name = "DIR", requires = "cache")]
-    pub cache_dir: Option<std::path::PathBuf>,
-    /// Most that the cache holds, in GiB; what was longest unused makes room
-    #[arg(long, value_name = "GIB", requires = "cache", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
-    pub cache_size: u64,
+    /// What nodes start with.
+    #[command(flatten)]
+    pub loaders: LoaderFlags,
     /// Give the nodes of the inventory their addresses on this interface, and what to boot
     #[arg(long, value_name = "IFACE", conflicts_with = "proxy_dhcp")]
     pub dhcp: Option<String>,
     /// Tell the nodes of the inventory what to boot, beside the DHCP server of the site
     #[arg(long, value_name = "IFACE")]
     pub proxy_dhcp: Option<String>,
+    /// HTTPS.
+    #[command(flatten)]
+    pub https: HttpsArgs,
     /// Send no router advertisements (iPXE then waits 13 s for IPv6)
     #[arg(long)]
     pub no_ra: bool,
+    /// Files over 2 MiB that are sent at once; other nodes wait in order, scripts and loaders never do
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
+    pub transfers: u16,
+    /// Send no faster than this in all, or to the nodes of a rack: 8Gbit, a001=900Mbit; may be repeated
+    #[arg(long, value_name = "[RACK=]RATE")]
+    pub budget: Vec<Budget>,
+    /// Cache.
+    #[command(flatten)]
+    pub cache: CacheArgs,
 }
 
 /// Why the address cannot be had.
@@ -66,6 +77,7 @@ struct Listen {
 /// # Errors
 /// The address or the grants cannot be had.
 pub async fn run(args: Args, global: &Global) -> Result {
+    let loaders = args.loaders.open()?;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let bound = tokio::net::TcpListener::bind(args.listen).await.and_then(|l| l.local_addr().map(|at| (l, at)));
     let (listener, address) = bound.map_err(|source| {
@@ -75,16 +87,18 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let log = BootLog::default();
     let mut seen = log.watch();
     let stop = CancellationToken::new();
+    let cache = serve_cache::open(&args.cache, &args.budget, global)?;
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
-    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
-    let cache = match &args.cache {
-        Some(upstream) => Some(cache(&args, upstream, global)?),
-        None => None,
-    };
-    let options = ServeOptions { loaders: args.loaders, log, cache };
+    let mut tftp = Tftp::start(args.tftp, &loaders, &grants, &stop, global)?;
+    let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
+    let storm = Storm::new(rules(&args, global)?);
+    let mut teller = Teller::new(storm.clone());
+    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()), storm, cache };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let https = https.map(|h| h.serve(grants.clone(), options.clone(), stop.clone()));
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     global.talk(format!("serving on http://{address}; Ctrl-C stops"));
+    args.loaders.tell(&loaders, global);
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,
@@ -97,6 +111,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
             heard = dhcp.next() => if !Dhcp::tell(global, heard) {
                 break;
             },
+            news = teller.next() => Teller::tell(global, news),
             heard = tftp.next() => if !Tftp::tell(global, heard) {
                 break;
             },
@@ -105,7 +120,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     stop.cancel();
     // The second signal does not wait for the transfers under way.
     tokio::select! {
-        ended = async { server.await?; dhcp.end(global).await?; tftp.end(global).await } => ended?,
+        ended = async { server.await?; if let Some(https) = https { https.await?; } dhcp.end(global).await?; tftp.end(global).await } => ended?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }
@@ -114,19 +129,6 @@ pub async fn run(args: Args, global: &Global) -> Result {
     }
     global.talk("stopped");
     Ok(Exit::DONE)
-}
-
-fn cache(args: &Args, upstream: &crate::boot::Upstream, global: &Global) -> Result<Cache> {
-    let folder = match &args.cache_dir {
-        Some(folder) => folder.clone(),
-        None => global.state_dir()?.join("cache"),
-    };
-    let blobs = Blobs::open(&folder, args.cache_size << 30)
-        .map_err(|e| Failure::new(Exit::ERROR, e).hint("--cache-dir takes another folder"))?;
-    let cache = Cache::new(blobs, upstream.clone());
-    let held = cache.held();
-    global.talk(format!("a cache of {upstream} in {}: {} files, {} MB", folder.display(), held.files, held.bytes / 1_000_000));
-    Ok(cache)
 }
 
 fn line(global: &Global, seen: &Seen) {

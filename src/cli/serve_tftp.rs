@@ -1,7 +1,6 @@
 //! The TFTP half of `bringup serve`: what it needs before it starts, and a line for each transfer.
 
 use std::net::SocketAddrV4;
-use std::path::Path;
 
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -12,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
-use crate::boot::{Files, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, serve_tftp};
+use crate::boot::{
+    Files, Grants, Loaders, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, note_tftp_down,
+    serve_tftp,
+};
 
 /// A running TFTP server, or none.
 pub struct Tftp {
@@ -22,6 +24,7 @@ pub struct Tftp {
 struct Running {
     told: Receiver<TftpTold>,
     server: JoinHandle<std::result::Result<(), StartError>>,
+    record: JoinHandle<()>,
 }
 
 /// Why the address cannot be had.
@@ -37,7 +40,13 @@ impl Tftp {
     ///
     /// # Errors
     /// The address or the loaders cannot be had.
-    pub fn start(address: Option<SocketAddrV4>, loaders: &Path, stop: &CancellationToken, global: &Global) -> Result<Self> {
+    pub fn start(
+        address: Option<SocketAddrV4>,
+        loaders: &Loaders,
+        grants: &Grants,
+        stop: &CancellationToken,
+        global: &Global,
+    ) -> Result<Self> {
         let Some(address) = address else { return Ok(Self { running: None }) };
         let files = Files::loaders(loaders).map_err(|error| {
             Failure::new(Exit::ERROR, error).hint("install Debian's package `ipxe`, or name its folder with --loaders")
@@ -47,14 +56,13 @@ impl Tftp {
             let hint = hint(&source, address);
             Failure::new(Exit::ERROR, Listen { address, source }).hint(hint)
         })?;
-        global.talk(format!("serving TFTP on {at}, read only:"));
-        for file in files.iter() {
-            global.talk(format!("  {} {} bytes sha256 {}", file.name(), file.bytes().len(), file.sha256()));
-        }
+        let names: Vec<&str> = files.iter().map(VirtualFile::name).collect();
+        global.talk(format!("serving TFTP on {at}, read only: {}", names.join(", ")));
         let log = TftpLog::default();
         let told = log.watch();
+        let record = tokio::spawn(note_tftp_down(log.watch(), grants.clone(), stop.clone()));
         let server = tokio::spawn(serve_tftp(socket, files, TftpLimits::default(), log, stop.clone()));
-        Ok(Self { running: Some(Running { told, server }) })
+        Ok(Self { running: Some(Running { told, server, record }) })
     }
 
     /// The next thing that it tells; waits for ever when it does not run.
@@ -82,6 +90,7 @@ impl Tftp {
     pub async fn end(&mut self, global: &Global) -> Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         (&mut running.server).await?.map_err(|error| Failure::new(Exit::ERROR, error))?;
+        (&mut running.record).await?;
         while let Ok(told) = running.told.try_recv() {
             line(global, &told);
         }

@@ -140,6 +140,9 @@ pub struct BmcAddress {
     pub system: Option<String>,
     /// IPMI cipher suite (3 or 17); `None` tries 17, then 3.
     pub cipher_suite: Option<u8>,
+    /// UDP port of the IPMI service of a BMC that is driven by Redfish, for the node's serial console; `None`: it is not listened to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sol_port: Option<u16>,
     /// Where the IPMI key of the BMC itself (K_G) is found: 20 bytes as 40 hexadecimal digits; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kg: Option<SecretRef>,
@@ -207,7 +210,7 @@ pub struct SshAccess {
 /// How the node boots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootSettings {
-    /// `uefi-http` sets the URI by Redfish; `pxe` relies on the site's DHCP chaining to `bringup serve`.
+    /// `uefi-http` sets the URI by Redfish; `pxe` relies on the site's DHCP chaining to `bringup serve`; `cd` is written as `virtual-media`.
     pub method: super::BootTarget,
     /// Firmware interface.
     pub mode: BootMode,
@@ -222,6 +225,9 @@ pub struct BootSettings {
     /// From power-on to the boot loader, in seconds, for forecasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_s: Option<u32>,
+    /// From the order to its BMC until it is powered on, in seconds, for forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_s: Option<u32>,
     /// MAC of the interface that boots, from the facts.
     pub mac: Option<Mac>,
     /// Own address of the node, as the boot server will see it.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, Install, NodeId, Observed, PlanId, Policy, RackId, RolloutPolicy,
-    StepId, VersionProbe,
+    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy, RackId,
+    RolloutPolicy, StepId, VersionProbe,
 };
 
 /// The `format_version` that this build writes and reads.
@@ -106,7 +106,7 @@ pub enum ActionSpec {
         root: Option<Artifact>,
         /// Kernel arguments.
         cmdline: Vec<String>,
-        /// `pxe` or `uefi-http`.
+        /// `pxe`, `uefi-http`, or `cd`: virtual media.
         method: BootTarget,
         /// Firmware interface.
         mode: BootMode,
@@ -117,6 +117,9 @@ pub enum ActionSpec {
         old_boot_id: Option<String>,
         /// Longest wait for a login, in seconds.
         deadline_s: u32,
+        /// Where the system's SSH host key comes from.
+        #[serde(default, skip_serializing_if = "HostIdentity::is_default")]
+        identity: HostIdentity,
     },
     /// The stack's components are at the versions wanted.
     InstallStack {
@@ -127,6 +130,14 @@ pub enum ActionSpec {
         /// How the result is read back.
         versions: Vec<VersionProbe>,
     },
+}
+
+impl ActionSpec {
+    /// It boots a system that gets its SSH host key from its grant.
+    #[must_use]
+    pub fn brings_identity(&self) -> bool {
+        matches!(self, Self::Netboot { identity: HostIdentity::Grant, .. })
+    }
 }
 
 /// What the gate asks and how it judges: the policy, and what was bought.

@@ -4,8 +4,8 @@ use crate::model::{
     ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
 };
 
-use super::image_digest;
 use super::settled::settled;
+use super::{image_digest, medium};
 
 /// What the planner is asked about one node.
 #[derive(Debug, Clone, Copy)]
@@ -147,18 +147,26 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
     if ask.node.boot.mac.is_none() {
         return Err(("the facts hold no boot MAC for it".to_owned(), "bringup show NODE --why boot.mac"));
     }
+    if image.arch != ask.node.boot.arch.to_string() {
+        let why = format!("the image {} is for {}, and its `boot.arch` is {}", image.name, image.arch, ask.node.boot.arch);
+        return Err((why, "bringup show NODE --why boot.arch"));
+    }
+    if let Some(obstacle) = medium::obstacle(ask.node) {
+        return Err(obstacle);
+    }
     let action = ActionSpec::Netboot {
         image: image.name.clone(),
         image_digest: digest,
         kernel: image.kernel.clone(),
         initrd: image.initrd.clone(),
         root: image.root.clone(),
-        cmdline: image.cmdline.clone(),
+        cmdline: medium::arguments(ask.node, &image.cmdline),
         method: ask.node.boot.method,
         mode: ask.node.boot.mode,
-        files_from: ask.node.boot.cache.clone(),
+        files_from: medium::files_from(ask.node, image.root.is_some()),
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
+        identity: image.identity,
     };
     steps.push(step(steps.len() + 1, "netboot", action, why)?);
     Ok(())

@@ -91,6 +91,8 @@ pub enum RomSource {
     Chain,
     /// UEFI HTTP boot from the URI that the BMC holds.
     Uri(String),
+    /// The virtual CD drive, whatever is in it by then.
+    Medium,
 }
 
 /// What the machine wants done.
@@ -415,7 +417,8 @@ impl Machine {
         let source = match (chosen.target, chosen.http_uri) {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
-            (BootTarget::None | BootTarget::Disk | BootTarget::Cd | BootTarget::Setup, _) => {
+            (BootTarget::Cd, _) => RomSource::Medium,
+            (BootTarget::None | BootTarget::Disk | BootTarget::Setup, _) => {
                 self.fall_to_disk(at, "boot order");
                 return;
             }
@@ -455,6 +458,13 @@ impl Machine {
         self.show(Screen::Kernel(Arc::clone(&system)));
         self.system = Some(system);
         self.history.push(at, What::Boot(origin));
+        if origin == Origin::Network && self.faults.contains(&Fault::KernelPanic) {
+            self.note(at, "kernel: panic");
+            self.show(Screen::Panic);
+            self.system = None;
+            self.stage = Stage::Hung;
+            return;
+        }
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }

@@ -35,10 +35,11 @@ enum Kind {
     Delay,
     Post,
     Rate,
+    Plain,
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 44] = [
+const TABLE: [(&str, &str, Kind); 46] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -53,13 +54,15 @@ const TABLE: [(&str, &str, Kind); 44] = [
     ("bmc", "port", Kind::Port),
     ("bmc", "system", Kind::Template),
     ("bmc", "cipher_suite", Kind::Suite),
+    ("bmc", "sol_port", Kind::Port),
     ("bmc", "kg", Kind::Secret),
-    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
+    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "virtual-media", "disk"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
-    ("boot", "cache", Kind::Url),
+    ("boot", "cache", Kind::Plain),
     ("boot", "uplink", Kind::Rate),
     ("boot", "post", Kind::Post),
+    ("boot", "power", Kind::Post),
     ("boot", "ip", Kind::Address),
     ("boot", "arch", Kind::Choice(&["x86_64", "aarch64"])),
     ("boot", "network", Kind::Network),
@@ -237,11 +240,13 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
         Kind::PciId => Err("a PCI id such as `10de:2330` is expected".to_owned()),
         Kind::Lease => seconds(&written, 120, 86_400, "a lease lasts from `2m` to `24h`"),
         Kind::Delay => seconds(&written, 1, 10, "a delay lasts from `1s` to `10s`"),
-        Kind::Post => seconds(&written, 1, 3600, "a self-test lasts from `1s` to `1h`"),
+        Kind::Post => seconds(&written, 1, 3600, "a time from `1s` to `1h` is expected"),
         Kind::Rate => match written.parse::<DataRate>() {
             Ok(rate) => Ok(Value::Text(rate.to_string())),
             Err(rule) => Err(rule.to_owned()),
         },
+        Kind::Plain if is_plain_url(written.trim_end_matches('/')) => Ok(Value::Text(written.trim_end_matches('/').to_owned())),
+        Kind::Plain => Err("an address such as http://10.77.1.1:8088 is expected: plain HTTP, no path".to_owned()),
         Kind::Address | Kind::Template | Kind::Network => {
             let read = if matches!(kind, Kind::Address) {
                 AddressRule::parse(&written).map(Value::Address)
@@ -379,6 +384,12 @@ fn is_base_url(text: &str) -> bool {
     text.parse::<http::Uri>()
         .is_ok_and(|u| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty()))
         && !text.contains('@')
+}
+
+/// A cache: boot ROMs speak plain HTTP, and the address stands in a script as it is.
+fn is_plain_url(text: &str) -> bool {
+    let authority = text.strip_prefix("http://").unwrap_or_default();
+    is_base_url(text) && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
 }
 
 /// `SHA256:` and 43 characters of unpadded base64, as `ssh-keygen -l` prints it.

@@ -145,6 +145,9 @@ pub struct BmcShape {
     /// IPMI cipher suite; 17, then 3, when not given.
     #[schemars(extend("enum" = [3, 17]))]
     pub cipher_suite: Option<u32>,
+    /// UDP port of the IPMI service of a BMC that is driven by Redfish: by it the serial console of a node that boots is listened to. None when not given.
+    #[schemars(range(min = 1, max = 65535))]
+    pub sol_port: Option<u32>,
     /// Where the IPMI key of the BMC itself (K_G) is found: 40 hexadecimal digits behind `env:NAME`, `file:PATH` or `exec:PROGRAM`. Only for
     /// BMCs that were given one.
     #[schemars(extend("pattern" = "^(env|file|exec):."))]
@@ -156,7 +159,7 @@ pub struct BmcShape {
 #[schemars(deny_unknown_fields, rename = "boot")]
 pub struct BootShape {
     /// Where the next boot goes.
-    #[schemars(extend("enum" = ["none", "pxe", "uefi-http", "disk", "cd"]))]
+    #[schemars(extend("enum" = ["none", "pxe", "uefi-http", "virtual-media", "disk"]))]
     pub method: Option<String>,
     /// Firmware interface.
     #[schemars(extend("enum" = ["uefi", "legacy"]))]
@@ -170,6 +173,8 @@ pub struct BootShape {
     pub uplink: Option<String>,
     /// From power-on to the boot loader, from `1s` to `1h`; for forecasts.
     pub post: Option<Duration>,
+    /// From the order to the BMC until the node is powered on, from `1s` to `1h`; for forecasts.
+    pub power: Option<Duration>,
     /// Address that the node boots with; that of `naming.ip` when not given.
     pub ip: Option<String>,
     /// Processor; `x86_64` when not given. A node that says otherwise by DHCP is not served.

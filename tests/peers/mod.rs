@@ -2,11 +2,18 @@
 //! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
 
 mod boots;
+mod brought;
 mod cabling;
+mod diskless;
+mod diskless_refused;
 mod faults;
+mod identity;
 mod lab;
+mod media;
+mod node_image;
 mod ramdisk;
 mod roads;
+mod silent;
 mod trust;
 mod verbs;
 mod words;

@@ -5,4 +5,5 @@ mod decide;
 mod fold;
 mod journal;
 mod line;
+mod medium;
 pub mod written;

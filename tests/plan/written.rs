@@ -48,6 +48,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
+            sol_port: None,
             kg: None,
             mac: None,
         },
@@ -68,6 +69,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             cache: None,
             uplink: None,
             post_s: None,
+            power_s: None,
         },
         vendor: None,
         model: None,
@@ -93,6 +95,7 @@ pub fn image() -> Image {
         root: None,
         cmdline: vec!["quiet".to_owned()],
         ssh_host_keys: BTreeSet::new(),
+        identity: Default::default(),
     }
 }
 

@@ -23,8 +23,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const HEAD: Duration = Duration::from_secs(60);
 /// Longest silence within a body.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Longest text that is passed through; a script has 4 KiB at most.
-const TEXT: usize = 64 << 10;
+/// Longest refusal that is passed on; ours have one line.
+const TEXT: usize = 4 << 10;
 
 /// Where a boot server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,10 +104,10 @@ impl Answer {
         while let Some(piece) = self.next().await? {
             all.extend_from_slice(&piece);
             if all.len() > TEXT {
-                return Err("it says more than a cache passes through (64 KiB)".to_owned());
+                return Err("it says more than a cache passes on (4 KiB)".to_owned());
             }
         }
-        String::from_utf8(all).map_err(|_| "it says what is no text, which a cache does not pass through".to_owned())
+        String::from_utf8(all).map_err(|_| "it says what is no text".to_owned())
     }
 }
 
@@ -116,7 +116,7 @@ impl Upstream {
     /// upstream knows that the machine has come so far.
     pub(super) async fn ask(&self, target: &str, look: bool) -> Result<Told, Trouble> {
         let range = (!look).then_some("bytes=0-0");
-        let answer = self.send(if look { Method::HEAD } else { Method::GET }, target, range, None).await?;
+        let answer = self.send(if look { Method::HEAD } else { Method::GET }, target, range).await?;
         let status = answer.status();
         if !matches!(status, 200 | 206) {
             let text = answer.text().await.map_err(|why| self.bad(&why))?;
@@ -130,23 +130,20 @@ impl Upstream {
         }
     }
 
-    /// A whole file.
-    pub(super) async fn fetch(&self, target: &str) -> Result<Answer, Trouble> {
-        let answer = self.send(Method::GET, target, None, None).await?;
+    /// A file from this byte on. It must still be the one that was asked about.
+    pub(super) async fn fetch(&self, target: &str, from: u64, want: &Digest) -> Result<Answer, Trouble> {
+        let range = (from > 0).then(|| format!("bytes={from}-"));
+        let answer = self.send(Method::GET, target, range.as_deref()).await?;
+        let headers = answer.response.headers();
         match answer.status() {
-            200 => Ok(answer),
+            200 | 206 if digest(headers).as_ref() != Some(want) => Err(self.bad("the file became another one while it was fetched")),
+            200 if from == 0 => Ok(answer),
+            206 if begins(headers) == Some(from) => Ok(answer),
             other => Err(self.bad(&format!("it said {other} to what it had allowed before"))),
         }
     }
 
-    /// A short text, whatever its status.
-    pub(super) async fn text(&self, target: &str, look: bool, host: Option<&str>) -> Result<(u16, String), Trouble> {
-        let answer = self.send(if look { Method::HEAD } else { Method::GET }, target, None, host).await?;
-        let status = answer.status();
-        Ok((status, answer.text().await.map_err(|why| self.bad(&why))?))
-    }
-
-    async fn send(&self, method: Method, target: &str, range: Option<&str>, host: Option<&str>) -> Result<Answer, Trouble> {
+    async fn send(&self, method: Method, target: &str, range: Option<&str>) -> Result<Answer, Trouble> {
         let bare = self.host.trim_start_matches('[').trim_end_matches(']');
         let stream = match timeout(CONNECT, TcpStream::connect((bare, self.port))).await {
             Ok(Ok(stream)) => stream,
@@ -158,7 +155,7 @@ impl Upstream {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| self.away(&e.to_string()))?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
         let own = format!("{}:{}", self.host, self.port);
-        let mut request = hyper::Request::builder().method(method).uri(target).header(header::HOST, host.unwrap_or(&own));
+        let mut request = hyper::Request::builder().method(method).uri(target).header(header::HOST, own);
         if let Some(range) = range {
             request = request.header(header::RANGE, range);
         }
@@ -176,7 +173,7 @@ impl Upstream {
     }
 
     /// 502: it is there and wrong.
-    fn bad(&self, why: &str) -> Trouble {
+    pub(super) fn bad(&self, why: &str) -> Trouble {
         Trouble { status: 502, why: format!("the boot server {self}: {}", why.escape_debug()) }
     }
 }
@@ -194,6 +191,12 @@ fn length(headers: &HeaderMap, status: u16) -> Option<u64> {
         206 => text(header::CONTENT_RANGE)?.rsplit_once('/')?.1.parse().ok(),
         _ => text(header::CONTENT_LENGTH)?.parse().ok(),
     }
+}
+
+/// The first byte of the part that is sent.
+fn begins(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
 }
 
 #[cfg(test)]
