@@ -37,7 +37,7 @@ mod told;
 mod writer;
 
 pub use artifact::ArtifactError;
-pub use ask::{AskError, ask, health};
+pub use ask::{AskError, ask, cache_of, health};
 pub use cache::{Blobs, Cache, CacheError, Held, Upstream, UpstreamError};
 pub use grant::{
     GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms,

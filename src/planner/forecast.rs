@@ -154,6 +154,14 @@ impl Forecast {
         shares.into_iter().filter_map(|(what, s)| s.map(|s| (s, what))).max().map(|(_, what)| what)
     }
 
+    fn by(&self) -> String {
+        match self.caches {
+            0 => String::new(),
+            1 => " by 1 cache".to_owned(),
+            more => format!(" by {more} caches"),
+        }
+    }
+
     /// Nothing is left that could take longer.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -173,10 +181,15 @@ impl fmt::Display for Bottleneck {
 
 impl fmt::Display for Forecast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = self.bytes.map(size);
         match (self.least_s, self.bottleneck()) {
+            (None, _) => {
+                f.write_str("how long is unknown: `boot.power`, `boot.post` and `boot.uplink` are not written")?;
+                return bytes.map_or(Ok(()), |bytes| write!(f, "; {bytes} leave the boot server{}", self.by()));
+            }
             (Some(least), Some(what)) if self.is_whole() => write!(f, "at least {}; the bottleneck: {what}", human(least))?,
             (Some(least), Some(what)) => write!(f, "at least {}; the longest of what is known: {what}", human(least))?,
-            _ => f.write_str("how long is unknown")?,
+            (Some(_), None) => {}
         }
         match self.bmc_s {
             Some(bmc) => write!(f, "; BMCs {}", human(bmc))?,
@@ -186,7 +199,6 @@ impl fmt::Display for Forecast {
             Some(post) => write!(f, "; POST {}", human(post))?,
             None => f.write_str("; POST unknown (`boot.post` is not written)")?,
         }
-        let bytes = self.bytes.map(size);
         match (&bytes, self.uplink_s) {
             (Some(bytes), Some(uplink)) => {
                 let rate = self.uplink.map_or_else(|| "uplinks".to_owned(), |rate| format!("uplink {rate}"));
@@ -195,11 +207,7 @@ impl fmt::Display for Forecast {
             (Some(bytes), None) => write!(f, "; uplink unknown (`boot.uplink` is not written) for {bytes}")?,
             (None, _) => f.write_str("; uplink unknown (the length of a file is not known)")?,
         }
-        match self.caches {
-            0 => Ok(()),
-            1 => f.write_str(" by 1 cache"),
-            more => write!(f, " by {more} caches"),
-        }
+        f.write_str(&self.by())
     }
 }
 
@@ -269,7 +277,7 @@ mod tests {
     fn what_is_not_written_is_unknown() {
         let nothing = Boot { power_s: None, post_s: None, uplink: None, ..boot(1, None) };
         let told = forecast(&[vec![nothing.clone()]], ALL).to_string();
-        assert!(told.starts_with("how long is unknown; BMCs unknown (`boot.power`") && told.ends_with(" for 1000 MB"), "{told}");
+        assert!(told.starts_with("how long is unknown: `boot.power`") && told.ends_with("; 1000 MB leave the boot server"), "{told}");
         let half = forecast(&[vec![boot(60, None), nothing.clone()]], ALL);
         assert_eq!((half.bmc_s, half.post_s, half.uplink_s, half.least_s), (None, None, None, None), "one unknown is unknown");
         let known = forecast(&[vec![Boot { uplink: None, power_s: None, ..boot(60, None) }]], ALL);

@@ -35,7 +35,6 @@ enum Kind {
     Delay,
     Post,
     Rate,
-    Plain,
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
@@ -59,7 +58,7 @@ const TABLE: [(&str, &str, Kind); 46] = [
     ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "virtual-media", "disk"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
-    ("boot", "cache", Kind::Plain),
+    ("boot", "cache", Kind::Template),
     ("boot", "uplink", Kind::Rate),
     ("boot", "post", Kind::Post),
     ("boot", "power", Kind::Post),
@@ -245,8 +244,6 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
             Ok(rate) => Ok(Value::Text(rate.to_string())),
             Err(rule) => Err(rule.to_owned()),
         },
-        Kind::Plain if is_plain_url(written.trim_end_matches('/')) => Ok(Value::Text(written.trim_end_matches('/').to_owned())),
-        Kind::Plain => Err("an address such as http://10.77.1.1:8088 is expected: plain HTTP, no path".to_owned()),
         Kind::Address | Kind::Template | Kind::Network => {
             let read = if matches!(kind, Kind::Address) {
                 AddressRule::parse(&written).map(Value::Address)
@@ -387,7 +384,7 @@ fn is_base_url(text: &str) -> bool {
 }
 
 /// A cache: boot ROMs speak plain HTTP, and the address stands in a script as it is.
-fn is_plain_url(text: &str) -> bool {
+pub(super) fn is_plain_url(text: &str) -> bool {
     let authority = text.strip_prefix("http://").unwrap_or_default();
     is_base_url(text) && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
 }

@@ -166,7 +166,7 @@ pub struct BootShape {
     pub mode: Option<String>,
     /// Base URL of the boot server as the node reaches it.
     pub server: Option<String>,
-    /// Base URL of the rack's cache (`bringup serve --cache`) as the node reaches it; the image's files then come from there.
+    /// Base URL of the rack's cache (`bringup serve --cache`) as the node reaches it, such as `http://10.{row}.0.2:8088`; the image's files then come from there.
     pub cache: Option<String>,
     /// What the way from the boot server carries, such as `10Gbit`; for forecasts.
     #[schemars(extend("pattern" = "^[1-9][0-9]*(Mbit|Gbit)$"))]

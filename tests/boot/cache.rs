@@ -4,12 +4,15 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
-use bringup::boot::{Blobs, BootLog, Cache, Grants, ServeOptions, Stage, serve_with};
+use bringup::boot::{Blobs, BootLog, Cache, GrantSpec, Grants, ServeOptions, Stage, serve_with};
+use bringup::model::NodeId;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::site::{Got, Site, base, kernel};
+use crate::support::need_program;
 
 /// A cache of `upstream` that runs in the site's runtime.
 struct Rack {
@@ -78,13 +81,21 @@ fn whole_kernels(site: &Site) -> usize {
 fn one_fetch_for_all_who_ask_and_upstreams_word_for_each() {
     let Some(site) = Site::start("boot::cache::one_fetch_for_all_who_ask_and_upstreams_word_for_each") else { return };
     let rack = Rack::start(&site, "rack", site.address, 1 << 30);
-    let spec = site.spec();
+    let mut spec = site.spec();
+    spec.files_from = Some(format!("http://{}", rack.address));
     let id = spec.id.clone();
     let issued = site.issue(spec);
-    // The script by the cache: its root is at the cache.
-    let script = rack.curl(&issued.script_path(), &[]);
-    assert!(script.status == 200 && script.text().contains(&format!("http://{}/g/", rack.address)), "{script:?}");
-    let path = format!("{}/kernel", base(script.text()));
+    let script = site.get(&issued.script_path());
+    let base = base(script.text());
+    let token = base.strip_prefix(&format!("http://{}", rack.address)).unwrap_or_else(|| panic!("not by the cache: {base}"));
+    assert!(script.text().contains(&format!(" bringup.root={base}/root ")) && script.text().contains(&format!("http://{}/g/", site.address)));
+    let path = format!("{token}/kernel");
+    // A look uses nothing up and fetches nothing.
+    let head = rack.curl(&path, &["-I"]);
+    let tag = format!("\"{}\"", sha(&kernel()));
+    assert_eq!((head.status, head.header("content-length"), head.header("etag")), (200, Some("700001"), Some(&*tag)));
+    assert!(!site.status(&id).stages.contains_key(&Stage::Kernel) && rack.files().is_empty());
+
     let got: Vec<Got> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| rack.curl(&path, &[]))).collect();
         threads.into_iter().map(|t| t.join().unwrap()).collect()
@@ -92,26 +103,71 @@ fn one_fetch_for_all_who_ask_and_upstreams_word_for_each() {
     assert!(got.iter().all(|g| g.status == 200 && g.body == kernel()), "{:?}", got.iter().map(|g| g.status).collect::<Vec<_>>());
     assert_eq!(whole_kernels(&site), 1, "fetched once for all");
     assert!(site.status(&id).stages.contains_key(&Stage::Kernel), "upstream knows how far the node is");
-    assert_eq!((rack.files(), rack.cache.held().files), (vec![sha(&kernel())], 1));
+    let held = rack.cache.held();
+    assert_eq!((rack.files(), held.files, held.bytes, held.fetched), (vec![sha(&kernel())], 1, 700_001, 700_001));
     let part = rack.curl(&path, &["-r", "300000-500000"]);
     assert_eq!((part.status, part.header("content-range")), (206, Some("bytes 300000-500000/700001")));
     assert_eq!(part.body, kernel()[300_000..=500_000]);
-    let head = rack.curl(&path, &["-I"]);
-    assert_eq!(
-        (head.status, head.header("content-length"), head.header("etag")),
-        (200, Some("700001"), Some(&*format!("\"{}\"", sha(&kernel()))))
-    );
-    assert_eq!(whole_kernels(&site), 0);
+    // Another grant of the same image: its own word, no second copy.
+    let mut second = site.spec();
+    second.node = NodeId::new("a001-s02").unwrap();
+    (second.mac, second.uuid, second.serial) = (Some("52:54:00:aa:00:02".parse().unwrap()), None, None);
+    second.files_from = Some(format!("http://{}", rack.address));
+    let second_id = second.id.clone();
+    let second = base_of(&site, second);
+    assert_eq!(rack.curl(&format!("{second}/kernel"), &[]).body, kernel());
+    assert!(site.status(&second_id).stages.contains_key(&Stage::Kernel));
+    assert_eq!((whole_kernels(&site), rack.cache.held().fetched), (0, 700_001));
 
     // What is held opens nothing without a grant that is open.
     assert!(site.runtime.block_on(site.grants.revoke(&id, "test")).unwrap());
     let over = rack.curl(&path, &[]);
-    assert!(over.status >= 400 && over.body.len() < 200, "{over:?}");
+    assert!(over.status == 410 && over.text().contains("revoked"), "{over:?}");
+    assert_eq!(rack.curl(&format!("{second}/kernel"), &[]).status, 200, "the other's is open");
     assert_eq!(rack.curl(&format!("/g/{}/kernel", "0".repeat(32)), &[]).status, 404);
-    assert_eq!(rack.curl(&issued.loader_path(), &[]).status, 404);
+    for own in [issued.script_path(), issued.loader_path(), format!("{token}/identity"), format!("{token}/at/userspace"), "/boot.ipxe".into()] {
+        let got = rack.curl(&own, &[]);
+        assert!(got.status == 404 && got.text().contains("cache of files"), "{own}: {got:?}");
+    }
     assert_eq!(rack.curl("/../etc/passwd", &[]).status, 404);
-    assert_eq!(rack.curl("/healthz", &[]).text().matches("bringup-cache").count(), 1);
-    assert_eq!(rack.curl(&path, &["-X", "DELETE"]).status, 405);
+    assert!(rack.curl("/healthz", &[]).text().contains("\"service\":\"bringup-cache\""));
+    for method in ["DELETE", "POST"] {
+        assert_eq!(rack.curl(&path, &["-X", method]).status, 405);
+    }
+    // A cache of a cache.
+    let far = Rack::start(&site, "far", rack.address, 1 << 30);
+    assert_eq!(far.curl(&format!("{second}/kernel"), &[]).body, kernel());
+    assert_eq!(whole_kernels(&site), 0);
+}
+
+/// The token part of where a grant's files lie.
+fn base_of(site: &Site, spec: GrantSpec) -> String {
+    let base = site.files_of(&site.issue(spec));
+    base.find("/g/").map(|at| base[at..].to_owned()).unwrap()
+}
+
+#[test]
+fn aria2_fetches_four_pieces_of_what_the_cache_has_not_yet() {
+    let test = "boot::cache::aria2_fetches_four_pieces_of_what_the_cache_has_not_yet";
+    if need_program(test, "aria2c").is_none() {
+        return;
+    }
+    let Some(site) = Site::start(test) else { return };
+    let rack = Rack::start(&site, "rack", site.address, 1 << 30);
+    let large: Vec<u8> = (0..8_000_003_u32).map(|n| (n % 249) as u8).collect();
+    let mut spec = site.spec();
+    spec.root = Some(site.file("large", &large));
+    let base = base_of(&site, spec);
+    let done = Command::new("aria2c")
+        .args(["-s4", "-x4", "-k1M", "--file-allocation=none", "--no-conf=true", "--summary-interval=0", "-o", "aria", "-d"])
+        .arg(site.dir.path())
+        .arg(format!("--checksum=sha-256={}", sha(&large)))
+        .arg(format!("http://{}{base}/root", rack.address))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+    assert!(std::fs::read(site.dir.path().join("aria")).unwrap() == large);
+    assert_eq!(rack.cache.held().fetched, 8_000_003, "one copy by the uplink");
 }
 
 #[test]
@@ -138,8 +194,12 @@ fn a_cache_is_bounded_and_the_longest_unused_makes_room() {
     bad[7] ^= 1;
     std::fs::write(rack.folder.join(sha(&kernel())), bad).unwrap();
     let later = Rack::start(&site, "rack", site.address, 1_000_000);
+    while site.seen.lock().unwrap().try_recv().is_ok() {}
+    assert_eq!(later.curl(&format!("{files}/initrd/1"), &[]).body, [2; 290_000]);
+    assert_eq!(later.cache.held().fetched, 0, "what is whole is kept");
     let got = later.curl(&format!("{files}/kernel"), &[]);
     assert!(got.status == 200 && got.body == kernel());
+    assert_eq!(later.cache.held().fetched, 700_001);
     assert_eq!(std::fs::read(rack.folder.join(sha(&kernel()))).unwrap(), kernel());
     assert!(
         later.files().contains(&"README".to_owned()) && !later.files().iter().any(|f| f.ends_with(".part")),
@@ -185,7 +245,7 @@ fn a_wrong_or_missing_upstream_is_told_and_nothing_of_it_is_kept() {
         ("good", &b"good"[..], 4, 200, "good"),
         ("evil", b"evil", 4, 502, "it was thrown away"),
         ("long", b"good and more", 4, 502, "more than the 4 bytes"),
-        ("short", b"go", 4, 502, "it was thrown away"),
+        ("short", b"go", 4, 502, "it said 206"),
     ] {
         let rack = Rack::start(&site, name, impostor(answer(what, named)), 1 << 20);
         let got = rack.curl(&path, &[]);
@@ -203,8 +263,40 @@ fn a_wrong_or_missing_upstream_is_told_and_nothing_of_it_is_kept() {
     let big = Rack::start(
         &site,
         "big",
-        impostor(|_| [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec(), vec![b'x'; 70_000]].concat()),
+        impostor(|_| [b"HTTP/1.1 404 No\r\nConnection: close\r\n\r\n".to_vec(), vec![b'x'; 70_000]].concat()),
         1 << 20,
     );
-    assert_eq!(big.curl("/boot.ipxe", &[]).status, 502, "more than a script is not passed through");
+    assert!(big.curl(&path, &[]).text().contains("more than a cache passes on"));
+    let moved = Rack::start(&site, "moved", impostor(|_| b"HTTP/1.1 302 Go\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n".to_vec()), 1 << 20);
+    let got = moved.curl(&path, &[]);
+    assert!(got.status == 502 && got.text().contains("302"), "{got:?}");
+    assert_eq!(away.curl("/healthz", &[]).status, 200, "it lives on");
+}
+
+/// A boot server that hangs up in the middle, and is away for a moment after it.
+#[test]
+fn a_fetch_that_breaks_off_goes_on_where_it_stood() {
+    let Some(site) = Site::start("boot::cache::a_fetch_that_breaks_off_goes_on_where_it_stood") else { return };
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let upstream = impostor(move |text| {
+        let range = text.lines().find_map(|l| l.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+        let mut heard = heard.lock().unwrap();
+        heard.push(range.clone());
+        let (head, body) = match (heard.len(), range.as_deref()) {
+            (1, Some("0-0")) => ("206 Partial\r\nContent-Range: bytes 0-0/1000\r\nContent-Length: 1", vec![b'a']),
+            (2, None) => ("200 OK\r\nContent-Length: 1000", vec![b'a'; 400]),
+            (3, Some("400-")) => ("503 Not Now\r\nContent-Length: 0", vec![]),
+            (4, Some("400-")) => ("206 Partial\r\nContent-Range: bytes 400-999/1000\r\nContent-Length: 600", vec![b'a'; 300]),
+            (5, Some("700-")) => ("206 Partial\r\nContent-Range: bytes 700-999/1000\r\nContent-Length: 300", vec![b'a'; 300]),
+            _ => ("500 Unexpected\r\nContent-Length: 0", vec![]),
+        };
+        let head = format!("HTTP/1.1 {head}\r\nETag: \"{}\"\r\nConnection: close\r\n\r\n", sha(&[b'a'; 1000]));
+        [head.into_bytes(), body].concat()
+    });
+    let rack = Rack::start(&site, "rack", upstream, 1 << 20);
+    let got = rack.curl(&format!("/g/{}/root", "a".repeat(32)), &[]);
+    assert!(got.status == 200 && got.body == [b'a'; 1000], "{got:?} {:?}", asked.lock().unwrap());
+    let ranges: Vec<Option<String>> = asked.lock().unwrap().clone();
+    assert_eq!(ranges.iter().map(|r| r.as_deref().unwrap_or("all")).collect::<Vec<_>>(), ["0-0", "all", "400-", "400-", "700-"]);
 }

@@ -2,6 +2,7 @@
 //! what was said. A fetch that breaks off goes on from where it stood.
 
 use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
@@ -12,8 +13,8 @@ use crate::model::Digest;
 
 /// End of the name of a file that is on its way in.
 pub(super) const PART: &str = ".part";
-/// How often a fetch that broke off goes on without a byte of progress in between.
-const TRIES: u32 = 3;
+/// How often a fetch that broke off goes on without a byte of progress in between: after 1, 2 and 4 s, in which a boot server is started anew.
+const TRIES: u32 = 4;
 
 /// Fetches a file, and puts it under its digest if it has it. Nothing stays when it has not.
 pub(super) async fn fetch(
@@ -44,7 +45,10 @@ async fn write(part: &Path, want: &Digest, length: u64, upstream: &Upstream, tar
             None => {}
             Some(_) if done > before => tries = 0,
             Some(trouble) if tries + 1 >= TRIES => return Err(trouble.into()),
-            Some(_) => tries += 1,
+            Some(_) => {
+                tokio::time::sleep(Duration::from_secs(1 << tries)).await;
+                tries += 1;
+            }
         }
     }
     file.flush().await.map_err(|e| CacheError::folder(part, e))?;

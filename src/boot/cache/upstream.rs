@@ -119,6 +119,9 @@ impl Upstream {
         let answer = self.send(if look { Method::HEAD } else { Method::GET }, target, range).await?;
         let status = answer.status();
         if !matches!(status, 200 | 206) {
+            if !(400..600).contains(&status) {
+                return Err(self.bad(&format!("it says {status}, which is no answer to this")));
+            }
             let text = answer.text().await.map_err(|why| self.bad(&why))?;
             let text = if text.is_empty() { format!("the boot server says {status}\n") } else { text };
             return Ok(Told::Refused { status, text });
