@@ -148,9 +148,15 @@ mod tests {
         for part in ["kernel --name kernel http://10.0.1.1:8088/g/T/kernel ", "initrd0 http://10.0.1.1:8088/g/T/initrd/0 "] {
             assert!(cached.contains(part), "{part}: {cached}");
         }
-        assert!(cached.contains(" root=live:http://10.0.1.1:8088/g/T/root ") && cached.contains(" bringup.root=http://10.0.1.1:8088/"));
+        assert!(
+            cached.contains(" root=live:http://10.0.1.1:8088/g/T/root ")
+                && cached.contains(" bringup.root=http://10.0.1.1:8088/")
+        );
         // What is told and what is secret goes to the boot server itself.
-        assert!(cached.contains(" bringup.at=http://10.0.0.1:8088/g/T/at ") && cached.matches("10.0.0.1:").count() == 1, "{cached}");
+        assert!(
+            cached.contains(" bringup.at=http://10.0.0.1:8088/g/T/at ") && cached.matches("10.0.0.1:").count() == 1,
+            "{cached}"
+        );
         spec.files_from = None;
         assert_eq!(script(&spec, "T", Some("evil\nboot"), None, None), None, "a root needs a plain host");
         let mut door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };

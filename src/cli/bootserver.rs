@@ -90,7 +90,8 @@ async fn caches(global: &Global, plan: &Plan) {
     let all: std::collections::BTreeSet<String> = plan.nodes.iter().flat_map(|line| line.steps.iter().filter_map(from)).collect();
     for url in all {
         let authority = url.trim_start_matches("http://").to_owned();
-        let name = if authority.rsplit(']').next().is_some_and(|end| end.contains(':')) { authority } else { format!("{authority}:80") };
+        let name =
+            if authority.rsplit(']').next().is_some_and(|end| end.contains(':')) { authority } else { format!("{authority}:80") };
         let found = tokio::net::lookup_host(&name).await.ok().and_then(|mut found| found.next());
         let why = match found {
             None => "its name has no address here".to_owned(),
@@ -109,7 +110,6 @@ async fn caches(global: &Global, plan: &Plan) {
         ));
     }
 }
-
 
 /// The boot servers of a plan, and whether one of their nodes is to be brought an identity.
 fn urls(plan: &Plan, inventory: &Inventory) -> BTreeMap<String, bool> {

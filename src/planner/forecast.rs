@@ -91,7 +91,12 @@ pub fn forecast(waves: &[Vec<Boot>], at_once: AtOnce) -> Forecast {
     let loads = loads(all());
     let uplink_s = loads.as_ref().and_then(|loads| {
         // Boot servers carry at the same time.
-        loads.values().map(|(bytes, rate)| rate.map(|rate| rate.seconds_for(*bytes))).collect::<Option<Vec<_>>>()?.into_iter().max()
+        loads
+            .values()
+            .map(|(bytes, rate)| rate.map(|rate| rate.seconds_for(*bytes)))
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .max()
     });
     let rates: BTreeSet<Option<DataRate>> = loads.iter().flat_map(BTreeMap::values).map(|(_, rate)| *rate).collect();
     // What a node must do by itself before it fetches; what is not known counts as nothing.
@@ -277,7 +282,10 @@ mod tests {
     fn what_is_not_written_is_unknown() {
         let nothing = Boot { power_s: None, post_s: None, uplink: None, ..boot(1, None) };
         let told = forecast(&[vec![nothing.clone()]], ALL).to_string();
-        assert!(told.starts_with("how long is unknown: `boot.power`") && told.ends_with("; 1000 MB leave the boot server"), "{told}");
+        assert!(
+            told.starts_with("how long is unknown: `boot.power`") && told.ends_with("; 1000 MB leave the boot server"),
+            "{told}"
+        );
         let half = forecast(&[vec![boot(60, None), nothing.clone()]], ALL);
         assert_eq!((half.bmc_s, half.post_s, half.uplink_s, half.least_s), (None, None, None, None), "one unknown is unknown");
         let known = forecast(&[vec![Boot { uplink: None, power_s: None, ..boot(60, None) }]], ALL);

@@ -385,8 +385,8 @@ fn is_base_url(text: &str) -> bool {
 
 /// A cache: boot ROMs speak plain HTTP, and the address stands in a script as it is.
 pub(super) fn is_plain_url(text: &str) -> bool {
-    let authority = text.strip_prefix("http://").unwrap_or_default();
-    is_base_url(text) && authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b))
+    let plain = |authority: &str| authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
+    is_base_url(text) && text.strip_prefix("http://").is_some_and(plain)
 }
 
 /// `SHA256:` and 43 characters of unpadded base64, as `ssh-keygen -l` prints it.

@@ -88,7 +88,10 @@ fn one_fetch_for_all_who_ask_and_upstreams_word_for_each() {
     let script = site.get(&issued.script_path());
     let base = base(script.text());
     let token = base.strip_prefix(&format!("http://{}", rack.address)).unwrap_or_else(|| panic!("not by the cache: {base}"));
-    assert!(script.text().contains(&format!(" bringup.root={base}/root ")) && script.text().contains(&format!("http://{}/g/", site.address)));
+    assert!(
+        script.text().contains(&format!(" bringup.root={base}/root "))
+            && script.text().contains(&format!("http://{}/g/", site.address))
+    );
     let path = format!("{token}/kernel");
     // A look uses nothing up and fetches nothing.
     let head = rack.curl(&path, &["-I"]);
@@ -125,7 +128,13 @@ fn one_fetch_for_all_who_ask_and_upstreams_word_for_each() {
     assert!(over.status == 410 && over.text().contains("revoked"), "{over:?}");
     assert_eq!(rack.curl(&format!("{second}/kernel"), &[]).status, 200, "the other's is open");
     assert_eq!(rack.curl(&format!("/g/{}/kernel", "0".repeat(32)), &[]).status, 404);
-    for own in [issued.script_path(), issued.loader_path(), format!("{token}/identity"), format!("{token}/at/userspace"), "/boot.ipxe".into()] {
+    for own in [
+        issued.script_path(),
+        issued.loader_path(),
+        format!("{token}/identity"),
+        format!("{token}/at/userspace"),
+        "/boot.ipxe".into(),
+    ] {
         let got = rack.curl(&own, &[]);
         assert!(got.status == 404 && got.text().contains("cache of files"), "{own}: {got:?}");
     }
@@ -267,7 +276,12 @@ fn a_wrong_or_missing_upstream_is_told_and_nothing_of_it_is_kept() {
         1 << 20,
     );
     assert!(big.curl(&path, &[]).text().contains("more than a cache passes on"));
-    let moved = Rack::start(&site, "moved", impostor(|_| b"HTTP/1.1 302 Go\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n".to_vec()), 1 << 20);
+    let moved = Rack::start(
+        &site,
+        "moved",
+        impostor(|_| b"HTTP/1.1 302 Go\r\nLocation: http://evil/\r\nContent-Length: 0\r\n\r\n".to_vec()),
+        1 << 20,
+    );
     let got = moved.curl(&path, &[]);
     assert!(got.status == 502 && got.text().contains("302"), "{got:?}");
     assert_eq!(away.curl("/healthz", &[]).status, 200, "it lives on");

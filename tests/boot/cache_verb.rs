@@ -72,7 +72,10 @@ fn a_full_disk_makes_room_of_what_was_longest_unused_and_says_when_it_cannot() {
     assert_eq!(cache.get(&format!("{files}/initrd/1")), (200, vec![2; 600_000]), "the first made room");
     let (status, words) = cache.get(&format!("{files}/initrd/2"));
     let words = String::from_utf8(words).unwrap();
-    assert!(status == 503 && words.contains("the disk of the cache is full") && words.contains("1500000 bytes"), "{status} {words}");
+    assert!(
+        status == 503 && words.contains("the disk of the cache is full") && words.contains("1500000 bytes"),
+        "{status} {words}"
+    );
     assert_eq!(cache.get(&format!("{files}/initrd/0")).0, 200, "it lives on");
     let lines = std::fs::read_to_string(site.dir.path().join("lines")).unwrap();
     assert!(lines.contains(" refused: the disk of the cache is full"), "{lines}");

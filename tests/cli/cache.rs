@@ -11,7 +11,15 @@ fn cache(rig: &Rig) -> (Service, String) {
     let site = rig.read("inventory/site.yaml");
     let server = site.split("server: \"").nth(1).unwrap().split('"').next().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_bringup"));
-    command.current_dir(rig.dir.path()).args(["--state", "rack/journal.db", "serve", "--listen", "127.0.0.1:0", "--cache", server]);
+    command.current_dir(rig.dir.path()).args([
+        "--state",
+        "rack/journal.db",
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--cache",
+        server,
+    ]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut talk = BufReader::new(child.stderr.take().unwrap());
     let service = Service::from(child);

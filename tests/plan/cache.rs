@@ -14,7 +14,9 @@ fn planned(root: bool, change: impl FnOnce(&mut Node)) -> (Option<String>, Strin
     }
     let node = inventory.nodes.values_mut().next().unwrap();
     change(node);
-    let Line::Walk(plan) = line(&Ask { node, playbook: &playbook, observed: &off("SN00101"), in_pool: false }) else { panic!("no line") };
+    let Line::Walk(plan) = line(&Ask { node, playbook: &playbook, observed: &off("SN00101"), in_pool: false }) else {
+        panic!("no line")
+    };
     let ActionSpec::Netboot { files_from, .. } = plan.steps[0].action.clone() else { panic!("no netboot") };
     (files_from, serde_json::to_string(&plan).unwrap())
 }

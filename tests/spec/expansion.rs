@@ -141,7 +141,10 @@ fn a_cache_and_what_forecasts_read_are_written_by_layer_and_filled_by_slot() {
     assert_eq!(why.iter().map(|p| p.layer.as_str()).collect::<Vec<_>>(), ["defaults", "profile npu"]);
     let plain = load(SITE, FACTS).unwrap().inventory;
     let text = serde_json::to_string(&plain).unwrap();
-    assert!(["cache", "uplink", "post_s", "power_s"].iter().all(|word| !text.contains(&format!("\"{word}\""))), "digests stay what they were");
+    assert!(
+        ["cache", "uplink", "post_s", "power_s"].iter().all(|word| !text.contains(&format!("\"{word}\""))),
+        "digests stay what they were"
+    );
     for (bad, want) in [
         ("cache: \"https://10.1.1.1\"", "boot.cache of a001-s01 cannot be `https://10.1.1.1`: an address such as http://"),
         ("cache: \"http://10.1.1.1/x\"", "plain HTTP, no path"),

@@ -133,13 +133,7 @@ fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Fetches. When the disk is full before the limit is reached (others write there too), what was longest unused makes room, one by one.
-async fn with_room(
-    coming: &Coming,
-    folder: &Path,
-    want: &Digest,
-    upstream: &Upstream,
-    target: &str,
-) -> Result<(), CacheError> {
+async fn with_room(coming: &Coming, folder: &Path, want: &Digest, upstream: &Upstream, target: &str) -> Result<(), CacheError> {
     let bytes = coming.bytes;
     loop {
         match fetch(folder, want, bytes, upstream, target).await {

@@ -139,7 +139,9 @@ impl Upstream {
         let answer = self.send(Method::GET, target, range.as_deref()).await?;
         let headers = answer.response.headers();
         match answer.status() {
-            200 | 206 if digest(headers).as_ref() != Some(want) => Err(self.bad("the file became another one while it was fetched")),
+            200 | 206 if digest(headers).as_ref() != Some(want) => {
+                Err(self.bad("the file became another one while it was fetched"))
+            }
             200 if from == 0 => Ok(answer),
             206 if begins(headers) == Some(from) => Ok(answer),
             other => Err(self.bad(&format!("it said {other} to what it had allowed before"))),
