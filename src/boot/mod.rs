@@ -8,6 +8,8 @@
 //! A grant may bring its node an *identity*: an SSH host key of its own for this one boot. It is handed out once, over TLS only, to a node that
 //! knows the server's certificate from its command line.
 //!
+//! A rack cache (`cache`) is the same server without grants: files by digest, each request under another boot server's word.
+//!
 //! It never serves a path that a request names, and never an image's file whose SHA-256 is not the grant's.
 
 mod answer;
