@@ -1,7 +1,8 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
+    ActionSpec, Blocked, BootMark, Cables, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
+    SystemFacts,
 };
 
 use super::settled::settled;
@@ -76,6 +77,7 @@ pub fn suite(node: &Node, policy: &Policy) -> Suite {
         serial: node.serial.clone(),
         uuid: node.uuid.clone(),
         accelerator_serials: node.accelerator_serials.iter().cloned().collect(),
+        cables: policy.cabling.map(|_| Cables { boot_mac: node.boot.mac, plugs: node.cabling.clone() }),
     }
 }
 

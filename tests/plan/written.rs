@@ -118,6 +118,7 @@ pub fn policy() -> Policy {
         aer_correctable_max: None,
         tolerate: Vec::new(),
         degraded_min: None,
+        cabling: None,
     }
 }
 

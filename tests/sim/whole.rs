@@ -117,6 +117,7 @@ impl Site {
             serial: node.serial.clone(),
             uuid: node.uuid.clone(),
             accelerator_serials: node.accelerator_serials.iter().cloned().collect(),
+            cables: None,
         };
         let mut answers = bringup::verify::Answers::new();
         for probe in probes(&suite) {
