@@ -386,7 +386,9 @@ fn is_base_url(text: &str) -> bool {
 /// A cache: boot ROMs speak plain HTTP, and the address stands in a script as it is.
 pub(super) fn is_plain_url(text: &str) -> bool {
     let plain = |authority: &str| authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
-    is_base_url(text) && text.strip_prefix("http://").is_some_and(plain)
+    // A port that is none is read as no port at all.
+    let port = |at: http::uri::Authority| at.port_u16().is_some() || at.as_str() == at.host();
+    is_base_url(text) && text.strip_prefix("http://").is_some_and(|at| plain(at) && at.parse().is_ok_and(port))
 }
 
 /// `SHA256:` and 43 characters of unpadded base64, as `ssh-keygen -l` prints it.

@@ -147,6 +147,7 @@ fn a_cache_and_what_forecasts_read_are_written_by_layer_and_filled_by_slot() {
     );
     for (bad, want) in [
         ("cache: \"https://10.1.1.1\"", "boot.cache of a001-s01 cannot be `https://10.1.1.1`: an address such as http://"),
+        ("cache: \"http://10.1.1.1:99999\"", "boot.cache of a001-s01 cannot be `http://10.1.1.1:99999`"),
         ("cache: \"http://10.1.1.1/x\"", "plain HTTP, no path"),
         ("cache: \"http://{rock}\"", "rock"),
         ("uplink: 10G", "a rate is a whole number with a unit"),

@@ -62,7 +62,12 @@ impl FromStr for Upstream {
         if authority.host().is_empty() || authority.as_str().contains('@') {
             return Err(bad());
         }
-        Ok(Self { host: authority.host().to_owned(), port: authority.port_u16().unwrap_or(80) })
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == authority.host() => 80,
+            None => return Err(bad()),
+        };
+        Ok(Self { host: authority.host().to_owned(), port })
     }
 }
 
