@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 pub const NODES: usize = 1250;
 pub const SERVER: &str = "10.78.0.1";
+/// Where it speaks HTTP.
+pub const AT: &str = "10.78.0.1:8088";
 /// The relay of all racks; the nodes' own addresses are the client's too.
 pub const RELAY: &str = "10.78.0.2";
 const INSIDE: &str = "BRINGUP_BENCH_SERVER_SPACE";
@@ -61,6 +63,11 @@ pub fn node(n: usize) -> (String, [u8; 6], [u8; 4]) {
 
 pub fn mac(octets: [u8; 6]) -> String {
     octets.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+/// Where rack cache `n` listens: beside the nodes.
+pub fn cache(n: usize) -> String {
+    format!("{RELAY}:{}", 8100 + n)
 }
 
 /// Writes the inventory.
@@ -125,6 +132,18 @@ impl Server {
         let mut command = at_server(space, env!("CARGO_BIN_EXE_bringup"));
         command.arg("-i").arg(dir.join("inventory")).arg("--state").arg(dir.join("state/journal.db"));
         command.args(["serve", "--listen", "10.78.0.1:8088", "--dhcp", "eth0", "--no-ra", "--loaders"]).arg(loaders).args(words);
+        Self::of("bringup", command)
+    }
+
+    /// A rack cache of it, in the clients' namespace.
+    pub fn cache(dir: &Path, n: usize) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bringup"));
+        command.arg("--state").arg(dir.join(format!("rack{n}/journal.db"))).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(["serve", "--listen", &cache(n), "--cache", &format!("http://{AT}")]);
+        Self::of(&format!("cache {n}"), command)
+    }
+
+    fn of(name: &str, mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         let (mut line, mut all) = (String::new(), String::new());
@@ -134,7 +153,7 @@ impl Server {
             all.push_str(&line);
         }
         std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
-        Self { name: "bringup".into(), child }
+        Self { name: name.into(), child }
     }
 
     /// Another server; `ready` says when it serves.

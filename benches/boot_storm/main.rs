@@ -3,7 +3,8 @@
 //! to be asked again, and the server's peak memory and processor time; asserts that every node got everything and nothing about time.
 //!
 //! `cargo bench --bench boot_storm`; needs root (network namespaces, ports 67 and 69). `BRINGUP_BENCH_NODES` (1250), `BRINGUP_BENCH_KERNEL_MIB` (8),
-//! `BRINGUP_BENCH_INITRD_MIB` (16). No other tool does this whole job; its parts are beside their peers in the benches dhcp, tftp and http.
+//! `BRINGUP_BENCH_INITRD_MIB` (16), `BRINGUP_BENCH_CACHES` (0): so many rack caches beside the nodes, which fetch kernel and initrd from them; what
+//! the boot server sent of files is printed in any case. No other tool does this whole job; its parts are beside their peers in the benches dhcp, tftp and http.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
 #[allow(dead_code)]
@@ -54,10 +55,12 @@ fn main() {
         .build()
         .unwrap();
     let begun = Instant::now();
-    runtime.block_on(issue(dir, nodes, &kernel, &initrd));
+    let caches = number("CACHES", 0);
+    runtime.block_on(issue(dir, nodes, caches, &kernel, &initrd));
     println!("{nodes} grants issued in {:.2} s", begun.elapsed().as_secs_f64());
 
     let server = Server::ours(&space, dir, &loaders, &["--tftp"]);
+    let racks: Vec<Server> = (0..caches).map(|n| Server::cache(dir, n)).collect();
     let begun = Instant::now();
     let all = runtime.block_on(storm(nodes, &files));
     let wall = begun.elapsed();
@@ -83,6 +86,20 @@ fn main() {
         server.peak_mib(),
         server.cpu().as_secs_f64(),
     );
+    let left = runtime.block_on(bringup::boot::health(lab::AT.parse().unwrap())).unwrap().storm.unwrap().bytes;
+    let (one, all) = (files.kernel.len() + files.initrd.len(), nodes * (files.kernel.len() + files.initrd.len()));
+    let mb = |bytes: usize| bytes as f64 / 1e6;
+    println!(
+        "kernel and initrd by the uplink: {left} bytes, {:.2} times one copy of {:.1} MB; the nodes got {:.0} MB",
+        left as f64 / one as f64,
+        mb(one),
+        mb(all)
+    );
+    for rack in &racks {
+        println!("  {}: peak {:.1} MiB, cpu {:.2} s", rack.name, rack.peak_mib(), rack.cpu().as_secs_f64());
+    }
+    // Each cache asks once for each file of each node, by one byte of it.
+    assert!(caches == 0 || left as usize == caches * one + nodes * 2, "not one copy for each cache");
 }
 
 async fn storm(nodes: usize, files: &Arc<Files>) -> Vec<node::Booted> {
@@ -94,7 +111,7 @@ async fn storm(nodes: usize, files: &Arc<Files>) -> Vec<node::Booted> {
     all.join_all().await
 }
 
-async fn issue(dir: &Path, nodes: usize, kernel: &Artifact, initrd: &Artifact) {
+async fn issue(dir: &Path, nodes: usize, caches: usize, kernel: &Artifact, initrd: &Artifact) {
     let grants = Grants::open(&dir.join("state/grants.db")).unwrap();
     for n in 0..nodes {
         let (name, mac, _) = lab::node(n);
@@ -111,6 +128,7 @@ async fn issue(dir: &Path, nodes: usize, kernel: &Artifact, initrd: &Artifact) {
             initrd: vec![initrd.clone()],
             root: None,
             cmdline: vec!["console=ttyS0".into()],
+            files_from: (caches > 0).then(|| format!("http://{}", lab::cache(n % caches))),
             expires_at_ms: now_ms() + 3_600_000,
         };
         grants.issue(spec).await.unwrap();

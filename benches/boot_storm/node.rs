@@ -62,11 +62,19 @@ pub async fn boot(n: usize, relay: Arc<Relay>, files: Arc<Files>) -> Booted {
     assert!(script.contains(&format!("{name} boots")), "{script}");
     let path = |which: &str| {
         let line = script.lines().find(|line| line.starts_with(which)).expect("a file");
-        line.split_whitespace().find(|word| word.starts_with("/g/")).expect("its path").to_owned()
+        let url = line.split_whitespace().find(|word| word.contains("/g/")).expect("its path");
+        url.split_at(url.find("/g/").unwrap())
     };
-    http.file(&path("kernel "), &files.kernel).await;
+    let cache = path("kernel ").0.strip_prefix("http://");
+    if let Some(cache) = cache {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((own, 0))).unwrap();
+        http.stream = socket.connect(cache.parse().unwrap()).await.unwrap();
+    }
+    let path = |which: &str| path(which).1;
+    http.file(path("kernel "), &files.kernel).await;
     booted.part("kernel", &mut since);
-    http.file(&path("initrd "), &files.initrd).await;
+    http.file(path("initrd "), &files.initrd).await;
     booted.part("initrd", &mut since);
     booted.parts.push(("all of it", begun.elapsed()));
     booted

@@ -331,6 +331,7 @@ impl Netboot {
             initrd: target.initrd.clone(),
             root: target.root.clone(),
             cmdline: target.cmdline.clone(),
+            files_from: target.files_from.clone(),
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
         let mut open = format!("open for {} s", target.deadline_s);

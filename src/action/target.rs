@@ -23,6 +23,8 @@ pub struct NetbootTarget {
     pub address: IpAddr,
     /// Base URL of the boot server, without a slash at its end.
     pub server: String,
+    /// Base URL of the cache that the files come from.
+    pub files_from: Option<String>,
     /// `pxe`, `uefi-http`, or `cd`: virtual media.
     pub method: BootTarget,
     /// Firmware interface.
@@ -57,7 +59,19 @@ impl NetbootTarget {
         plan: &PlanId,
         boot_before: &Reading<BootOverride>,
     ) -> Result<Self, String> {
-        let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, old_boot_id, deadline_s, .. } = spec
+        let ActionSpec::Netboot {
+            image_digest,
+            kernel,
+            initrd,
+            root,
+            cmdline,
+            method,
+            mode,
+            files_from,
+            old_boot_id,
+            deadline_s,
+            ..
+        } = spec
         else {
             return Err("the step is not a netboot".to_owned());
         };
@@ -70,6 +84,7 @@ impl NetbootTarget {
             mac: node.boot.mac.ok_or("the facts hold no boot MAC")?,
             address: node.boot.ip,
             server: node.boot.server.clone().ok_or("no boot server is written")?.trim_end_matches('/').to_owned(),
+            files_from: files_from.clone(),
             method: *method,
             mode: *mode,
             image_digest: image_digest.clone(),

@@ -60,6 +60,13 @@ pub(super) enum Reply {
     NotYet(Box<Artifact>),
     /// The same for all that the medium of this grant is made of.
     MediumNotYet(Box<GrantSpec>),
+    /// What a file is, and nothing of it: the answer to a `HEAD` by who has not the file.
+    Look {
+        /// Of the file.
+        length: u64,
+        tag: String,
+        kind: &'static str,
+    },
     /// 416.
     OutsideRange {
         length: u64,
@@ -91,7 +98,7 @@ pub(super) struct SendingMedium {
 }
 
 const SCRIPT: &str = "text/plain; charset=us-ascii";
-const PLAIN: &str = "text/plain; charset=utf-8";
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const NO_LOADER: &str = "this boot server has no such loader that is pinned; Debian's package `ipxe` holds them";
 
 /// Answers one request.
@@ -311,7 +318,7 @@ fn take_word(request: &Request, store: &Store, token: &Token, word: Word, now_ms
     })
 }
 
-fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
+pub(super) fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
     match slice(request, tag.as_deref(), opened.length) {
         Ok(slice) => {
             let Opened { file, length, stamp } = opened;
@@ -341,6 +348,6 @@ fn refused(request: &Request, refusal: Refusal) -> Reply {
     Reply::Text { status: refusal.status, kind: PLAIN, text: format!("{}\n", refusal.why), seen: Some(seen) }
 }
 
-fn plain(status: u16, why: &str) -> Reply {
+pub(super) fn plain(status: u16, why: &str) -> Reply {
     Reply::Text { status, kind: PLAIN, text: format!("{why}\n"), seen: None }
 }

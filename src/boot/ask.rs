@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::server::Health;
+use super::store::shown;
 
 /// Longest wait for each of connecting and answering.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,6 +45,18 @@ pub async fn ask(address: SocketAddr) -> Result<String, AskError> {
 /// # Errors
 /// [`AskError`]; `Silent` alone means that the address is free as far as can be seen from here.
 pub async fn health(address: SocketAddr) -> Result<Health, AskError> {
+    read(&said(address).await?).ok_or(AskError::Stranger(address))
+}
+
+/// The boot server upstream of the rack cache at an address, as the cache names it.
+///
+/// # Errors
+/// As [`health`].
+pub async fn cache_of(address: SocketAddr) -> Result<String, AskError> {
+    read_cache(&said(address).await?).ok_or(AskError::Stranger(address))
+}
+
+async fn said(address: SocketAddr) -> Result<Vec<u8>, AskError> {
     let gone = |error| AskError::Unreachable(address, error);
     let mut stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
@@ -59,19 +72,24 @@ pub async fn health(address: SocketAddr) -> Result<Health, AskError> {
         stream.take(LONGEST).read_to_end(&mut answer).await?;
         Ok(answer)
     };
-    let answer = timeout(PATIENCE, talk).await.map_err(|_| AskError::TimedOut(address))?.map_err(gone)?;
-    read(&answer).ok_or(AskError::Stranger(address))
+    timeout(PATIENCE, talk).await.map_err(|_| AskError::TimedOut(address))?.map_err(gone)
 }
 
 /// What an answer to `GET /healthz` says.
 fn read(answer: &[u8]) -> Option<Health> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    if !head.starts_with("HTTP/1.1 200 ") {
-        return None;
-    }
-    let health: Health = serde_json::from_str(body.trim()).ok()?;
+    let health: Health = serde_json::from_str(body(answer)?).ok()?;
     (health.service == "bringup").then_some(health)
+}
+
+fn read_cache(answer: &[u8]) -> Option<String> {
+    let said: serde_json::Value = serde_json::from_str(body(answer)?).ok()?;
+    let upstream = said.get("upstream")?.as_str()?;
+    (said.get("service")?.as_str()? == "bringup-cache").then(|| shown(upstream))
+}
+
+fn body(answer: &[u8]) -> Option<&str> {
+    let (head, body) = std::str::from_utf8(answer).ok()?.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.1 200 ").then(|| body.trim())
 }
 
 #[cfg(test)]
@@ -85,6 +103,8 @@ mod tests {
         let good = b"HTTP/1.1 200 OK\r\na: b\r\n\r\n{\"service\":\"bringup\",\"state\":\"s1\"}\n";
         assert_eq!(read(good).map(|h| h.state).as_deref(), Some("s1"));
         assert_eq!(read(b"HTTP/1.1 200 OK\r\n\r\n{\"service\":\"nginx\",\"state\":\"s1\"}"), None);
+        let cache = b"HTTP/1.1 200 OK\r\na: b\r\n\r\n{\"service\":\"bringup-cache\",\"upstream\":\"http://b:1\"}\n";
+        assert_eq!((read(cache), read_cache(cache).as_deref(), read_cache(good)), (None, Some("http://b:1"), None));
         assert_eq!(read(b"HTTP/1.1 404 No\r\n\r\n{\"service\":\"bringup\",\"state\":\"s1\"}"), None);
     }
 
@@ -92,6 +112,7 @@ mod tests {
         #[test]
         fn any_answer_is_read_without_harm(answer in proptest::collection::vec(any::<u8>(), 0..200)) {
             prop_assert_eq!(read(&answer), None);
+            prop_assert_eq!(read_cache(&answer), None);
         }
     }
 }

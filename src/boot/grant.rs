@@ -45,6 +45,9 @@ pub struct GrantSpec {
     pub root: Option<Artifact>,
     /// Kernel arguments of the image.
     pub cmdline: Vec<String>,
+    /// Base URL of the cache that the node fetches the files from; `None`: this boot server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_from: Option<String>,
     /// End of the grant, in milliseconds since 1970-01-01 UTC.
     pub expires_at_ms: i64,
 }
@@ -97,6 +100,9 @@ impl GrantSpec {
         if self.cmdline.iter().map(|a| a.len() + 1).sum::<usize>() > CMDLINE {
             return Err(SpecError::TooMuch("the kernel command line is longer than 1400 bytes"));
         }
+        if self.files_from.as_deref().is_some_and(|base| !is_plain_base(base)) {
+            return Err(SpecError::TooMuch("a cache is named as http://HOST:PORT"));
+        }
         self.cmdline.iter().try_for_each(|argument| match argument_fault(argument) {
             None => Ok(()),
             Some(why) => Err(SpecError::Argument { argument: argument.escape_debug().take(80).collect(), why }),
@@ -117,6 +123,12 @@ fn argument_fault(argument: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// A base URL that may stand in a script: plain HTTP, a name or address, perhaps a port.
+fn is_plain_base(base: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b".:-[]".contains(&b);
+    base.strip_prefix("http://").is_some_and(|host| (1..=255).contains(&host.len()) && host.bytes().all(plain))
 }
 
 /// A fresh public name: `g-` and 12 random hex digits.

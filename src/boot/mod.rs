@@ -8,11 +8,14 @@
 //! A grant may bring its node an *identity*: an SSH host key of its own for this one boot. It is handed out once, over TLS only, to a node that
 //! knows the server's certificate from its command line.
 //!
+//! A rack cache (`cache`) is the same server without grants: files by digest, each request under another boot server's word.
+//!
 //! It never serves a path that a request names, and never an image's file whose SHA-256 is not the grant's.
 
 mod answer;
 mod artifact;
 mod ask;
+mod cache;
 pub mod dhcp;
 mod fetch;
 mod grant;
@@ -36,7 +39,8 @@ mod told;
 mod writer;
 
 pub use artifact::ArtifactError;
-pub use ask::{AskError, ask, health};
+pub use ask::{AskError, ask, cache_of, health};
+pub use cache::{Blobs, Cache, CacheError, Held, Upstream, UpstreamError};
 pub use grant::{
     GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms,
 };

@@ -33,7 +33,8 @@ fn bare(host: &str) -> &str {
 /// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
 /// image needs an absolute address and the request did not say a plain `Host`. `door` is where the node fetches its identity, when it has one.
 pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>, door: Option<&Door>) -> Option<String> {
-    let base = format!("/g/{files}");
+    // From a cache by its whole address, else by the one that the script came from.
+    let base = format!("{}/g/{files}", spec.files_from.as_deref().unwrap_or_default());
     // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
     let mut words: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
     words.extend(arguments(spec, files, host, mac, door)?);
@@ -60,6 +61,7 @@ pub(super) fn arguments(
     let base = format!("/g/{files}");
     let root = match (&spec.root, plain_host(host)) {
         (None, _) => None,
+        (Some(artifact), _) if let Some(cache) = &spec.files_from => Some((format!("{cache}{base}/root"), &artifact.sha256)),
         (Some(artifact), Some(host)) => Some((format!("http://{host}{base}/root"), &artifact.sha256)),
         (Some(_), None) => return None,
     };
@@ -117,6 +119,7 @@ mod tests {
             initrd: (0..initrds).map(|_| file(2)).collect(),
             root: root.then(|| file(3)),
             cmdline,
+            files_from: None,
             expires_at_ms: i64::MAX,
         }
     }
@@ -140,6 +143,21 @@ mod tests {
                  boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
             )
         );
+        spec.files_from = Some("http://10.0.1.1:8088".into());
+        let cached = script(&spec, "T", Some("10.0.0.1:8088"), None, None).unwrap();
+        for part in ["kernel --name kernel http://10.0.1.1:8088/g/T/kernel ", "initrd0 http://10.0.1.1:8088/g/T/initrd/0 "] {
+            assert!(cached.contains(part), "{part}: {cached}");
+        }
+        assert!(
+            cached.contains(" root=live:http://10.0.1.1:8088/g/T/root ")
+                && cached.contains(" bringup.root=http://10.0.1.1:8088/")
+        );
+        // What is told and what is secret goes to the boot server itself.
+        assert!(
+            cached.contains(" bringup.at=http://10.0.0.1:8088/g/T/at ") && cached.matches("10.0.0.1:").count() == 1,
+            "{cached}"
+        );
+        spec.files_from = None;
         assert_eq!(script(&spec, "T", Some("evil\nboot"), None, None), None, "a root needs a plain host");
         let mut door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
         let pin = format!("bringup.identity.sha256={} ", "05".repeat(32));

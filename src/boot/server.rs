@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::cache::Cache;
 use super::grant::Stage;
 use super::grants::Grants;
 use super::http::{Desk, connection};
@@ -113,6 +114,8 @@ pub struct ServeOptions {
     pub door: Option<Door>,
     /// How many transfers at once, and how fast.
     pub storm: Storm,
+    /// Serves files of another boot server's grants by digest, instead of what its own grants hold.
+    pub cache: Option<Cache>,
 }
 
 /// Serves without loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.

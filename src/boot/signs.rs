@@ -171,6 +171,7 @@ mod tests {
             kernel: Artifact { path: dir.path().join("kernel"), sha256 },
             initrd: vec![],
             root: None,
+            files_from: None,
             cmdline: vec![],
             expires_at_ms: 1_000_000,
         };

@@ -77,7 +77,38 @@ pub async fn ensure(
             }
         }
     }
+    caches(global, plan).await;
     Ok(servers)
+}
+
+/// Says which caches of the plan are not heard from here. No error: the way from here to a rack's cache may be shut, and that of its nodes open.
+async fn caches(global: &Global, plan: &Plan) {
+    let from = |step: &crate::model::Step| match &step.action {
+        ActionSpec::Netboot { files_from, .. } => files_from.clone(),
+        ActionSpec::InstallStack { .. } => None,
+    };
+    let all: std::collections::BTreeSet<String> = plan.nodes.iter().flat_map(|line| line.steps.iter().filter_map(from)).collect();
+    for url in all {
+        let authority = url.trim_start_matches("http://").to_owned();
+        let name =
+            if authority.rsplit(']').next().is_some_and(|end| end.contains(':')) { authority } else { format!("{authority}:80") };
+        let found = tokio::net::lookup_host(&name).await.ok().and_then(|mut found| found.next());
+        let why = match found {
+            None => "its name has no address here".to_owned(),
+            Some(address) => match boot::cache_of(address).await {
+                Ok(upstream) => {
+                    global.talk(format!("cache {url} of {upstream} is running"));
+                    continue;
+                }
+                Err(boot::AskError::Silent) => "nothing listens there".to_owned(),
+                Err(boot::AskError::Stranger(_)) => "what answers there is no cache of bringup".to_owned(),
+                Err(error) => error.to_string(),
+            },
+        };
+        global.talk(format!(
+            "warning: no cache is heard at {url} ({why}), and nodes of this plan fetch their files there; on that machine: bringup serve --cache"
+        ));
+    }
 }
 
 /// The boot servers of a plan, and whether one of their nodes is to be brought an identity.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::boots::boots;
 use super::cabling::{Patched, pairs};
 use super::failure::{Exit, Failure, Result};
 use super::fit;
@@ -44,6 +45,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
         global.out.json(&looked.plan);
     } else {
         global.out.line(describe(&looked, global.out.width.into()));
+        if let Some(boots) = boots(&looked.plan, &site.inventory) {
+            global.out.line(fit::words(&format!("boots     {boots}"), global.out.width.into(), 10));
+        }
         mixed(global, &site, &looked);
         match &args.out {
             Some(file) => global.talk(format!("\nsaved: {}\nnext:  bringup apply {}", file.display(), file.display())),
@@ -149,8 +153,11 @@ fn lines(node: &NodePlan) -> Vec<String> {
         .iter()
         .map(|step| {
             let end = match &step.action {
-                ActionSpec::Netboot { image, method: BootTarget::Cd, .. } => format!("image {image} by virtual media"),
-                ActionSpec::Netboot { image, method, .. } => format!("image {image} by {method}"),
+                ActionSpec::Netboot { image, method, files_from, .. } => {
+                    let by = if *method == BootTarget::Cd { "virtual media".to_owned() } else { method.to_string() };
+                    let from = files_from.as_ref().map(|cache| format!(", from the cache {cache}")).unwrap_or_default();
+                    format!("image {image} by {by}{from}")
+                }
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
             };
             format!("{:<10} {end}: {}", step.id, step.why)

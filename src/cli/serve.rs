@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::loaders::LoaderFlags;
 use super::output::Format;
+use super::serve_cache::{self, CacheArgs};
 use super::serve_dhcp::Dhcp;
 use super::serve_https::{HttpsArgs, HttpsDoor};
 use super::serve_storm::{Budget, Teller, rules};
@@ -25,9 +26,11 @@ use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, Storm, serve_with}
     inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
     With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\
     Images with `identity: grant` need --https: each boot fetches an SSH host key of its own there, once.\n\
-    When more nodes ask than --transfers, the others wait in order, and a line says how many. --budget leaves room on an uplink.\n\n\
+    When more nodes ask than --transfers, the others wait in order, and a line says how many. --budget leaves room on an uplink.\n\
+    With --cache it gives the files of another boot server's grants from its own disk: `boot.cache` in the inventory sends nodes there.\n\n\
     Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp\n  \
-    bringup serve --dhcp eth1 --tftp --budget 8Gbit --budget a001=900Mbit")]
+    bringup serve --dhcp eth1 --tftp --budget 8Gbit --budget a001=900Mbit\n  \
+    bringup serve --listen 10.77.1.1:8088 --cache http://10.77.0.1:8088 --cache-size 40")]
 pub struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
@@ -56,6 +59,9 @@ pub struct Args {
     /// Send no faster than this in all, or to the nodes of a rack: 8Gbit, a001=900Mbit; may be repeated
     #[arg(long, value_name = "[RACK=]RATE")]
     pub budget: Vec<Budget>,
+    /// Cache.
+    #[command(flatten)]
+    pub cache: CacheArgs,
 }
 
 /// Why the address cannot be had.
@@ -81,12 +87,13 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let log = BootLog::default();
     let mut seen = log.watch();
     let stop = CancellationToken::new();
+    let cache = serve_cache::open(&args.cache, &args.budget, global)?;
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
     let mut tftp = Tftp::start(args.tftp, &loaders, &grants, &stop, global)?;
     let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
     let storm = Storm::new(rules(&args, global)?);
     let mut teller = Teller::new(storm.clone());
-    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()), storm };
+    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()), storm, cache };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let https = https.map(|h| h.serve(grants.clone(), options.clone(), stop.clone()));
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));

@@ -1,5 +1,6 @@
 //! Which cable goes where: what is written of it, and what a machine heard of it by LLDP (IEEE 802.1AB).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,15 @@ impl fmt::Display for Plug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} port {}", self.switch, self.port)
     }
+}
+
+/// The cables of one node, as they are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cables {
+    /// MAC of the interface that boots, from the facts.
+    pub boot_mac: Option<Mac>,
+    /// By interface ([`find_nic`]), where its cable is to end.
+    pub plugs: BTreeMap<String, Plug>,
 }
 
 /// A neighbour on a cable, as it names itself.

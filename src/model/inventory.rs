@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arch, BootMode, Digest, Mac, Network, NodeId, Plug, RackId, SecretRef};
+use super::{Arch, BootMode, DataRate, Digest, Mac, Network, NodeId, Plug, RackId, SecretRef};
 
 /// A whole site, expanded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -216,6 +216,18 @@ pub struct BootSettings {
     pub mode: BootMode,
     /// Base URL of the boot server as the node reaches it, such as `http://10.77.0.1:8088`.
     pub server: Option<String>,
+    /// Base URL of the cache that it fetches the image's files from; `None`: from the boot server itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
+    /// What the way from the boot server carries, for forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink: Option<DataRate>,
+    /// From power-on to the boot loader, in seconds, for forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_s: Option<u32>,
+    /// From the order to its BMC until it is powered on, in seconds, for forecasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_s: Option<u32>,
     /// MAC of the interface that boots, from the facts.
     pub mac: Option<Mac>,
     /// Own address of the node, as the boot server will see it.

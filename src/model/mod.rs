@@ -12,12 +12,13 @@ mod playbook;
 mod power;
 mod probe;
 mod ramdisk;
+mod rate;
 mod rootfs;
 mod run;
 mod secret;
 mod state;
 
-pub use cabling::{BOOT_INTERFACE, Cell, CellMove, MachineReport, Neighbour, Nic, Plug, SystemName, find_nic, uuid_key};
+pub use cabling::{BOOT_INTERFACE, Cables, Cell, CellMove, MachineReport, Neighbour, Nic, Plug, SystemName, find_nic, uuid_key};
 pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
@@ -28,10 +29,13 @@ pub use inventory::{
 pub use lan::{Arch, Network, NetworkError};
 pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
-pub use playbook::{Artifact, Baseline, HostIdentity, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
+pub use playbook::{
+    Artifact, Baseline, CablingRule, HostIdentity, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe,
+};
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
 pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};
+pub use rate::DataRate;
 pub use rootfs::Rootfs;
 pub use run::{Lifecycle, NodeState, Phase, RunState, TransitionError};
 pub use secret::{SecretRef, SecretRefError};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy, RackId,
-    RolloutPolicy, StepId, VersionProbe,
+    AcceleratorProfile, Artifact, BootMode, BootTarget, Cables, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy,
+    RackId, RolloutPolicy, StepId, VersionProbe,
 };
 
 /// The `format_version` that this build writes and reads.
@@ -110,6 +110,9 @@ pub enum ActionSpec {
         method: BootTarget,
         /// Firmware interface.
         mode: BootMode,
+        /// Base URL of the cache that the files come from; `None`: the boot server itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files_from: Option<String>,
         /// Boot id of the system that ran when the plan was made; the new one must differ.
         old_boot_id: Option<String>,
         /// Longest wait for a login, in seconds.
@@ -150,6 +153,9 @@ pub struct Suite {
     pub uuid: Option<String>,
     /// Accelerator serials from the facts.
     pub accelerator_serials: Vec<String>,
+    /// Where its cables are to end; only when the policy asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cables: Option<Cables>,
 }
 
 /// A check whose silence is accepted for a while.

@@ -161,6 +161,19 @@ pub struct Policy {
     pub tolerate: Vec<super::plan::Tolerance>,
     /// Fewest healthy accelerators with which a node may work degraded; `None` wants all.
     pub degraded_min: Option<u32>,
+    /// What the gate does with the node's cables; `None` does not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cabling: Option<CablingRule>,
+}
+
+/// What the gate does with what a node's interfaces hear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CablingRule {
+    /// A cable that ends elsewhere, or that is not heard, keeps the node out.
+    Required,
+    /// It is told, and keeps nobody out.
+    Reported,
 }
 
 /// How the fleet is walked.

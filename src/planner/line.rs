@@ -1,7 +1,7 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
+    ActionSpec, Blocked, BootMark, Cables, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
     SystemFacts, uuid_key,
 };
 
@@ -77,6 +77,7 @@ pub fn suite(node: &Node, policy: &Policy) -> Suite {
         serial: node.serial.clone(),
         uuid: node.uuid.clone(),
         accelerator_serials: node.accelerator_serials.iter().cloned().collect(),
+        cables: policy.cabling.map(|_| Cables { boot_mac: node.boot.mac, plugs: node.cabling.clone() }),
     }
 }
 
@@ -164,6 +165,7 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         cmdline: medium::arguments(ask.node, &image.cmdline),
         method: ask.node.boot.method,
         mode: ask.node.boot.mode,
+        files_from: medium::files_from(ask.node, image.root.is_some()),
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
         identity: image.identity,

@@ -24,6 +24,11 @@ pub(super) fn arguments(node: &Node, image: &[String]) -> Vec<String> {
     arguments
 }
 
+/// The cache that a node fetches from. What is on a boot medium is read by its BMC from the boot server itself; only a root is left for the cache then.
+pub(super) fn files_from(node: &Node, has_root: bool) -> Option<String> {
+    node.boot.cache.clone().filter(|_| has_root || node.boot.method != BootTarget::Cd)
+}
+
 /// Why a node cannot boot from virtual media, and what to do.
 pub(super) fn obstacle(node: &Node) -> Option<(String, &'static str)> {
     if node.boot.method != BootTarget::Cd {

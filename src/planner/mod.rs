@@ -3,6 +3,7 @@
 pub mod cabling;
 mod digest;
 pub mod exchange;
+mod forecast;
 mod line;
 mod medium;
 mod mixed;
@@ -12,6 +13,7 @@ mod stale;
 pub use cabling::{Finding, Proof, What, Witness, prove};
 pub use digest::image_digest;
 pub use exchange::Place;
+pub use forecast::{AtOnce, Boot, Bottleneck, Forecast, Wanted, forecast};
 pub use line::{Ask, Line, line, suite};
 pub use mixed::{Kind, Mixed};
 pub use stale::stale;

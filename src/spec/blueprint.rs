@@ -11,7 +11,9 @@ use super::expression::Template;
 use super::lan::LanRule;
 use super::setting::{Layer, Setting, Value};
 use super::source::Span;
-use crate::model::{AcceleratorKind, AcceleratorProfile, Arch, BasicLogin, BmcProtocol, BootMode, BootTarget, PowerDraw};
+use crate::model::{
+    AcceleratorKind, AcceleratorProfile, Arch, BasicLogin, BmcProtocol, BootMode, BootTarget, DataRate, PowerDraw,
+};
 
 /// Most accelerators of one node. Sixteen-card systems are sold; the rest is room.
 const MAX_ACCELERATORS: u32 = 64;
@@ -56,6 +58,10 @@ pub struct Blueprint {
     pub method: BootTarget,
     pub mode: BootMode,
     pub server: Option<String>,
+    pub cache: Option<Spanned<Template>>,
+    pub uplink: Option<DataRate>,
+    pub post_s: Option<u32>,
+    pub power_s: Option<u32>,
     pub boot_ip: Option<Spanned<AddressRule>>,
     pub arch: Arch,
     pub lan: Option<LanRule>,
@@ -189,6 +195,10 @@ impl<'l> Stack<'l> {
             },
             mode: if self.word("boot.mode").as_deref() == Some("legacy") { BootMode::Legacy } else { BootMode::Uefi },
             server: self.word("boot.server"),
+            cache: self.template("boot.cache"),
+            uplink: self.word("boot.uplink").and_then(|rate| rate.parse().ok()),
+            post_s: self.number("boot.post").map(|n| n.value),
+            power_s: self.number("boot.power").map(|n| n.value),
             boot_ip: self.address("boot.ip"),
             arch: if self.word("boot.arch").as_deref() == Some("aarch64") { Arch::Aarch64 } else { Arch::X86_64 },
             lan: LanRule::of(self, out),

@@ -191,6 +191,7 @@ impl Maker<'_> {
         let (ssh_user, key) = (self.fill(&b.ssh_user), self.secret(&b.ssh_key));
         let system = b.system.as_ref().map(|t| self.fill(t));
         let kg = b.kg.as_ref().map(|t| self.secret(t));
+        let cache = b.cache.as_ref().map(|t| self.cache(t));
         let host_keys = self.host_keys();
         let trust = self.trust();
         let lan = match (&b.lan, ip) {
@@ -235,6 +236,10 @@ impl Maker<'_> {
                 method: b.method,
                 mode: b.mode,
                 server: b.server.clone(),
+                cache: cache.map_or(Some(None), |s| s.map(Some))?,
+                uplink: b.uplink,
+                post_s: b.post_s,
+                power_s: b.power_s,
                 mac: boot_mac,
                 ip: ip?,
                 arch: b.arch,
@@ -272,6 +277,19 @@ impl Maker<'_> {
         let name = name.map(|template| self.fill(template)).map_or(Some(None), |name| name.map(Some))?;
         let Tls::Authority { file, .. } = &self.blueprint.tls else { return None };
         Some(BmcTrust::Authority { file: file.clone(), name })
+    }
+
+    /// The cache that the node fetches from.
+    fn cache(&mut self, template: &Spanned<Template>) -> Option<String> {
+        let filled = self.fill(template)?;
+        let base = filled.trim_end_matches('/');
+        if super::setting::is_plain_url(base) {
+            return Some(base.to_owned());
+        }
+        let why = "an address such as http://10.77.1.1:8088 is expected: plain HTTP, no path";
+        let message = || format!("boot.cache of {} cannot be `{}`: {why}", self.id, quote(&filled));
+        self.grouped.add(code::ADDRESS, template.span, self.id.as_str(), message);
+        None
     }
 
     /// What the node is told by DHCP, held against its own address.

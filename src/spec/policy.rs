@@ -6,7 +6,7 @@ use super::source::Span;
 use super::unit::Day;
 use super::yaml::Tree;
 use super::{code, nearest, words};
-use crate::model::{AcceleratorKind, Policy, Tolerance};
+use crate::model::{AcceleratorKind, CablingRule, Policy, Tolerance};
 
 /// Words of a policy that another room must judge: names of checks, and version rules.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,18 @@ pub(super) fn read(
         policy.degraded_min = f.need("min", out).and_then(|t| positive(t, "degraded.min", u32::MAX, out));
         f.finish(out);
     }
+    if let Some(word) = fields.text("cabling", out) {
+        policy.cabling = match word.value.as_str() {
+            "required" => Some(CablingRule::Required),
+            "reported" => Some(CablingRule::Reported),
+            "off" => None,
+            other => {
+                let message = format!("cabling: `{}` is not known", quote(other));
+                out.push(Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("known: required, reported, \"off\""));
+                None
+            }
+        };
+    }
     fields.finish(out);
     version?;
     Some((policy, kind?))
@@ -82,6 +94,7 @@ fn empty(name: &str, version: u32) -> Policy {
         aer_correctable_max: None,
         tolerate: Vec::new(),
         degraded_min: None,
+        cabling: None,
     }
 }
 

@@ -85,6 +85,7 @@ pub fn of_field(field: &str, kind: AcceleratorKind) -> (Risk, &'static str) {
         "admit" | "hold" => (Risk::None, "the node enters or leaves plans; its hardware is not touched"),
         "pool" => (Risk::None, "the node joins another pool at the next run"),
         _ if field.starts_with("cabling.") => (Risk::None, "where a cable is looked for; nothing is touched"),
+        "boot.uplink" | "boot.post" | "boot.post_s" | "boot.power" | "boot.power_s" => (Risk::None, "only forecasts read it"),
         _ if field.starts_with("boot.") => (Risk::Reboot, "takes effect when the node boots again"),
         _ if field.starts_with("power.") => (Risk::Power, "changes how many nodes may be under way at once"),
         _ if field.starts_with("bmc.") => (Risk::None, "how the BMC is reached; nothing on it is changed"),

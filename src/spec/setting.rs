@@ -12,7 +12,7 @@ use super::expression::Template;
 use super::source::Span;
 use super::unit::Seconds;
 use super::yaml::{Kind as TreeKind, Tree};
-use crate::model::{SecretRef, SecretRefError};
+use crate::model::{DataRate, SecretRef, SecretRefError};
 
 /// How a setting is read.
 #[derive(Debug, Clone, Copy)]
@@ -33,10 +33,12 @@ enum Kind {
     Addresses,
     Lease,
     Delay,
+    Post,
+    Rate,
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 42] = [
+const TABLE: [(&str, &str, Kind); 46] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -56,6 +58,10 @@ const TABLE: [(&str, &str, Kind); 42] = [
     ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "virtual-media", "disk"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
+    ("boot", "cache", Kind::Template),
+    ("boot", "uplink", Kind::Rate),
+    ("boot", "post", Kind::Post),
+    ("boot", "power", Kind::Post),
     ("boot", "ip", Kind::Address),
     ("boot", "arch", Kind::Choice(&["x86_64", "aarch64"])),
     ("boot", "network", Kind::Network),
@@ -233,6 +239,11 @@ fn read(tree: &Tree, kind: Kind, what: &str, out: &mut Diagnostics) -> Option<Sp
         Kind::PciId => Err("a PCI id such as `10de:2330` is expected".to_owned()),
         Kind::Lease => seconds(&written, 120, 86_400, "a lease lasts from `2m` to `24h`"),
         Kind::Delay => seconds(&written, 1, 10, "a delay lasts from `1s` to `10s`"),
+        Kind::Post => seconds(&written, 1, 3600, "a time from `1s` to `1h` is expected"),
+        Kind::Rate => match written.parse::<DataRate>() {
+            Ok(rate) => Ok(Value::Text(rate.to_string())),
+            Err(rule) => Err(rule.to_owned()),
+        },
         Kind::Address | Kind::Template | Kind::Network => {
             let read = if matches!(kind, Kind::Address) {
                 AddressRule::parse(&written).map(Value::Address)
@@ -370,6 +381,14 @@ fn is_base_url(text: &str) -> bool {
     text.parse::<http::Uri>()
         .is_ok_and(|u| matches!(u.scheme_str(), Some("http" | "https")) && u.host().is_some_and(|h| !h.is_empty()))
         && !text.contains('@')
+}
+
+/// A cache: boot ROMs speak plain HTTP, and the address stands in a script as it is.
+pub(super) fn is_plain_url(text: &str) -> bool {
+    let plain = |authority: &str| authority.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-[]".contains(&b));
+    // A port that is none is read as no port at all.
+    let port = |at: http::uri::Authority| at.port_u16().is_some() || at.as_str() == at.host();
+    is_base_url(text) && text.strip_prefix("http://").is_some_and(|at| plain(at) && at.parse().is_ok_and(port))
 }
 
 /// `SHA256:` and 43 characters of unpadded base64, as `ssh-keygen -l` prints it.

@@ -222,6 +222,10 @@ pub struct PolicyFile {
     pub tolerate: Vec<ToleranceShape>,
     /// When a node may work with fewer accelerators than were bought; never when not given.
     pub degraded: Option<DegradedShape>,
+    /// What the node's interfaces hear by LLDP, against `cabling/*.csv`: `required` keeps a node out whose cables end elsewhere or are not heard,
+    /// `reported` only tells; not asked when not given.
+    #[schemars(extend("enum" = ["required", "reported", "off"]))]
+    pub cabling: Option<String>,
 }
 
 /// Which policy this is.

@@ -166,6 +166,15 @@ pub struct BootShape {
     pub mode: Option<String>,
     /// Base URL of the boot server as the node reaches it.
     pub server: Option<String>,
+    /// Base URL of the rack's cache (`bringup serve --cache`) as the node reaches it, such as `http://10.{row}.0.2:8088`; the image's files then come from there.
+    pub cache: Option<String>,
+    /// What the way from the boot server carries, such as `10Gbit`; for forecasts.
+    #[schemars(extend("pattern" = "^[1-9][0-9]*(Mbit|Gbit)$"))]
+    pub uplink: Option<String>,
+    /// From power-on to the boot loader, from `1s` to `1h`; for forecasts.
+    pub post: Option<Duration>,
+    /// From the order to the BMC until the node is powered on, from `1s` to `1h`; for forecasts.
+    pub power: Option<Duration>,
     /// Address that the node boots with; that of `naming.ip` when not given.
     pub ip: Option<String>,
     /// Processor; `x86_64` when not given. A node that says otherwise by DHCP is not served.

@@ -40,7 +40,7 @@ const FROM_FACTS: [(&str, &str); 9] = [
 ];
 
 /// Names in the expanded inventory that differ from those in the files.
-const RENAMED: [(&str, &str); 17] = [
+const RENAMED: [(&str, &str); 19] = [
     ("bmc.protocol", "bmc.driver"),
     ("vendor", "expect.vendor"),
     ("model", "expect.model"),
@@ -52,6 +52,8 @@ const RENAMED: [(&str, &str); 17] = [
     ("bmc.trust", "bmc.ca"),
     ("bmc.trust", "bmc.name"),
     ("boot.ip", "ssh.address"),
+    ("boot.post_s", "boot.post"),
+    ("boot.power_s", "boot.power"),
     ("boot.lan.network", "boot.network"),
     ("boot.lan.router", "boot.router"),
     ("boot.lan.dns", "boot.dns"),

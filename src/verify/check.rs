@@ -6,6 +6,8 @@ use crate::model::{Finding, Reading, Verdict};
 pub const CHECKS: &[(&str, &str)] = &[
     ("identity-serial", "the node's SMBIOS serial is that of the facts"),
     ("identity-uuid", "the node's SMBIOS UUID is that of the facts"),
+    ("boot-mac", "one of the node's interfaces has the boot MAC of the facts"),
+    ("cabling", "each cable of the node ends where it is written"),
     ("policy", "the policy's own entries can be read"),
     ("pci", "sysfs lists the vendor's PCI devices"),
     ("tool", "the vendor's tool answers and its answer can be read"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::check::{CHECKS, finding, unheard};
 use super::rules::Rules;
 use super::vendor::{self, Heard, Seen};
-use super::{count, device, homogeneous, identity, pci, serials, tolerate};
+use super::{cabling, count, device, homogeneous, identity, pci, serials, tolerate};
 use crate::model::{Answer, Finding, Judgement, NodeId, Probe, Suite, Verdict};
 
 /// All answers to a suite's probes, by probe id.
@@ -83,6 +83,7 @@ impl Admission {
 #[must_use]
 pub fn probes(suite: &Suite) -> Vec<Probe> {
     let mut probes = identity::probes(suite);
+    probes.extend(cabling::probes(suite));
     if suite.accelerator.count > 0 {
         let vendor = vendor::of(suite.accelerator.kind);
         probes.extend(vendor.pci_vendor(suite).ok().map(pci::probe));
@@ -96,6 +97,7 @@ pub fn probes(suite: &Suite) -> Vec<Probe> {
 #[must_use]
 pub fn judge(node: &NodeId, pool: &str, suite: &Suite, answers: &Answers, today: &str) -> (Judged, Option<Admission>) {
     let mut findings = identity::judge(suite, answers);
+    findings.extend(cabling::judge(suite, answers));
     let mut devices = if suite.accelerator.count > 0 { accelerators(suite, answers, &mut findings) } else { Vec::new() };
 
     for found in findings.iter_mut().chain(devices.iter_mut().flat_map(|d| &mut d.findings)) {

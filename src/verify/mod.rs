@@ -13,6 +13,7 @@
 //!   that is always heard.
 //! * `reject` is for the wrong part and for a part that has failed for good; `quarantine` for what repair, reset or retest may mend.
 
+mod cabling;
 mod check;
 mod count;
 mod device;

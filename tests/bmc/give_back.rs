@@ -65,6 +65,7 @@ async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, V
         initrd: vec![],
         root: None,
         cmdline: vec![],
+        files_from: None,
         old_boot_id: None,
         boot_before: before,
         deadline_s: 60,

@@ -1,5 +1,7 @@
 //! The boot server against clients that others wrote (curl, dhclient, busybox, iPXE), and against peers that mean harm.
 
+mod cache;
+mod cache_verb;
 mod claims;
 mod dhcp_any;
 mod dhcp_clients;

@@ -75,7 +75,7 @@ impl Site {
         let shown = Shown::own(&dir.path().join("boot-server.pem")).unwrap();
         let tls = runtime.block_on(tokio::net::TcpListener::bind("127.90.0.1:0")).unwrap();
         let door = Some(Door { address: None, port: tls.local_addr().unwrap().port(), sha256: shown.sha256().clone() });
-        let options = ServeOptions { loaders, log, door, storm };
+        let options = ServeOptions { loaders, log, door, storm, ..ServeOptions::default() };
         runtime.spawn(serve_with(listener, grants.clone(), options.clone(), stop.clone()));
         runtime.spawn(serve_https(tls, shown.clone(), grants.clone(), options.clone(), stop.clone()));
         Some(Self { dir, address, grants, runtime, seen, stop, shown, options })
@@ -115,6 +115,7 @@ impl Site {
             initrd: vec![self.file("initrd", b"initrd zero"), self.file("more", b"initrd one")],
             root: Some(self.file("root", b"squashfs")),
             cmdline: vec!["console=ttyS0".into(), "fetch={root-url}".into()],
+            files_from: None,
             expires_at_ms: now_ms() + 600_000,
         }
     }

@@ -92,3 +92,29 @@ fn a_cable_in_another_port_is_found_and_nobody_at_all_is_exit_code_10() {
     let away = Rig::up(1, &["a001-s01=dead-bmc"]);
     away.run(&["verify", "--cabling"]).ends(10, &["nothing was heard of any node"]);
 }
+
+#[test]
+fn a_policy_that_wants_cables_proven_keeps_out_whose_cables_end_elsewhere_or_are_not_heard() {
+    // Two of four: fewer than the 60 % at which a run holds, whatever the order.
+    let rig = Rig::up(4, &["a001-s02=lldp.port(9)", "a001-s03=lldp.silent"]);
+    let policy = rig.read("playbooks/policies/h100-sim.yaml");
+    rig.edit("playbooks/policies/h100-sim.yaml", "apiVersion", "cabling: maybe\napiVersion");
+    rig.run(&["plan"]).refused(3, &["cabling: `maybe` is not known", "known: required, reported"]);
+    std::fs::write(rig.path("playbooks/policies/h100-sim.yaml"), policy.replace("apiVersion", "cabling: required\napiVersion"))
+        .unwrap();
+    let ran = rig.run(&["apply", "--yes"]).ends(8, &[]);
+    assert!(ran.out.contains("16 of 32 accelerators work"), "{}", ran.out);
+    let pool = rig.run(&["pool", "list", "-o", "json"]).ends(0, &[]).json();
+    let working: Vec<bool> = pool["members"].as_array().unwrap().iter().map(|m| m["working"] == true).collect();
+    assert_eq!(working, [true, false, false, true], "{pool:#}");
+    let report = rig.run(&["report"]).out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for word in ["its cable ends at leaf-a001.dc.example port swp9", "boot: nothing was heard"] {
+        assert!(report.contains(word), "`{word}`: {report}");
+    }
+
+    // The same nodes by a policy that only tells.
+    std::fs::write(rig.path("playbooks/policies/h100-sim.yaml"), policy.replace("apiVersion", "cabling: reported\napiVersion"))
+        .unwrap();
+    let told = rig.run(&["verify", "-o", "json"]).ends(0, &[]);
+    assert!(told.out.contains("swp9 (the policy only reports it)"), "{}", told.out);
+}

@@ -9,6 +9,7 @@ mod bad_secret;
 mod bad_words;
 mod bmc_doctor;
 mod cabling;
+mod cache;
 mod cert;
 mod console;
 mod discover;

@@ -147,6 +147,7 @@ fn an_arm_machine_to_a_login_and_not_as_another_kind() {
         kernel: file("vmlinuz"),
         initrd: vec![file("initrd.img")],
         root: None,
+        files_from: None,
         cmdline: vec!["console=ttyAMA0".into(), "quiet".into()],
         expires_at_ms: now_ms() + 3_600_000,
     };

@@ -76,6 +76,7 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
         initrd: vec![artifact(image.out.join("node/initrd.img"))],
         root: Some(root.clone()),
         cmdline: vec!["console=ttyS0".into(), "quiet".into()],
+        files_from: None,
         expires_at_ms: now_ms() + 3_600_000,
     };
     let id = spec.id.clone();

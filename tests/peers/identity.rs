@@ -65,6 +65,7 @@ impl Boot {
             initrd: vec![file("initrd.img")],
             root: None,
             cmdline: vec!["console=ttyS0".into()],
+            files_from: None,
             expires_at_ms: now_ms() + 3_600_000,
         };
         // QEMU's own network stack comes from here.

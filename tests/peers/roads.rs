@@ -109,6 +109,7 @@ fn power_on(test: &str, road: &Road) -> Option<Boot> {
         initrd: vec![artifact(built.join("initrd.gz"))],
         root: None,
         cmdline: vec!["console=ttyS0".into()],
+        files_from: None,
         expires_at_ms: now_ms() + 3_600_000,
     };
     let id = spec.id.clone();

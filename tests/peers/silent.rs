@@ -255,6 +255,7 @@ fn the_ramdisk_tells_the_boot_server_how_far_it_has_come() {
         initrd: vec![artifact(image.out.join("bringup/initrd.img")), artifact(lab.path("identity.img"))],
         root: None,
         cmdline: vec!["console=ttyS0".into()],
+        files_from: None,
         expires_at_ms: now_ms() + 3_600_000,
     };
     let id = spec.id.clone();

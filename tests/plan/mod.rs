@@ -1,6 +1,7 @@
 //! Tests of the thought rooms: planner, rollout, the fold, and the journal that keeps it.
 
 mod cabling;
+mod cache;
 mod decide;
 mod fold;
 mod journal;

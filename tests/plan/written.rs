@@ -66,6 +66,10 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             ip,
             arch: Arch::X86_64,
             lan: None,
+            cache: None,
+            uplink: None,
+            post_s: None,
+            power_s: None,
         },
         vendor: None,
         model: None,
@@ -114,6 +118,7 @@ pub fn policy() -> Policy {
         aer_correctable_max: None,
         tolerate: Vec::new(),
         degraded_min: None,
+        cabling: None,
     }
 }
 

@@ -84,6 +84,7 @@ impl Site {
             initrd: image.initrd,
             root: None,
             cmdline: image.cmdline,
+            files_from: None,
             expires_at_ms: now_ms() + 600_000,
         };
         let issued = self.grants.issue(spec).await.unwrap();
@@ -116,6 +117,7 @@ impl Site {
             serial: node.serial.clone(),
             uuid: node.uuid.clone(),
             accelerator_serials: node.accelerator_serials.iter().cloned().collect(),
+            cables: None,
         };
         let mut answers = bringup::verify::Answers::new();
         for probe in probes(&suite) {

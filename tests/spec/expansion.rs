@@ -128,6 +128,38 @@ fn twelve_thousand_five_hundred_nodes() {
 }
 
 #[test]
+fn a_cache_and_what_forecasts_read_are_written_by_layer_and_filled_by_slot() {
+    let site = site_with("boot: {", "boot: {cache: \"http://10.{row+100}.255.2:8088/\", uplink: 40Gbit, post: 5m, power: 20s, ")
+        .replace("pool: infer", "pool: infer\n    boot: {post: 90s}");
+    let loaded = load(&site, FACTS).unwrap_or_else(|d| panic!("{}", d.render(false)));
+    let boot = |name: &str| loaded.inventory.nodes[&id(name)].boot.clone();
+    assert_eq!(boot("a002-s01").cache.as_deref(), Some("http://10.101.255.2:8088"));
+    assert_eq!(boot("b001-s01").cache.as_deref(), Some("http://10.102.255.2:8088"));
+    assert_eq!((boot("a001-s01").post_s, boot("b001-s01").post_s, boot("b001-s01").power_s), (Some(300), Some(90), Some(20)));
+    assert_eq!(boot("a001-s01").uplink.unwrap().to_string(), "40Gbit");
+    let why = loaded.why(&id("b001-s01"), "boot.post_s");
+    assert_eq!(why.iter().map(|p| p.layer.as_str()).collect::<Vec<_>>(), ["defaults", "profile npu"]);
+    let plain = load(SITE, FACTS).unwrap().inventory;
+    let text = serde_json::to_string(&plain).unwrap();
+    assert!(
+        ["cache", "uplink", "post_s", "power_s"].iter().all(|word| !text.contains(&format!("\"{word}\""))),
+        "digests stay what they were"
+    );
+    for (bad, want) in [
+        ("cache: \"https://10.1.1.1\"", "boot.cache of a001-s01 cannot be `https://10.1.1.1`: an address such as http://"),
+        ("cache: \"http://10.1.1.1:99999\"", "boot.cache of a001-s01 cannot be `http://10.1.1.1:99999`"),
+        ("cache: \"http://10.1.1.1/x\"", "plain HTTP, no path"),
+        ("cache: \"http://{rock}\"", "rock"),
+        ("uplink: 10G", "a rate is a whole number with a unit"),
+        ("post: 2h", "a time from `1s` to `1h`"),
+        ("power: fast", "a time from `1s` to `1h`"),
+    ] {
+        let told = load(&site_with("boot: {", &format!("boot: {{{bad}, ")), FACTS).unwrap_err().render(false);
+        assert!(told.contains(want), "{bad}: {told}");
+    }
+}
+
+#[test]
 fn what_dhcp_tells_is_written_by_layer_and_filled_by_slot() {
     let site =
         site_with("boot: {", "boot: {network: \"10.{row+100}.0.0/16\", router: \"10.{row+100}.255.254\", dns: [10.1.1.1], ")

@@ -1,5 +1,6 @@
 //! Tests of `verify`.
 
+mod cabling;
 mod captures;
 mod faults;
 mod fuzz;

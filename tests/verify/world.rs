@@ -32,6 +32,7 @@ pub fn policy() -> Policy {
         aer_correctable_max: Some(10),
         tolerate: Vec::new(),
         degraded_min: None,
+        cabling: None,
     }
 }
 
@@ -82,6 +83,7 @@ fn suite(kind: AcceleratorKind, model: &str, count: u32, serials: Vec<String>) -
         serial: Some("CN7792AB00012".into()),
         uuid: Some("4c4c4544-0037-3910-8032-b9c04f4b5a33".into()),
         accelerator_serials: serials,
+        cables: None,
     }
 }
 

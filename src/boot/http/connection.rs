@@ -39,6 +39,11 @@ impl Desk {
     }
 
     async fn answer(&self, asked: Request) -> io::Result<Reply> {
+        if let Some(cache) = &self.options.cache
+            && let Some(reply) = cache.answer(&asked).await
+        {
+            return Ok(reply);
+        }
         let asked = Arc::new(asked);
         let store = &self.grants.0;
         // Read and hashed once for all who wait, and none of them holds a thread or a place meanwhile.
@@ -128,6 +133,7 @@ async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool,
         Reply::NotYet(_) | Reply::MediumNotYet(_) => {
             text(wire, 503, "text/plain; charset=utf-8", "the file is being changed while it is read\n", look, keep).await
         }
+        Reply::Look { length, tag, kind } => wire.write(&described(length, None, kind, Some(&tag)).end(keep)).await,
         Reply::OutsideRange { length } => {
             let mut head = Head::new(416);
             head.put("content-range", &format!("bytes */{length}"));
