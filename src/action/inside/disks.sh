@@ -3,6 +3,13 @@
 # nothing but zeros where any file system, RAID or volume manager keeps its labels (the first 16 MiB and the last 4).
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 MIB=1048576
+# Where a program lies. Not by name alone: busybox's shell takes its own applet of that name first, which may do less.
+tool() {
+  for folder in /usr/sbin /usr/bin /sbin /bin; do
+    [ -x "$folder/$1" ] && case $(readlink "$folder/$1") in *busybox) ;; *) echo "$folder/$1" && return ;; esac
+  done
+  return 1
+}
 
 # Printable, on one line, cut.
 text() { tr -cd ' -~\n' | tr '\n' ' ' | sed 's/  */ /g;s/^ //;s/ $//' | cut -c1-128; }
@@ -30,7 +37,7 @@ transport_of() {
   */ata[0-9]*) echo sata ;;
   *)
     case ${1##*/} in
-    nvme*) [ "$(first "$1/device/transport")" = pcie ] && echo nvme || echo fabric ;;
+    nvme*) [ "$(first "$1/device/transport" "$1"/device/nvme*/transport)" = pcie ] && echo nvme || echo fabric ;;
     mmcblk*) echo mmc ;;
     sd*)
       # A SATA disk behind a SAS controller says so by its vendor.
@@ -65,11 +72,11 @@ content_of() {
   for part in "$1"/*/; do
     [ -e "$part/partition" ] && echo "holds partition $(cat "$part/partition") of $(($(cat "$part/size") * 512)) bytes"
   done
-  if command -v blkid >/dev/null; then
+  if blkid=$(tool blkid); then
     for part in "$dev" "$dev"?*; do
       [ -b "$part" ] || continue
       case $part in "$dev" | "$dev"[0-9]* | "$dev"p[0-9]*) ;; *) continue ;; esac
-      sign=$(blkid -p -o export "$part" 2>/dev/null | grep -E '^(PTTYPE|PTUUID|TYPE|LABEL|UUID|PART_ENTRY_NAME)=' | text)
+      sign=$($blkid -p -o export "$part" 2>/dev/null | grep -E '^(PTTYPE|PTUUID|TYPE|LABEL|UUID|PART_ENTRY_NAME)=' | text)
       [ -n "$sign" ] && echo "holds ${part#/dev/}: $sign"
     done
   fi

@@ -43,14 +43,14 @@ step partition
 # Labels of volume managers lie at both ends, and a partition table does not overwrite them.
 tail=$(($(order size) / MIB - 4))
 run dd if=/dev/zero of="$disk" bs=$MIB count=16 conv=fsync
-dd if=/dev/zero of="$disk" bs=$MIB seek=$tail conv=fsync >>log 2>&1 # ends at the end of the disk
+dd if=/dev/zero of="$disk" bs=$MIB seek=$tail conv=fsync 2>/dev/null # ends at the end of the disk
 cat >table <<TABLE
 label: gpt
 label-id: $(order disk-uuid)
 size=512MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=bringup-esp
 type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name=bringup-unfinished
 TABLE
-run sfdisk --quiet --wipe always --wipe-partitions always "$disk" <table
+run "$(tool sfdisk)" --quiet --wipe always --wipe-partitions always "$disk" <table
 partition() {
   for part in "$path"/*/partition; do
     [ "$(cat "$part" 2>/dev/null)" = "$1" ] && part=${part%/partition} && echo "/dev/${part##*/}" && return
@@ -63,16 +63,16 @@ while esp=$(partition 1) && root=$(partition 2) && ! { [ -b "$esp" ] && [ -b "$r
 done
 
 step format
-run mkfs.fat -F 32 -n BRINGUP "$esp"
+run "$(tool mkfs.fat)" -F 32 -n BRINGUP "$esp"
 # Discarding first would take minutes on large disks and gives nothing that the file system needs.
-run mke2fs -q -F -t ext4 -E nodiscard -U "$(order root-uuid)" -L bringup-root "$root"
+run "$(tool mke2fs)" -q -F -t ext4 -E nodiscard -U "$(order root-uuid)" -L bringup-root "$root"
 mkdir -p $mnt/root $mnt/esp $mnt/image
 run mount -t ext4 "$root" $mnt/root
 run mount -t vfat "$esp" $mnt/esp
 
 step write
 # Bounds on its queues, in MiB: its own are a share of the memory that the image lies in.
-run unsquashfs -f -no-progress -strict-errors -data-queue 64 -frag-queue 64 -d $mnt/root root
+run "$(tool unsquashfs)" -f -no-progress -strict-errors -data-queue 64 -frag-queue 64 -d $mnt/root root
 
 step "read back"
 # From the disk, not from memory.
@@ -168,7 +168,7 @@ run cp entry $mnt/esp/loader/entries/bringup.conf
 step end
 run umount $mnt/esp
 run umount $mnt/root
-run sfdisk --quiet --no-reread --part-label "$disk" 2 bringup-root
+run "$(tool sfdisk)" --quiet --no-reread --part-label "$disk" 2 bringup-root
 sync
 blockdev --flushbufs "$disk" 2>/dev/null
 state done

@@ -10,6 +10,8 @@ until part=$(findfs "$wanted" 2>/dev/null) && [ -b "$part" ]; do
 done
 mkdir -p /sysroot
 kind=$(argument rootfstype)
+# What a file system is, is found by trying the kinds that the kernel knows.
+modprobe -q "${kind:-ext4}" 2>/dev/null
 # shellcheck disable=SC2086 # a kind is one word or none
 if [ ! -b "$part" ]; then
   stage "disk refused: no file system $wanted was found"
@@ -20,11 +22,11 @@ elif begin=$(argument init) && [ ! -x "/sysroot${begin:=/sbin/init}" ] && [ ! -L
   umount /sysroot
 else
   stage "disk $wanted"
-  # What still looks for drivers ends with this system; the next one looks by itself.
-  kill $! 2>/dev/null
+  # What looks for drivers ends first: a system on a disk may have none of its own.
+  wait $!
   for folder in dev proc sys run; do
     mkdir -p /sysroot/$folder
-    mount --move /$folder /sysroot/$folder
+    mount -o move /$folder /sysroot/$folder
   done
   exec switch_root /sysroot "$begin"
 fi
