@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::hands::Hands;
-use crate::action::{Action, ActionError, InstallStack, Netboot, NetbootTarget, Workbench};
+use crate::action::{Action, ActionError, InstallImage, InstallStack, InstallTarget, Netboot, NetbootTarget, Workbench};
 use crate::boot::{Grants, Noted, Stage};
 use crate::model::{ActionSpec, Answer, Class, Event, Inventory, NodeId, NodePlan, PlanId, Probe, RunId, Step};
 
@@ -53,6 +53,15 @@ impl Workbench for Bench {
             ActionSpec::InstallStack { install, versions, .. } => {
                 let serial = written.serial.clone().ok_or_else(|| no_hand(node, "the facts hold no serial"))?;
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
+            }
+            ActionSpec::InstallImage { netboot, .. } => {
+                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
+                let first = NetbootTarget::new(written, netboot, run, plan, &line.rests_on.observed.boot)
+                    .map_err(|why| no_hand(node, why))?;
+                let target = InstallTarget::new(&step.action, &first).map_err(|why| no_hand(node, why))?;
+                let settle = self.pace.saturating_mul(8);
+                let netboot = Netboot::new(first, bmc, shell, self.grants.clone()).settling(settle);
+                Box::new(InstallImage::new(target, netboot, self.pace, settle))
             }
             spec @ ActionSpec::Netboot { .. } => {
                 let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;

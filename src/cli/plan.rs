@@ -11,7 +11,7 @@ use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
 use super::site::site_with_artifacts;
-use crate::model::{ActionSpec, NodeId, NodePlan, Plan};
+use crate::model::{ActionSpec, NodeId, NodePlan, Plan, Wipe};
 use crate::pool::{Ledger, Pool as _};
 use crate::spec::fold;
 
@@ -130,6 +130,10 @@ fn lines(node: &NodePlan) -> Vec<String> {
             let end = match &step.action {
                 ActionSpec::Netboot { image, method, .. } => format!("image {image} by {method}"),
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
+                ActionSpec::InstallImage { image, disk, wipe, .. } => {
+                    let lost = if *wipe == Wipe::Yes { "; WHAT THE DISK HOLDS IS LOST" } else { ", only if it is blank" };
+                    format!("image {image} on disk ({disk}{lost})")
+                }
             };
             format!("{:<10} {end}: {}", step.id, step.why)
         })
@@ -148,16 +152,22 @@ fn lines(node: &NodePlan) -> Vec<String> {
     lines
 }
 
+/// Longest time that a step takes by its own deadlines, in seconds.
+fn longest(action: &ActionSpec) -> u64 {
+    match action {
+        ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
+        ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
+        // Two boots: over the network, and from the disk.
+        ActionSpec::InstallImage { deadline_s, netboot, .. } => u64::from(*deadline_s) + 2 * longest(netboot),
+    }
+}
+
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
 fn forecast(plan: &Plan) -> String {
     let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
     let deadline = |id: &NodeId| -> u64 {
         lines.get(id).map_or(0, |l| {
-            let step = |s: &crate::model::Step| match &s.action {
-                ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
-                ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
-            };
-            l.steps.iter().map(step).sum()
+            l.steps.iter().map(|s| longest(&s.action)).sum()
         })
     };
     let limits = &plan.limits.rollout;

@@ -115,6 +115,29 @@ pub enum ActionSpec {
         /// Longest wait for a login, in seconds.
         deadline_s: u32,
     },
+    /// The node runs this image from its disk, and lets us in.
+    InstallImage {
+        /// Image name, for people.
+        image: String,
+        /// Digest over kernel, initrds, root and command line: what the node must say that it runs.
+        image_digest: Digest,
+        /// Kernel.
+        kernel: Artifact,
+        /// Initial RAM disks.
+        initrd: Vec<Artifact>,
+        /// Root file system, as squashfs.
+        root: Artifact,
+        /// Kernel arguments.
+        cmdline: Vec<String>,
+        /// The disk.
+        disk: super::DiskRule,
+        /// Whether a disk that holds something may be written.
+        wipe: super::Wipe,
+        /// Longest time to send, write and read back, in seconds.
+        deadline_s: u32,
+        /// How the system comes to run that writes the disk: an [`ActionSpec::Netboot`].
+        netboot: Box<ActionSpec>,
+    },
     /// The stack's components are at the versions wanted.
     InstallStack {
         /// Stack name.

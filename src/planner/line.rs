@@ -1,7 +1,7 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
+    ActionSpec, Blocked, BootMark, Image, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
 };
 
 use super::image_digest;
@@ -46,7 +46,7 @@ pub fn line(ask: &Ask<'_>) -> Line {
     }
 }
 
-type Obstacle = (String, &'static str);
+pub(super) type Obstacle = (String, &'static str);
 
 fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
     let Ask { node, playbook, observed, in_pool } = *ask;
@@ -57,7 +57,10 @@ fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
     let policy = policy(node, playbook)?;
     identity(node, observed)?;
     let mut steps = Vec::new();
-    netboot(ask, &mut steps)?;
+    match &playbook.baseline.install {
+        Some(wanted) => super::install::install(ask, wanted, &mut steps)?,
+        None => netboot(ask, &mut steps)?,
+    }
     stack(ask, &mut steps)?;
     if steps.is_empty() && in_pool {
         return Ok(None);
@@ -124,7 +127,7 @@ fn identity(node: &Node, observed: &Observed) -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn step(number: usize, name: &str, action: ActionSpec, why: String) -> Result<Step, Obstacle> {
+pub(super) fn step(number: usize, name: &str, action: ActionSpec, why: String) -> Result<Step, Obstacle> {
     let id = StepId::new(format!("{number}-{name}")).map_err(|e| (e.to_string(), "bringup validate"))?;
     Ok(Step { id, action, why })
 }
@@ -141,15 +144,21 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
     };
     let digest = image_digest(image);
     let Some(why) = why_netboot(&ask.observed.system, &digest) else { return Ok(()) };
+    steps.push(step(steps.len() + 1, "netboot", netboot_action(ask, image)?, why)?);
+    Ok(())
+}
+
+/// The netboot of an image, by what is written of the node.
+pub(super) fn netboot_action(ask: &Ask<'_>, image: &Image) -> Result<ActionSpec, Obstacle> {
     if ask.node.boot.server.is_none() {
         return Err(("no boot server is written for it".to_owned(), "bringup show NODE --why boot.server"));
     }
     if ask.node.boot.mac.is_none() {
         return Err(("the facts hold no boot MAC for it".to_owned(), "bringup show NODE --why boot.mac"));
     }
-    let action = ActionSpec::Netboot {
+    Ok(ActionSpec::Netboot {
         image: image.name.clone(),
-        image_digest: digest,
+        image_digest: image_digest(image),
         kernel: image.kernel.clone(),
         initrd: image.initrd.clone(),
         root: image.root.clone(),
@@ -158,9 +167,7 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         mode: ask.node.boot.mode,
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
-    };
-    steps.push(step(steps.len() + 1, "netboot", action, why)?);
-    Ok(())
+    })
 }
 
 fn why_netboot(system: &Reading<SystemFacts>, want: &crate::model::Digest) -> Option<String> {

@@ -1,6 +1,7 @@
 //! (desired, observed) → one node's line: the steps that are needed, each with a why. Pure; it leaves no choice to execution.
 
 mod digest;
+mod install;
 mod line;
 mod settled;
 mod stale;

@@ -100,7 +100,7 @@ names() {
   done
 }
 
-describe() {
+facts_of() {
   path=/sys/block/$1
   echo "disk $1"
   echo "size $(($(cat "$path/size") * 512))"
@@ -110,6 +110,10 @@ describe() {
   echo "transport $(transport_of "$path")"
   echo "rotational $(first "$path/queue/rotational")"
   [ "$(cat "$path/ro")" = 1 ] && echo readonly
+  return 0
+}
+describe() {
+  facts_of "$1"
   users_of "$path"
   content_of "$path"
   echo end

@@ -1,0 +1,111 @@
+//! What the installer on the node is told, and the names that it gives to what it makes: made from plan, node and disk, so that a later life
+//! of the run knows its own work again.
+
+use sha2::{Digest as _, Sha256};
+
+use super::disk::Disk;
+use super::target::InstallTarget;
+use crate::model::{Artifact, Digest};
+
+/// Where everything of an installation lies on the node: in memory.
+pub(super) const FOLDER: &str = "/run/bringup/install";
+/// What runs on the node; `disks.sh` is the first part of all that read disks.
+const DISKS: &str = include_str!("../inside/disks.sh");
+const INSTALL: &str = include_str!("../inside/install.sh");
+const SURVEY: &str = include_str!("../inside/survey.sh");
+const BELOW: &str = include_str!("../inside/below.sh");
+pub(super) const PUT: &str = include_str!("../inside/put.sh");
+pub(super) const BEGIN: &str = include_str!("../inside/begin.sh");
+pub(super) const STATUS: &str = include_str!("../inside/status.sh");
+/// Longest part of the installer that one command carries. dropbear takes no command line longer than 9,000 bytes (`MAX_CMD_LEN`), and
+/// quoting makes it longer.
+const PART: usize = 4000;
+
+/// Lists the disks of a node.
+pub(super) fn survey() -> String {
+    format!("{DISKS}{SURVEY}")
+}
+
+/// Tells which disk the root file system lies on.
+pub(super) fn below() -> String {
+    format!("{DISKS}{BELOW}")
+}
+
+/// The installer in parts, and the digest of the whole.
+pub(super) fn installer() -> (Vec<String>, Digest) {
+    let whole = format!("{DISKS}{INSTALL}");
+    let digest = Digest::from_bytes(&Sha256::digest(&whole).into());
+    let (mut parts, mut part) = (Vec::new(), String::new());
+    for line in whole.split_inclusive('\n') {
+        if part.len() + line.len() > PART {
+            parts.push(std::mem::take(&mut part));
+        }
+        part.push_str(line);
+    }
+    parts.push(part);
+    (parts, digest)
+}
+
+/// The files that are sent, under the names that the installer knows.
+pub(super) fn files(target: &InstallTarget) -> Vec<(String, &Artifact)> {
+    let mut files = vec![("kernel".to_owned(), &target.kernel)];
+    files.extend(target.initrd.iter().enumerate().map(|(n, initrd)| (format!("initrd{n}"), initrd)));
+    files.push(("root".to_owned(), &target.root));
+    files
+}
+
+/// A UUID that this plan gives to something on this disk of this node (version 8, RFC 9562 §5.8).
+fn named(what: &str, target: &InstallTarget, disk: &Disk) -> String {
+    let mut hash = Sha256::new();
+    for part in ["bringup", what, target.plan.as_str(), target.node.as_str(), &target.image_digest.to_string(), &disk.serial, &disk.wwn] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut bytes = [0_u8; 16];
+    for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// The partition table that this plan makes on a disk.
+pub(super) fn table_of(target: &InstallTarget, disk: &Disk) -> String {
+    named("disk", target, disk)
+}
+
+/// The order, a `KEY VALUE` a line. No value holds a line break: they are names of the model, digests, and what was read of the disk.
+pub(super) fn order(target: &InstallTarget, disk: &Disk) -> String {
+    let (table, root) = (table_of(target, disk), named("root", target, disk));
+    // An argument that tells a diskless system where its root is would send the installed one there too.
+    let own = target.cmdline.iter().filter(|word| !word.contains("{root-url}") && !word.starts_with("root="));
+    let mut options: Vec<String> = own.cloned().collect();
+    options.push(format!("root=UUID={root}"));
+    options.push("rw".to_owned());
+    options.push(format!("bringup.plan={}", target.plan));
+    options.push(format!("bringup.image={}", target.image_digest));
+    options.push(format!("bringup.disk={table}"));
+    let mut text = String::new();
+    for (key, value) in [
+        ("plan", target.plan.as_str()),
+        ("image", &target.image_digest.to_string()),
+        ("node", target.node.as_str()),
+        ("mac", &target.mac.to_string()),
+        ("disk", &disk.name),
+        ("serial", &disk.serial),
+        ("wwn", &disk.wwn),
+        ("size", &disk.size.to_string()),
+        ("disk-uuid", &table),
+        ("root-uuid", &root),
+        ("options", &options.join(" ")),
+    ] {
+        text.push_str(&format!("{key} {value}\n"));
+    }
+    for (name, artifact) in files(target) {
+        text.push_str(&format!("file {name} {}\n", artifact.sha256));
+    }
+    text
+}
