@@ -85,8 +85,10 @@ fn wipes(plan: &Plan, allowed: &[Allowed]) -> Result<()> {
     if nodes == 0 || allowed.contains(&Allowed::Wipe) {
         return Ok(());
     }
-    let text = format!("the plan writes a disk of {nodes} nodes whatever it holds, and --allow wipe is not given; nothing was touched");
-    Err(Failure::new(Exit::POLICY, text).hint("read the plan once more, then add --allow wipe; or write `wipe: blank-only` in the playbook"))
+    let text =
+        format!("the plan writes a disk of {nodes} nodes whatever it holds, and --allow wipe is not given; nothing was touched");
+    Err(Failure::new(Exit::POLICY, text)
+        .hint("read the plan once more, then add --allow wipe; or write `wipe: blank-only` in the playbook"))
 }
 
 fn nothing(global: &Global, plan: &Plan) -> Result {

@@ -59,7 +59,9 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
 }
 
 fn urls(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
-    let boots = |n: &&crate::model::NodePlan| n.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }));
+    let boots = |n: &&crate::model::NodePlan| {
+        n.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }))
+    };
     let nodes = plan.nodes.iter().filter(boots).filter_map(|n| inventory.nodes.get(&n.node));
     nodes.filter_map(|n| n.boot.server.as_deref()).map(|s| s.trim_end_matches('/').to_owned()).collect()
 }

@@ -165,11 +165,7 @@ fn longest(action: &ActionSpec) -> u64 {
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
 fn forecast(plan: &Plan) -> String {
     let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
-    let deadline = |id: &NodeId| -> u64 {
-        lines.get(id).map_or(0, |l| {
-            l.steps.iter().map(|s| longest(&s.action)).sum()
-        })
-    };
+    let deadline = |id: &NodeId| -> u64 { lines.get(id).map_or(0, |l| l.steps.iter().map(|s| longest(&s.action)).sum()) };
     let limits = &plan.limits.rollout;
     let mut seconds = 0_u64;
     let mut sizes = Vec::new();

@@ -285,7 +285,8 @@ pub enum Touch {
     },
     /// Change the power, so that the node starts from the disk that was written.
     StartInstalled(super::PowerVerb),
-    /// Run an install command. {
+    /// Run an install command.
+    Run {
         /// Argument vector.
         argv: Vec<String>,
     },

@@ -44,7 +44,11 @@ fn why_install(system: &Reading<SystemFacts>, want: &crate::model::Digest) -> Op
     match mark.map(|m| (m.image, m.disk.is_some())) {
         Some((Some(found), true)) if found == *want => None,
         Some((Some(found), true)) => Some(format!("image {} is on its disk, wanted {}", found.short(), want.short())),
-        Some((Some(found), false)) => Some(format!("it runs image {} from the network, wanted {} on its disk", found.short(), want.short())),
-        Some((None, _)) | None => Some(format!("the system that runs was not installed by bringup, wanted image {}", want.short())),
+        Some((Some(found), false)) => {
+            Some(format!("it runs image {} from the network, wanted {} on its disk", found.short(), want.short()))
+        }
+        Some((None, _)) | None => {
+            Some(format!("the system that runs was not installed by bringup, wanted image {}", want.short()))
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Image, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite, SystemFacts,
+    ActionSpec, Blocked, BootMark, Image, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
+    SystemFacts,
 };
 
 use super::image_digest;

@@ -62,7 +62,13 @@ impl Disk {
     #[must_use]
     pub fn writing(&self, boot: u64) -> Writing {
         match (self.ends, &self.written) {
-            (Some((_, on)), Some((_, done))) if on == boot => if *done { Writing::Done } else { Writing::Running },
+            (Some((_, on)), Some((_, done))) if on == boot => {
+                if *done {
+                    Writing::Done
+                } else {
+                    Writing::Running
+                }
+            }
             _ => Writing::None,
         }
     }

@@ -65,7 +65,8 @@ fn rule(mut f: Fields<'_>, out: &mut Diagnostics) -> Option<DiskRule> {
     if let (Some(min), Some(max)) = (&size_min, &size_max)
         && min.value.0 > max.value.0
     {
-        let d = Diagnostic::error(code::BAD_VALUE, "baseline.install.disk: no disk is at least `size_min` and at most `size_max`");
+        let d =
+            Diagnostic::error(code::BAD_VALUE, "baseline.install.disk: no disk is at least `size_min` and at most `size_max`");
         out.push(d.at(min.span).also(max.span, "this is less"));
     }
     if let Some(max) = size_max.as_ref().filter(|max| max.value.0 < SMALLEST) {
@@ -101,7 +102,8 @@ fn text(f: &mut Fields<'_>, key: &'static str, out: &mut Diagnostics) -> Option<
         out.push(d.hint("take what the disk says of itself: `bringup exec NODE -- lsblk -o NAME,SERIAL,WWN,MODEL,TRAN,SIZE`"));
         return None;
     }
-    let plain = !word.value.trim().is_empty() && word.value.len() <= TEXT && word.value.bytes().all(|b| (b' '..=b'~').contains(&b));
+    let plain =
+        !word.value.trim().is_empty() && word.value.len() <= TEXT && word.value.bytes().all(|b| (b' '..=b'~').contains(&b));
     if !plain || word.value.trim() != word.value {
         out.push(bad(format!("{what}: 1 to {TEXT} printable ASCII characters are expected, without blanks around them")));
         return None;

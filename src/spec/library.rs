@@ -13,7 +13,9 @@ use super::policy::Foreign;
 use super::source::{ReadError, Span};
 use super::unit::{Day, FileName};
 use super::{image, lock, policy, ramdisk, stack, yaml};
-use crate::model::{AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Stack};
+use crate::model::{
+    AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Stack,
+};
 
 /// A playbook that was read without a mistake.
 #[derive(Debug)]
@@ -182,7 +184,11 @@ impl Library {
                 &mut inputs,
             );
         }
-        if wanted && image.is_none() || installed && install.is_none() || stack_map.len() < stacks.len() || policy_map.len() < policies.len() {
+        if wanted && image.is_none()
+            || installed && install.is_none()
+            || stack_map.len() < stacks.len()
+            || policy_map.len() < policies.len()
+        {
             return None;
         }
         let baseline = Baseline { image, install, stack: stack.map(|s| s.value.0), boot_deadline_s };
@@ -209,7 +215,8 @@ impl Library {
     fn install(&mut self, written: super::install::Written) -> Option<DiskInstall> {
         let image = self.image(&written.image)?;
         if image.root.is_none() {
-            let message = format!("baseline.install: the image `{}` has no `root`, so there is nothing to write to a disk", image.name);
+            let message =
+                format!("baseline.install: the image `{}` has no `root`, so there is nothing to write to a disk", image.name);
             self.out.push(Diagnostic::error(code::UNRESOLVED, message).at(written.image.span));
             return None;
         }

@@ -30,14 +30,17 @@ pub(super) fn read(tree: &Tree, out: &mut Diagnostics) -> Option<Written> {
     api_version(&mut fields, "playbook/v1", out);
     let (mut image, mut on_disk, mut stack, mut boot_deadline_s) = (None, None, None, BOOT_DEADLINE_S);
     if let Some(mut f) = fields.need("baseline", out).and_then(|t| Fields::of(t, "baseline", out)) {
-        image = f.need_parsed::<FileName>("image", out).filter(|n| n.value.0 != NONE);
+        let named = f.need_parsed::<FileName>("image", out);
+        let no_image = named.as_ref().is_some_and(|n| n.value.0 == NONE);
+        image = named.filter(|n| n.value.0 != NONE);
         stack = f.need_parsed::<FileName>("stack", out).filter(|n| n.value.0 != NONE);
         boot_deadline_s = f.parsed::<Seconds>("boot_deadline", out).map_or(BOOT_DEADLINE_S, |d| d.value.0);
         let block = f.fields("install", out);
         f.finish(out);
         on_disk = block.and_then(|f| install::read(f, out));
-        if let (Some(written), None) = (&on_disk, &image) {
-            let d = Diagnostic::error(code::UNRESOLVED, "baseline.install: nothing boots that could write the disk").at(written.image.span);
+        if let Some(written) = on_disk.as_ref().filter(|_| no_image) {
+            let d = Diagnostic::error(code::UNRESOLVED, "baseline.install: nothing boots that could write the disk")
+                .at(written.image.span);
             out.push(d.hint("name the image that is netbooted for it: `baseline.image: bringup`"));
         }
     }

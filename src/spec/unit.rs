@@ -135,7 +135,9 @@ mod tests {
 
     #[test]
     fn sizes_have_a_unit() {
-        for (text, bytes) in [("480GB", 480_000_000_000), ("3.8TB", 3_800_000_000_000), ("512GiB", 512 << 30), ("1.5MB", 1_500_000)] {
+        for (text, bytes) in
+            [("480GB", 480_000_000_000), ("3.8TB", 3_800_000_000_000), ("512GiB", 512 << 30), ("1.5MB", 1_500_000)]
+        {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
         }
         for bad in ["", "GB", "480", "480 GB", "480gb", "-1GB", "0GB", "1.25TB", "1.TB", ".5TB", "99999999TB", "1e3GB"] {

@@ -3,6 +3,7 @@
 
 mod boots;
 mod faults;
+mod install;
 mod lab;
 mod ramdisk;
 mod roads;

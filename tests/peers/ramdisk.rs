@@ -25,8 +25,8 @@ const NIC: &str = "52:54:77:00:00:42";
 const CABLED: &str = "52:54:77:00:00:43";
 
 /// What was built: the folder with `bringup.yaml` and `bringup/`, and the place of the definition.
-struct Image {
-    out: PathBuf,
+pub struct Image {
+    pub out: PathBuf,
     definition: PathBuf,
     cache: PathBuf,
 }
@@ -46,7 +46,7 @@ fn text(path: &Path) -> String {
 }
 
 /// Built once for all tests. The newest packages are locked the first time: the mirror keeps no others for long, and the committed lock is older.
-fn image(test: &str) -> Option<&'static Image> {
+pub fn image(test: &str) -> Option<&'static Image> {
     for program in ["apt-get", "dpkg-deb", "ssh", "qemu-system-x86_64"] {
         need_program(test, program)?;
     }
@@ -81,7 +81,7 @@ fn image(test: &str) -> Option<&'static Image> {
     }
 }
 
-fn key(seed: u8) -> PrivateKey {
+pub fn key(seed: u8) -> PrivateKey {
     let dice: [u8; 32] = std::array::from_fn(|i| seed.wrapping_mul(31).wrapping_add(u8::try_from(i).unwrap()));
     PrivateKey::new(KeypairData::from(Ed25519Keypair::from_seed(&dice)), "test").unwrap()
 }

@@ -2,6 +2,7 @@
 
 mod decide;
 mod fold;
+mod install;
 mod journal;
 mod line;
 pub mod written;

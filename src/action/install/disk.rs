@@ -73,7 +73,12 @@ pub(super) fn read(text: &str) -> Result<Survey, String> {
             ("used" | "holds", Some(_)) => {}
             ("lacks", None) if survey.lacks.len() < SIGNS => survey.lacks.push(value),
             ("whole", None) => whole = true,
-            _ => return Err(format!("a line that is not understood: {}", line.chars().take(TEXT).collect::<String>().escape_debug())),
+            _ => {
+                return Err(format!(
+                    "a line that is not understood: {}",
+                    line.chars().take(TEXT).collect::<String>().escape_debug()
+                ));
+            }
         }
     }
     if whole { Ok(survey) } else { Err("the list of disks was cut".to_owned()) }
@@ -84,7 +89,13 @@ impl Disk {
     pub fn words(&self) -> String {
         let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         let wwn = if self.wwn.is_empty() { String::new() } else { format!(", wwn {}", self.wwn) };
-        format!("{} {} {}, serial {}{wwn}", bytes(self.size), self.transport, or(&self.model, "disk"), or(&self.serial, "unknown"))
+        format!(
+            "{} {} {}, serial {}{wwn}",
+            bytes(self.size),
+            self.transport,
+            or(&self.model, "disk"),
+            or(&self.serial, "unknown")
+        )
     }
 
     /// Whether a rule means it; `pick` says nothing about one disk alone.
@@ -173,7 +184,8 @@ pub(super) fn may_write(disk: &Disk, wipe: Wipe, table: &str) -> Result<Verdict,
     if !disk.used.is_empty() {
         return Err(format!("the disk {words} is in use: {}", disk.used.join("; ")));
     }
-    let ours = disk.holds.iter().any(|sign| sign.starts_with(&format!("{}: ", disk.name)) && has(sign, &format!("PTUUID={table}")));
+    let ours =
+        disk.holds.iter().any(|sign| sign.starts_with(&format!("{}: ", disk.name)) && has(sign, &format!("PTUUID={table}")));
     if ours && disk.holds.iter().any(|sign| sign.ends_with(FINISHED)) {
         return Ok(Verdict::Written);
     }

@@ -146,7 +146,8 @@ impl InstallImage {
     async fn installed(&self, system: &SystemFacts) -> Result<Standing, ActionError> {
         let disk = remote::below(self.shell()).await?;
         if !disk.fits(&self.target.disk) {
-            let why = format!("the image runs from the disk {}, which the rule ({}) does not mean", disk.words(), self.target.disk);
+            let why =
+                format!("the image runs from the disk {}, which the rule ({}) does not mean", disk.words(), self.target.disk);
             return Ok(Standing::Refused { why });
         }
         let image = self.target.image_digest.short();
@@ -178,7 +179,9 @@ impl InstallImage {
 
     async fn installer_runs(&self) -> Result<bool, ActionError> {
         Ok(match hear(self.shell()).await? {
-            Heard::System(system) => matches!(self.runs(&system), Runs::Installer) && identity(&self.target.serial, &system.serial)?.is_ok(),
+            Heard::System(system) => {
+                matches!(self.runs(&system), Runs::Installer) && identity(&self.target.serial, &system.serial)?.is_ok()
+            }
             Heard::Stranger(_) | Heard::Nothing(_) => false,
         })
     }
@@ -187,7 +190,12 @@ impl InstallImage {
     async fn wait_for_installer(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
         let began = std::time::Instant::now();
         let patience = Duration::from_secs(self.netboot.deadline_s());
-        let fail = |seen: String, class| ActionError { doing: "wait for the image that writes the disk".to_owned(), seen, class, source: None };
+        let fail = |seen: String, class| ActionError {
+            doing: "wait for the image that writes the disk".to_owned(),
+            seen,
+            class,
+            source: None,
+        };
         loop {
             match self.netboot.look(None).await {
                 Ok(Standing::Done(_)) => return Ok(()),
@@ -208,7 +216,9 @@ impl InstallImage {
 
     /// A BMC that keeps `once` for ever would start from the disk at every boot, whatever was held before.
     async fn give_back_disk(&self, scribe: &dyn Scribe, returned: &mut Returned) -> Result<(), ActionError> {
-        if self.started_s_ago().is_none() || matches!(&self.netboot.target.boot_before, Reading::Known(b) if b.target == BootTarget::Disk) {
+        if self.started_s_ago().is_none()
+            || matches!(&self.netboot.target.boot_before, Reading::Known(b) if b.target == BootTarget::Disk)
+        {
             return Ok(());
         }
         match self.netboot.bmc.boot().await {

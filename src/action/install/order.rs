@@ -57,17 +57,19 @@ pub(super) fn files(target: &InstallTarget) -> Vec<(String, &Artifact)> {
 /// A UUID that this plan gives to something on this disk of this node (version 8, RFC 9562 §5.8).
 fn named(what: &str, target: &InstallTarget, disk: &Disk) -> String {
     let mut hash = Sha256::new();
-    for part in ["bringup", what, target.plan.as_str(), target.node.as_str(), &target.image_digest.to_string(), &disk.serial, &disk.wwn] {
+    for part in
+        ["bringup", what, target.plan.as_str(), target.node.as_str(), target.image_digest.as_str(), &disk.serial, &disk.wwn]
+    {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let mut bytes = [0_u8; 16];
-    for (to, from) in bytes.iter_mut().zip(hash.finalize()) {
-        *to = from;
-    }
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    // Octet 6 begins with the version, octet 8 with the variant.
+    let octet = |(at, byte): (usize, u8)| match at {
+        6 => (byte & 0x0f) | 0x80,
+        8 => (byte & 0x3f) | 0x80,
+        _ => byte,
+    };
+    let hex: String = hash.finalize().into_iter().take(16).enumerate().map(octet).map(|b| format!("{b:02x}")).collect();
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
@@ -88,19 +90,20 @@ pub(super) fn order(target: &InstallTarget, disk: &Disk) -> String {
     options.push(format!("bringup.plan={}", target.plan));
     options.push(format!("bringup.image={}", target.image_digest));
     options.push(format!("bringup.disk={table}"));
+    let (options, mac, size) = (options.join(" "), target.mac.to_string(), disk.size.to_string());
     let mut text = String::new();
     for (key, value) in [
         ("plan", target.plan.as_str()),
-        ("image", &target.image_digest.to_string()),
+        ("image", target.image_digest.as_str()),
         ("node", target.node.as_str()),
-        ("mac", &target.mac.to_string()),
-        ("disk", &disk.name),
-        ("serial", &disk.serial),
-        ("wwn", &disk.wwn),
-        ("size", &disk.size.to_string()),
-        ("disk-uuid", &table),
-        ("root-uuid", &root),
-        ("options", &options.join(" ")),
+        ("mac", mac.as_str()),
+        ("disk", disk.name.as_str()),
+        ("serial", disk.serial.as_str()),
+        ("wwn", disk.wwn.as_str()),
+        ("size", size.as_str()),
+        ("disk-uuid", table.as_str()),
+        ("root-uuid", root.as_str()),
+        ("options", options.as_str()),
     ] {
         text.push_str(&format!("{key} {value}\n"));
     }

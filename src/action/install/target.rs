@@ -42,8 +42,18 @@ impl InstallTarget {
     /// # Errors
     /// The step is not an installation.
     pub fn new(spec: &ActionSpec, first: &NetbootTarget) -> Result<Self, String> {
-        let ActionSpec::InstallImage { image_digest, kernel, initrd, root, cmdline, disk, wipe, deadline_s, image: _, netboot: _ } =
-            spec
+        let ActionSpec::InstallImage {
+            image_digest,
+            kernel,
+            initrd,
+            root,
+            cmdline,
+            disk,
+            wipe,
+            deadline_s,
+            image: _,
+            netboot: _,
+        } = spec
         else {
             return Err("the step is not an installation".to_owned());
         };

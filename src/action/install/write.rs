@@ -29,12 +29,15 @@ impl InstallImage {
         }
         let survey = remote::survey(shell).await?;
         if !survey.lacks.is_empty() {
-            let seen = format!("it lacks {}: netboot the image that images/definitions/bringup.yaml makes", survey.lacks.join(", "));
+            let seen =
+                format!("it lacks {}: netboot the image that images/definitions/bringup.yaml makes", survey.lacks.join(", "));
             return Err(refused("see whether the running system can install", seen));
         }
         let chosen = disk::choose(&self.target.disk, &survey.disks).map_err(|seen| refused("choose the disk", seen))?;
         let table = order::table_of(&self.target, chosen);
-        match disk::may_write(chosen, self.target.wipe, &table).map_err(|seen| refused("see whether the disk may be written", seen))? {
+        match disk::may_write(chosen, self.target.wipe, &table)
+            .map_err(|seen| refused("see whether the disk may be written", seen))?
+        {
             Verdict::Written => {
                 scribe.progress(&format!("the disk {} was written by this plan before", chosen.words()));
                 return Ok(());

@@ -87,7 +87,9 @@ impl Guest {
         );
         if let (Some(table), true) = (disk.order("disk-uuid"), contents) {
             let name = if disk.is_written() { "bringup-root" } else { "bringup-unfinished" };
-            text.push_str(&format!("holds nvme1n1: PTUUID={table} PTTYPE=gpt\nholds nvme1n1p2: TYPE=ext4 PART_ENTRY_NAME={name}\n"));
+            text.push_str(&format!(
+                "holds nvme1n1: PTUUID={table} PTTYPE=gpt\nholds nvme1n1p2: TYPE=ext4 PART_ENTRY_NAME={name}\n"
+            ));
         }
         text + "end\n"
     }
