@@ -186,7 +186,7 @@ pub(super) fn may_write(disk: &Disk, wipe: Wipe, table: &str) -> Result<Verdict,
     }
     let ours =
         disk.holds.iter().any(|sign| sign.starts_with(&format!("{}: ", disk.name)) && has(sign, &format!("PTUUID={table}")));
-    if ours && disk.holds.iter().any(|sign| sign.ends_with(FINISHED)) {
+    if ours && disk.holds.iter().any(|sign| has(sign, FINISHED)) {
         return Ok(Verdict::Written);
     }
     if ours || disk.holds.is_empty() || wipe == Wipe::Yes {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use self::remote::State;
+use self::remote::{Progress, State};
 use super::netboot::Netboot;
 use super::system::{Heard, hear, identity};
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
@@ -165,7 +165,7 @@ impl InstallImage {
         let Some(progress) = remote::progress(self.shell()).await? else {
             return Ok(Standing::Ready { seen: "the image that does the writing runs, and nothing is written yet".to_owned() });
         };
-        let ours = progress.plan == self.target.plan.as_str() && progress.image == self.target.image_digest.to_string();
+        let ours = self.is_ours(&progress);
         Ok(match progress.state {
             State::Running(step) if ours => Standing::Busy { with: format!("installing: {step}") },
             State::Running(step) => Standing::Busy { with: format!("{} is installing: {step}", progress.plan.escape_debug()) },
@@ -175,6 +175,11 @@ impl InstallImage {
             State::Done => Standing::Ready { seen: "written, and not started from its disk yet".to_owned() },
             State::Failed(why) => Standing::Ready { seen: format!("the installer failed: {why}") },
         })
+    }
+
+    /// Whether an installation is this plan's.
+    fn is_ours(&self, progress: &Progress) -> bool {
+        progress.plan == self.target.plan.as_str() && progress.image == self.target.image_digest.as_str()
     }
 
     async fn installer_runs(&self) -> Result<bool, ActionError> {

@@ -80,9 +80,18 @@ pub(super) async fn begin(shell: &dyn Shell, order: &str) -> Result<String, Acti
     Ok(said.trim().chars().take(80).collect())
 }
 
-/// Runs a script that must end with 0, and gives what it printed.
+/// Makes the folder that the files go to, for root alone.
+pub(super) async fn make_folder(shell: &dyn Shell) -> Result<(), ActionError> {
+    run(shell, "make a folder for the files", &["mkdir", "-p", "-m", "700", order::FOLDER]).await.map(drop)
+}
+
 async fn ask(shell: &dyn Shell, doing: &str, script: &str, operands: &[&str]) -> Result<String, ActionError> {
-    let argv = ["sh", "-c", script, "bringup-install"].into_iter().chain(operands.iter().copied());
+    run(shell, doing, &[&["sh", "-c", script, "bringup-install"][..], operands].concat()).await
+}
+
+/// Runs a command that must end with 0, and gives what it printed.
+async fn run(shell: &dyn Shell, doing: &str, argv: &[&str]) -> Result<String, ActionError> {
+    let argv = argv.iter().copied();
     let mut probe = Probe::new(doing, argv).within(ASK_S);
     probe.limit_bytes = 1 << 20;
     let fail = |seen: String, class| ActionError { doing: doing.to_owned(), seen, class, source: None };

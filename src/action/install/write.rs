@@ -44,6 +44,7 @@ impl InstallImage {
             }
             Verdict::Write => {}
         }
+        remote::make_folder(shell).await?;
         for (name, artifact) in order::files(&self.target) {
             let to = format!("{}/{name}", order::FOLDER);
             let touch = Touch::Push { to: to.clone(), sha256: artifact.sha256.clone() };
@@ -73,10 +74,8 @@ impl InstallImage {
         match ended {
             Ok(()) => scribe.after(&touch, EvidenceNote::Applied("written, and read back from the disk".to_owned())).await,
             Err(error) => {
-                let note = match error.class {
-                    Class::Ambiguous => EvidenceNote::Ambiguous(error.to_string()),
-                    _ => EvidenceNote::NotApplied(error.to_string()),
-                };
+                // Whatever came in between, bytes may have been written: the next look at the disk says.
+                let note = EvidenceNote::Ambiguous(format!("the disk may hold a part of it: {error}"));
                 scribe.after(&touch, note).await?;
                 Err(error)
             }
@@ -86,9 +85,7 @@ impl InstallImage {
     /// Whether an installation of this plan on this node has ended well since the system came up.
     async fn is_written(&self) -> Result<bool, ActionError> {
         let progress = remote::progress(self.shell()).await?;
-        Ok(progress.is_some_and(|p| {
-            p.plan == self.target.plan.as_str() && p.image == self.target.image_digest.to_string() && p.state == State::Done
-        }))
+        Ok(progress.is_some_and(|p| self.is_ours(&p) && p.state == State::Done))
     }
 
     async fn wait_until_written(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
@@ -98,6 +95,10 @@ impl InstallImage {
         let mut last = String::new();
         loop {
             match remote::progress(self.shell()).await {
+                Ok(Some(progress)) if !self.is_ours(&progress) => {
+                    let seen = format!("{} is installing on this node", progress.plan.escape_debug());
+                    return Err(fail(seen, Class::Transient));
+                }
                 Ok(Some(progress)) => match progress.state {
                     State::Done => return Ok(()),
                     State::Failed(why) => return Err(fail(why, Class::Transient)),
