@@ -171,7 +171,7 @@ mkdir -p /dev/pts; mount -t devpts devpts /dev/pts
 hostname -F /etc/hostname
 printf '#!/bin/sh\n[ "$1" = bound ] && ip addr replace "$ip/${mask:-24}" dev "$interface"\n' >/run/lease; chmod +x /run/lease
 for nic in /sys/class/net/e*; do ip link set "${nic##*/}" up; udhcpc -i "${nic##*/}" -s /run/lease -b -t 30 -T 1; done
-dropbear -E -s -r /etc/dropbear/dropbear_ed25519_host_key -p 22
+dropbear -F -E -s -r /etc/dropbear/dropbear_ed25519_host_key -p 22 &
 while :; do sleep 1000; done
 I
 chmod 755 root/sbin/init; mksquashfs root root.squashfs -quiet -no-progress -all-root -comp zstd"#;
@@ -338,7 +338,7 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
     // The same host key (the shell knows no other), the plan's words, and what a first boot needs.
     let told = site
         .on_node(
-            "cat /proc/cmdline /etc/hostname /etc/bringup/installed; stat -c %s /etc/machine-id; ls /etc/ssh; df / | tail -n 1",
+            "cat /proc/cmdline /etc/hostname /etc/bringup/installed; stat -c %s /etc/machine-id; ls /etc/ssh; awk '$2 == \"/\" { print $1 }' /proc/mounts",
         )
         .await;
     println!("{told}");
@@ -347,7 +347,7 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
         "bringup.disk=",
         "\na001-s01\n",
         "serial NVME-A",
-        "\n0\nssh_host_ed25519_key\n/dev/nvme0n1p2 ",
+        "\n0\nssh_host_ed25519_key\n/dev/nvme0n1p2",
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }

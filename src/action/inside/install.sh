@@ -171,5 +171,5 @@ run umount $mnt/root
 run "$(tool sfdisk)" --quiet --no-reread --part-label "$disk" 2 bringup-root
 sync
 blockdev --flushbufs "$disk" 2>/dev/null
-state done
+state 'done'
 echo "<1>bringup: stage installed uptime=$(cut -d' ' -f1 /proc/uptime)" >/dev/kmsg
