@@ -15,6 +15,7 @@ mod firmware;
 mod gate;
 mod hand;
 mod image;
+mod install;
 mod keep;
 mod power;
 mod power_ipmi;
