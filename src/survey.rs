@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::bmc::{Bmc, BmcError};
-use crate::model::{Answer, Component, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version};
+use crate::model::{
+    Answer, Component, MachineReport, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version,
+};
 use crate::shell::{Shell, ShellError};
 
 /// Longest wait for one in-band answer, in seconds: the files asked for are in memory, so only a stuck system takes longer.
 const READ_DEADLINE_S: u32 = 20;
+/// Longest wait for a machine's report, in seconds: it waits up to 35 s for LLDP itself.
+const REPORT_DEADLINE_S: u32 = 60;
 /// Longest time for a node's whole in-band part: it is tried while the system may be down, and silence is then the answer.
 const SHELL_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -48,6 +52,32 @@ pub async fn system(shell: &dyn Shell) -> Reading<SystemFacts> {
     let uuid = file(shell, "/sys/class/dmi/id/product_uuid").await.map(|u| u.to_ascii_lowercase());
     let cmdline = file(shell, "/proc/cmdline").await;
     Reading::Known(SystemFacts { boot_id, serial, uuid, cmdline })
+}
+
+/// Who the running system's machine is and what is at the far ends of its cables, as the bring-up ramdisk's `bringup-report` tells it. It may take
+/// most of a minute: a neighbour speaks LLDP every 30 s.
+pub async fn machine(shell: &dyn Shell) -> Reading<MachineReport> {
+    let patient = Probe::new("bringup-report", ["bringup-report", "--wait", "35"]).within(REPORT_DEADLINE_S);
+    match said(shell.run(&patient).await) {
+        Ok(ProbeOutput { exit: 0, stdout, .. }) => MachineReport::read(&stdout).map_or_else(Reading::unknown, Reading::Known),
+        Ok(ProbeOutput { exit: 127, .. }) => {
+            Reading::unknown("its system has no bringup-report; the bring-up ramdisk has it (bringup image build)")
+        }
+        Ok(output) => Reading::unknown(format!(
+            "bringup-report ended with exit code {}: {}",
+            output.exit,
+            String::from_utf8_lossy(&output.stderr).chars().take(200).collect::<String>().trim().escape_debug()
+        )),
+        Err(why) => Reading::Unknown { why },
+    }
+}
+
+fn said(answer: Result<Answer, ShellError>) -> Result<ProbeOutput, String> {
+    match answer {
+        Ok(Answer::Output(output)) => Ok(output),
+        Ok(Answer::Unknown { why }) => Err(why),
+        Err(error) => Err(with_cause(&error)),
+    }
 }
 
 /// Installed versions by the stack's own probes.

@@ -1,6 +1,7 @@
 //! The end "the node runs this image, booted by this plan, and lets us in". It borrows a boot grant and the boot override, and gives
 //! both back. It never takes a system's word without its serial, and never cycles a node that is on its way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::bmc::{Bmc, BmcError, Written};
-use crate::boot::{GrantSpec, GrantStatus, Grants, Issued, Stage, new_grant_id, now_ms};
+use crate::boot::{GrantSpec, GrantStatus, Grants, Identity, Issued, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
 use crate::shell::Shell;
 
@@ -40,6 +41,8 @@ pub struct Netboot {
     saw_off: AtomicBool,
     /// How long a power touch of an earlier life may still show.
     settle: Duration,
+    /// Keys that a fresh identity lets in, and the address that it is handed out to; `None`: the image has its own.
+    lets_in: Option<(Vec<String>, IpAddr)>,
 }
 
 #[async_trait]
@@ -140,7 +143,23 @@ impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
     pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
-        Self { target, bmc, shell, grants, cycled: AtomicBool::new(false), saw_off: AtomicBool::new(false), settle: SETTLE }
+        Self {
+            target,
+            bmc,
+            shell,
+            grants,
+            cycled: AtomicBool::new(false),
+            saw_off: AtomicBool::new(false),
+            settle: SETTLE,
+            lets_in: None,
+        }
+    }
+
+    /// The same with an SSH host key made for each grant, which the node fetches from this address; it lets in who holds one of these keys
+    /// (lines of `authorized_keys`).
+    #[must_use]
+    pub fn letting_in(self, keys: Vec<String>, address: IpAddr) -> Self {
+        Self { lets_in: Some((keys, address)), ..self }
     }
 
     /// The same with another wait for a power touch of an earlier life to show.
@@ -241,13 +260,23 @@ impl Netboot {
             cmdline: target.cmdline.clone(),
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
-        match self.grants.issue(spec).await {
+        let mut open = format!("open for {} s", target.deadline_s);
+        let made = match &self.lets_in {
+            None => self.grants.issue(spec).await.map_err(|e| self.store("issue a boot grant", &e)),
+            Some((keys, address)) => match Identity::fresh(keys, Some(*address)) {
+                Ok(identity) => {
+                    open.push_str(&format!(", brings the host key {}", identity.note().host_key));
+                    self.grants.issue_with(spec, identity).await.map_err(|e| self.store("issue a boot grant", &e))
+                }
+                Err(error) => Err(self.store("make an identity for a boot grant", &error)),
+            },
+        };
+        match made {
             Ok(issued) => {
-                scribe.after(&touch, EvidenceNote::Applied(format!("open for {} s", target.deadline_s))).await?;
+                scribe.after(&touch, EvidenceNote::Applied(open)).await?;
                 Ok(issued)
             }
             Err(error) => {
-                let error = self.store("issue a boot grant", &error);
                 scribe.after(&touch, EvidenceNote::NotApplied(error.seen.clone())).await?;
                 Err(error)
             }
@@ -317,7 +346,7 @@ impl Netboot {
 
 /// The furthest stage that the boot server saw.
 fn furthest(grant: &GrantStatus) -> Stage {
-    grant.stages.keys().copied().filter(|s| *s <= Stage::Root).max().unwrap_or(Stage::Issued)
+    grant.stages.keys().copied().filter(|s| *s <= Stage::Identity).max().unwrap_or(Stage::Issued)
 }
 
 /// How far the boot server saw the node come, what that means, and where a person looks next.
@@ -343,6 +372,14 @@ fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
             ("the boot server saw it reach: kernel; it never asked for the initrd", format!("the console of {node}"))
         }
         (Stage::Kernel, _) => ("the boot server saw it reach: kernel, which is all it needs", format!("the console of {node}")),
+        (Stage::Identity, _) => (
+            "the boot server saw it fetch its identity, so its network works and its SSH server is next",
+            format!("the console of {node}"),
+        ),
+        (_, _) if grant.identity.is_some() => (
+            "the boot server saw it fetch kernel and initrd and never its identity, without which it opens no SSH",
+            format!("the console of {node}: it says why"),
+        ),
         (_, _) => {
             let text = "the boot server saw it fetch kernel and initrd, so the image started or stopped by itself";
             (text, format!("bringup power status {node}, and its console"))

@@ -53,8 +53,7 @@ impl NetbootTarget {
         plan: &PlanId,
         boot_before: &Reading<BootOverride>,
     ) -> Result<Self, String> {
-        let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, old_boot_id, deadline_s, image: _ } =
-            spec
+        let ActionSpec::Netboot { image_digest, kernel, initrd, root, cmdline, method, mode, old_boot_id, deadline_s, .. } = spec
         else {
             return Err("the step is not a netboot".to_owned());
         };

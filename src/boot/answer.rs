@@ -12,6 +12,7 @@ use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
 use super::store::{BootError, Store};
+use super::tls::Door;
 use super::{fetch, script};
 
 /// A request, read off the wire.
@@ -23,6 +24,10 @@ pub(super) struct Request {
     pub(super) range: Option<String>,
     pub(super) if_range: Option<String>,
     pub(super) from: IpAddr,
+    /// It came over TLS.
+    pub(super) secure: bool,
+    /// Where identities are handed out.
+    pub(super) door: Option<Door>,
 }
 
 /// What may be done with an address.
@@ -78,7 +83,7 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
         Err(NotUnderstood::Bad(why)) => return plain(400, why),
     };
     let replied = match &ask {
-        Ask::Health => Ok(health(store)),
+        Ask::Health => Ok(health(request, store)),
         Ask::Chain => Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::CHAIN.into(), seen: None }),
         Ask::ScriptByMac(claims) => match claims.mac {
             Some(mac) => give_script(request, store, &By::Mac(mac), claims, now_ms),
@@ -88,6 +93,7 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
         Ask::OpenLoader(loader) => Ok(give_open_loader(request, loaders, *loader)),
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
         Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
+        Ask::Identity(token, claims) => give_identity(request, store, token, claims, now_ms),
     };
     replied.unwrap_or_else(|error| {
         // What went wrong is for the operator's log; the machine is told that trying again may help.
@@ -100,8 +106,8 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
     })
 }
 
-fn health(store: &Store) -> Reply {
-    let health = Health { service: "bringup".into(), state: store.store_id().to_owned() };
+fn health(request: &Request, store: &Store) -> Reply {
+    let health = Health { service: "bringup".into(), state: store.store_id().to_owned(), https: request.door.clone() };
     let text = serde_json::to_string(&health).unwrap_or_default() + "\n";
     Reply::Text { status: 200, kind: "application/json", text, seen: None }
 }
@@ -119,12 +125,14 @@ fn give_script(
     if script::plain_host(host).is_none() {
         return Ok(plain(400, "a plain `Host` header is needed"));
     }
-    let given = match store.script(by, claims, look, request.from, now_ms)? {
+    let given = match store.script(by, claims, look, request.door.is_some(), request.from, now_ms)? {
         Ok(given) => given,
         Err(Some(refusal)) => return Ok(refused(request, refusal)),
         Err(None) => return Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::NOTHING.into(), seen: None }),
     };
-    let text = script::script(&given.spec, given.files.expose(), host, claims.mac).unwrap_or_else(|| script::NOTHING.into());
+    let door = request.door.as_ref().filter(|_| given.identity);
+    let text =
+        script::script(&given.spec, given.files.expose(), host, claims.mac, door).unwrap_or_else(|| script::NOTHING.into());
     let length = u64::try_from(text.len()).unwrap_or_default();
     let seen = (!look).then(|| Seen::given(request.from, &given.spec.id, &given.spec.node, Stage::Script, length));
     Ok(Reply::Text { status: 200, kind: SCRIPT, text, seen })
@@ -185,6 +193,27 @@ fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_
             Ok(Reply::Text { status: 500, kind: PLAIN, text: format!("{why}\n"), seen: Some(seen) })
         }
     }
+}
+
+/// A look would tell whether it is still there and use nothing up; nobody has a need to know.
+fn give_identity(
+    request: &Request,
+    store: &Store,
+    token: &Token,
+    claims: &super::route::Claims,
+    now_ms: i64,
+) -> Result<Reply, BootError> {
+    if request.method != Method::Get {
+        return Ok(plain(405, "an identity can only be fetched"));
+    }
+    Ok(match store.identity(token, claims, request.secure, request.from, now_ms)? {
+        Ok(handed) => {
+            let length = u64::try_from(handed.answer.len()).unwrap_or_default();
+            let seen = Seen::given(request.from, &handed.spec.id, &handed.spec.node, Stage::Identity, length);
+            Reply::Text { status: 200, kind: PLAIN, text: handed.answer, seen: Some(seen) }
+        }
+        Err(refusal) => refused(request, refusal),
+    })
 }
 
 fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {

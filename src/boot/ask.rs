@@ -34,8 +34,16 @@ pub enum AskError {
 /// The store id of the boot server at an address.
 ///
 /// # Errors
-/// [`AskError`]; `Silent` alone means that the address is free as far as can be seen from here.
+/// As [`health`].
 pub async fn ask(address: SocketAddr) -> Result<String, AskError> {
+    health(address).await.map(|health| health.state)
+}
+
+/// What the boot server at an address says of itself.
+///
+/// # Errors
+/// [`AskError`]; `Silent` alone means that the address is free as far as can be seen from here.
+pub async fn health(address: SocketAddr) -> Result<Health, AskError> {
     let gone = |error| AskError::Unreachable(address, error);
     let mut stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
@@ -55,15 +63,15 @@ pub async fn ask(address: SocketAddr) -> Result<String, AskError> {
     read(&answer).ok_or(AskError::Stranger(address))
 }
 
-/// The store id in an answer to `GET /healthz`.
-fn read(answer: &[u8]) -> Option<String> {
+/// What an answer to `GET /healthz` says.
+fn read(answer: &[u8]) -> Option<Health> {
     let text = std::str::from_utf8(answer).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     if !head.starts_with("HTTP/1.1 200 ") {
         return None;
     }
     let health: Health = serde_json::from_str(body.trim()).ok()?;
-    (health.service == "bringup").then_some(health.state)
+    (health.service == "bringup").then_some(health)
 }
 
 #[cfg(test)]
@@ -75,7 +83,7 @@ mod tests {
     #[test]
     fn only_our_own_answer_counts() {
         let good = b"HTTP/1.1 200 OK\r\na: b\r\n\r\n{\"service\":\"bringup\",\"state\":\"s1\"}\n";
-        assert_eq!(read(good).as_deref(), Some("s1"));
+        assert_eq!(read(good).map(|h| h.state).as_deref(), Some("s1"));
         assert_eq!(read(b"HTTP/1.1 200 OK\r\n\r\n{\"service\":\"nginx\",\"state\":\"s1\"}"), None);
         assert_eq!(read(b"HTTP/1.1 404 No\r\n\r\n{\"service\":\"bringup\",\"state\":\"s1\"}"), None);
     }

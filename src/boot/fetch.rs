@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use super::grant::{GrantSpec, Stage, Token};
+use super::handover;
 use super::route::{Claims, Which};
 use super::store::{BootError, Line, Store, expire};
 use crate::model::{Artifact, Mac, NodeId};
@@ -40,6 +41,8 @@ pub(super) struct Script {
     pub(super) spec: GrantSpec,
     /// Opens the files.
     pub(super) files: Token,
+    /// The node may fetch an identity.
+    pub(super) identity: bool,
 }
 
 /// A file may be handed out.
@@ -49,8 +52,8 @@ pub(super) struct Given {
     pub(super) artifact: Artifact,
 }
 
-struct Held {
-    spec: GrantSpec,
+pub(super) struct Held {
+    pub(super) spec: GrantSpec,
     closed: Option<String>,
     scripts: i64,
     script_to: Option<String>,
@@ -58,11 +61,11 @@ struct Held {
 }
 
 impl Held {
-    fn refusal(&self, status: u16, why: &'static str) -> Refusal {
+    pub(super) fn refusal(&self, status: u16, why: &'static str) -> Refusal {
         Refusal { status, why, grant: Some(self.spec.id.clone()), node: Some(self.spec.node.clone()) }
     }
 
-    fn over(&self) -> Option<Refusal> {
+    pub(super) fn over(&self) -> Option<Refusal> {
         self.closed.as_deref().map(|how| {
             self.refusal(
                 410,
@@ -76,7 +79,7 @@ impl Held {
     }
 
     /// A claim that contradicts the grant.
-    fn foreign(&self, claims: &Claims) -> Option<Refusal> {
+    pub(super) fn foreign(&self, claims: &Claims) -> Option<Refusal> {
         let differs = |want: Option<&str>, said: Option<&str>| matches!((want, said), (Some(want), Some(said)) if !want.trim().eq_ignore_ascii_case(said));
         let spec = &self.spec;
         let why = if matches!((spec.mac, claims.mac), (Some(want), Some(said)) if want != said) {
@@ -93,12 +96,14 @@ impl Held {
 }
 
 impl Store {
-    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed.
+    /// The script. A look (`HEAD`) uses nothing up. `Ok(Err(None))`: there is nothing for this MAC, which is no misdeed. Without a way to
+    /// fetch an identity (`https`) a node that needs one is not sent on its way.
     pub(super) fn script(
         &self,
         by: &By<'_>,
         claims: &Claims,
         look: bool,
+        https: bool,
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Script, Option<Refusal>>, BootError> {
@@ -123,6 +128,11 @@ impl Store {
             if held.scripts > 0 && !retry {
                 return Ok(Err(Some(held.refusal(410, "the script was fetched already"))));
             }
+            let identity = handover::wanted(tx, &held.spec.id)?;
+            if identity && !https {
+                let why = "the grant brings an identity, and this boot server has no HTTPS to hand it out";
+                return Ok(Err(Some(held.refusal(503, why))));
+            }
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
@@ -135,7 +145,7 @@ impl Store {
                 tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Script, from, now_ms)?;
             }
-            Ok(Ok(Script { spec: held.spec, files }))
+            Ok(Ok(Script { spec: held.spec, files, identity }))
         })
     }
 
@@ -206,7 +216,7 @@ impl Store {
     }
 
     /// One question: expiry first, then the question, then the record of a refusal, all or nothing.
-    fn ask<T>(
+    pub(super) fn ask<T>(
         &self,
         from: IpAddr,
         now_ms: i64,
@@ -220,21 +230,22 @@ impl Store {
             record(&tx, refusal, from, now_ms)?;
         }
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(answer)
     }
 }
 
-fn unknown_token() -> Refusal {
+pub(super) fn unknown_token() -> Refusal {
     Refusal { status: 404, why: "no such grant", grant: None, node: None }
 }
 
-fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
     tx.prepare_cached("SELECT grant_id FROM token WHERE hash = ?1 AND opens = ?2")?
         .query_row(params![token.hash(), opens], |r| r.get(0))
         .optional()
 }
 
-fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
+pub(super) fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
     let mut query = tx.prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?;
     let mut rows = query.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::identity::IdentityNote;
 use crate::model::{Artifact, Digest, Mac, NodeId, PlanId, RunId};
 
 /// Most initial RAM disks of one image.
@@ -190,6 +191,8 @@ pub enum Stage {
     Initrd,
     /// The root file system was asked for.
     Root,
+    /// Its identity was handed out.
+    Identity,
     /// Given back by its run.
     Released,
     /// Taken back.
@@ -201,13 +204,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Issued,
         Self::Loader,
         Self::Script,
         Self::Kernel,
         Self::Initrd,
         Self::Root,
+        Self::Identity,
         Self::Released,
         Self::Revoked,
         Self::Expired,
@@ -224,6 +228,7 @@ impl Stage {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::Root => "root",
+            Self::Identity => "identity",
             Self::Released => "released",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
@@ -267,6 +272,9 @@ pub struct GrantStatus {
     pub stages: BTreeMap<Stage, i64>,
     /// Attempts refused.
     pub refused: u32,
+    /// What it brings the node, when it brings something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityNote>,
 }
 
 /// One line of what the boot server did, in the order of `seq`.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::identity::{BootKey, Identity};
 use super::sightings::Sighting;
 use super::store::{BootError, Store};
 use crate::model::{NodeId, PlanId};
@@ -33,7 +34,24 @@ impl Grants {
     /// # Errors
     /// [`BootError`]; nothing was granted.
     pub async fn issue(&self, spec: GrantSpec) -> Result<Issued, BootError> {
-        self.on_disk(move |store| store.issue(&spec, now_ms())).await
+        self.on_disk(move |store| store.issue(&spec, None, now_ms())).await
+    }
+
+    /// Makes a grant that brings its node an identity, which is kept here until the node has fetched it or the grant ends.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    pub async fn issue_with(&self, spec: GrantSpec, identity: Identity) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, Some(&identity), now_ms())).await
+    }
+
+    /// The host key of the system that a node's newest boot started.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn boot_key(&self, node: &NodeId) -> Result<BootKey, BootError> {
+        let node = node.clone();
+        self.on_disk(move |store| store.boot_key(&node)).await
     }
 
     /// Gives a grant back; `false` when it was closed already.

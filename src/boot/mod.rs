@@ -5,6 +5,9 @@
 //! fetched once; it names the files under a second token that is made when it is handed out, so a replayed script opens nothing. What was
 //! refused is recorded beside what was given, for the journal.
 //!
+//! A grant may bring its node an *identity*: an SSH host key of its own for this one boot. It is handed out once, over TLS only, to a node that
+//! knows the server's certificate from its command line.
+//!
 //! It never serves a path that a request names, and never an image's file whose SHA-256 is not the grant's.
 
 mod answer;
@@ -15,6 +18,8 @@ pub mod dhcp;
 mod fetch;
 mod grant;
 mod grants;
+mod handover;
+mod identity;
 mod range;
 mod route;
 mod script;
@@ -23,14 +28,17 @@ mod sightings;
 mod stall;
 mod store;
 mod tftp;
+mod tls;
 
 pub use artifact::ArtifactError;
-pub use ask::{AskError, ask};
+pub use ask::{AskError, ask, health};
 pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
 pub use grants::Grants;
+pub use identity::{BootKey, Identity, IdentityError, IdentityNote};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use store::BootError;
 pub use tftp::{
     Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
 };
+pub use tls::{Door, Shown, TlsError, serve_https};

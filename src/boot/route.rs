@@ -25,6 +25,8 @@ pub(super) enum Ask {
     OpenLoader(Loader),
     /// A file of a grant whose script was handed out.
     File(Token, Which),
+    /// The identity of such a grant.
+    Identity(Token, Claims),
 }
 
 /// iPXE builds that can be asked for.
@@ -117,6 +119,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> Result<Ask, NotUnderstoo
         (Some("g"), Some("snponly.efi"), None, None) => Ok(Ask::Loader(token()?, Loader::SnpOnly)),
         (Some("g"), Some("kernel"), None, None) => Ok(Ask::File(token()?, Which::Kernel)),
         (Some("g"), Some("root"), None, None) => Ok(Ask::File(token()?, Which::Root)),
+        (Some("g"), Some("identity"), None, None) => Ok(Ask::Identity(token()?, claims(query.unwrap_or_default())?)),
         (Some("g"), Some("initrd"), Some(n), None) if (1..=2).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()) => {
             let n = n.parse().map_err(|_| NotUnderstood::NoSuchPath)?;
             Ok(Ask::File(token()?, Which::Initrd(n)))
@@ -193,6 +196,7 @@ mod tests {
         assert!(matches!(route(&format!("/g/{TOKEN}/autoexec.ipxe"), None), Ok(Ask::ScriptByToken(..))));
         assert!(matches!(route(&format!("/g/{TOKEN}/ipxe.efi"), None), Ok(Ask::Loader(_, Loader::Ipxe))));
         assert!(matches!(route(&format!("/g/{TOKEN}/initrd/12"), None), Ok(Ask::File(_, Which::Initrd(12)))));
+        assert!(matches!(route(&format!("/g/{TOKEN}/identity"), Some("serial=%41")), Ok(Ask::Identity(..))));
         let claims = claims_of("mac=52-54-00-AA-00-01&uuid=ABCD&serial=S%2F%20N&arch=x86_64");
         assert_eq!(claims.mac, Some("52:54:00:aa:00:01".parse().unwrap()));
         assert_eq!((claims.uuid.as_deref(), claims.serial.as_deref()), (Some("abcd"), Some("S/ N")));
@@ -218,7 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_address_is_read_without_harm(path in "(/g/[0-9a-f]{30,33})?(/[a-z.%0-9]{0,12}){0,4}|.{0,80}", query in proptest::option::of("([a-z]{0,6}=[^&]{0,40}&?){0,20}|.{0,80}")) {
-            if let Ok(Ask::ScriptByMac(claims) | Ask::ScriptByToken(_, claims)) = route(&path, query.as_deref()) {
+            if let Ok(Ask::ScriptByMac(claims) | Ask::ScriptByToken(_, claims) | Ask::Identity(_, claims)) = route(&path, query.as_deref()) {
                 for text in [claims.uuid, claims.serial].into_iter().flatten() {
                     prop_assert!(!text.is_empty() && text.chars().count() <= 128 && !text.chars().any(char::is_control));
                 }

@@ -2,7 +2,9 @@
 //! a node sent goes into one, except a `Host` name of letters, digits, dots, colons and brackets.
 
 use super::grant::GrantSpec;
+use super::tls::Door;
 use crate::model::Mac;
+use std::net::SocketAddr;
 
 /// Where a site's DHCP begins. Paths without a host: iPXE resolves them against the address that the script came from. `netX` is the
 /// interface that iPXE booted from; MAC addresses with hyphens, since older iPXE takes a colon for the end of a scheme.
@@ -20,9 +22,17 @@ pub(super) fn plain_host(host: Option<&str>) -> Option<&str> {
     host.filter(|h| (1..=255).contains(&h.len()) && h.bytes().all(plain))
 }
 
+/// A host without its port.
+fn bare(host: &str) -> &str {
+    match host.rfind(']') {
+        Some(end) => host.get(..=end).unwrap_or(host),
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
 /// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
-/// image needs an absolute address and the request did not say a plain `Host`.
-pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>) -> Option<String> {
+/// image needs an absolute address and the request did not say a plain `Host`. `door` is where the node fetches its identity, when it has one.
+pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>, door: Option<&Door>) -> Option<String> {
     let base = format!("/g/{files}");
     let root = match (&spec.root, plain_host(host)) {
         (None, _) => None,
@@ -39,6 +49,16 @@ pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Opt
     if let Some((url, digest)) = &root {
         arguments.push(format!("bringup.root={url}"));
         arguments.push(format!("bringup.root.sha256={digest}"));
+    }
+    if let Some(door) = door {
+        // The same address as the script's, unless the door has one of its own; the pin is what makes it trusted, not the name.
+        let own = door.address.map(|ip| SocketAddr::new(ip, door.port).to_string());
+        let at = match own {
+            Some(at) => at,
+            None => format!("{}:{}", bare(plain_host(host)?), door.port),
+        };
+        arguments.push(format!("bringup.identity=https://{at}{base}/identity"));
+        arguments.push(format!("bringup.identity.sha256={}", door.sha256));
     }
     if let Some(mac) = spec.mac.or(mac) {
         // PXELINUX's form, which Debian's and dracut's initrds read: hardware type 1, then the address with hyphens.
@@ -87,7 +107,7 @@ mod tests {
     fn a_script_in_full() {
         let mut spec = spec(vec!["console=ttyS0".into(), "root=live:{root-url}".into()], 1, true);
         spec.id = "g-000000000001".into();
-        let got = script(&spec, "T", Some("10.0.0.1:8088"), None).unwrap();
+        let got = script(&spec, "T", Some("10.0.0.1:8088"), None, None).unwrap();
         let image = "09".repeat(32);
         let root = "03".repeat(32);
         assert_eq!(
@@ -101,7 +121,15 @@ mod tests {
                  boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
             )
         );
-        assert_eq!(script(&spec, "T", Some("evil\nboot"), None), None, "a root needs a plain host");
+        assert_eq!(script(&spec, "T", Some("evil\nboot"), None, None), None, "a root needs a plain host");
+        let mut door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
+        let pin = format!("bringup.identity.sha256={} ", "05".repeat(32));
+        for (host, at) in [("10.0.0.1:8088", "10.0.0.1"), ("boot.site", "boot.site"), ("[fd00::1]:8088", "[fd00::1]")] {
+            let got = script(&spec, "T", Some(host), None, Some(&door)).unwrap();
+            assert!(got.contains(&format!(" bringup.identity=https://{at}:8443/g/T/identity {pin}")), "{got}");
+        }
+        door.address = Some("fd00::2".parse().unwrap());
+        assert!(script(&spec, "T", Some("a:1"), None, Some(&door)).unwrap().contains("=https://[fd00::2]:8443/g/T/identity "));
     }
 
     proptest! {
@@ -109,8 +137,9 @@ mod tests {
         #[test]
         fn nothing_can_be_injected(cmdline in proptest::collection::vec(".{0,20}|[ -~]{1,20}", 0..4), initrds in 0_usize..4, root: bool, host in ".{0,30}|[a-z.:0-9]{1,20}") {
             let spec = spec(cmdline, initrds, root);
+            let door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
             if spec.check(0).is_ok()
-                && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None)
+                && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None, Some(&door))
             {
                 prop_assert_eq!(text.lines().count(), initrds + 7);
                 let expands = text.contains("${");

@@ -13,9 +13,11 @@ use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Method, Reply, Request, answer};
@@ -24,6 +26,7 @@ use super::grant::{Stage, now_ms};
 use super::grants::Grants;
 use super::stall::Stall;
 use super::store::shown;
+use super::tls::Door;
 use crate::model::NodeId;
 
 /// Connections at once; a fleet of 1,250 nodes holds two each at most.
@@ -42,6 +45,9 @@ pub struct Health {
     pub service: String,
     /// [`Grants::store_id`] of the store that is served.
     pub state: String,
+    /// Where it hands out identities; `None`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Door>,
 }
 
 /// One thing that the server gave or refused; for progress and logs, not for the journal (see [`Grants::events_since`]).
@@ -108,12 +114,14 @@ pub struct ServeOptions {
     pub loaders: PathBuf,
     /// Where to tell what is seen.
     pub log: BootLog,
+    /// Where the same grants are served over TLS (see [`super::serve_https`]), for the scripts of nodes that fetch an identity there.
+    pub door: Option<Door>,
 }
 
 impl Default for ServeOptions {
     /// Debian's iPXE, and a log of its own.
     fn default() -> Self {
-        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default() }
+        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), door: None }
     }
 }
 
@@ -124,6 +132,17 @@ pub async fn serve(listener: TcpListener, grants: Grants, stop: CancellationToke
 
 /// Serves until `stop` is cancelled; transfers under way then have five seconds. Trouble of one connection ends that connection only.
 pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOptions, stop: CancellationToken) {
+    listen(listener, None, grants, options, stop).await;
+}
+
+/// The loop: each connection by itself, inside TLS when there is an acceptor.
+pub(super) async fn listen(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    grants: Grants,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut open = JoinSet::new();
     loop {
@@ -136,9 +155,18 @@ pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOpt
         match accepted {
             Ok((stream, peer)) => {
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-                let (grants, options, stop) = (grants.clone(), options.clone(), stop.clone());
+                let (grants, options, stop, tls) = (grants.clone(), options.clone(), stop.clone(), tls.clone());
                 open.spawn(async move {
-                    connection(stream, peer, grants, options, stop).await;
+                    drop(stream.set_nodelay(true));
+                    match tls {
+                        None => connection(stream, peer, false, grants, options, stop).await,
+                        // A far end that does not trust the certificate ends it here; it has told nothing yet.
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = tokio::time::timeout(HEADERS, tls.accept(stream)).await {
+                                connection(stream, peer, true, grants, options, stop).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }
@@ -151,10 +179,16 @@ pub async fn serve_with(listener: TcpListener, grants: Grants, options: ServeOpt
     drop(tokio::time::timeout(GOODBYE, all).await);
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, grants: Grants, options: ServeOptions, stop: CancellationToken) {
-    drop(stream.set_nodelay(true));
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: SocketAddr,
+    secure: bool,
+    grants: Grants,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
     let io = TokioIo::new(Stall::new(stream, STALLED));
-    let service = service_fn(|request| respond(request, peer.ip(), grants.clone(), options.clone()));
+    let service = service_fn(|request| respond(request, peer.ip(), secure, grants.clone(), options.clone()));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(16 << 10).max_headers(64);
     let mut served = pin!(http.serve_connection(io, service));
@@ -171,6 +205,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, grants: Grants, options
 async fn respond(
     request: hyper::Request<Incoming>,
     from: IpAddr,
+    secure: bool,
     grants: Grants,
     options: ServeOptions,
 ) -> Result<Response<Body>, io::Error> {
@@ -188,6 +223,8 @@ async fn respond(
         if_range: said(header::IF_RANGE),
         // An IPv4 address in IPv6 clothes is the same machine.
         from: from.to_canonical(),
+        secure,
+        door: options.door,
     };
     let head = asked.method == Method::Head;
     let loaders = options.loaders;

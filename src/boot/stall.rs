@@ -8,18 +8,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 /// Wraps a connection.
-pub(super) struct Stall {
-    inner: TcpStream,
+pub(super) struct Stall<S> {
+    inner: S,
     patience: Duration,
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stall {
-    pub(super) fn new(inner: TcpStream, patience: Duration) -> Self {
+impl<S> Stall<S> {
+    pub(super) fn new(inner: S, patience: Duration) -> Self {
         Self { inner, patience, blocked: None }
     }
 
@@ -34,13 +33,13 @@ impl Stall {
     }
 }
 
-impl AsyncRead for Stall {
+impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Stall {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch(cx, wrote)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 
 use super::artifact::{ArtifactError, Artifacts};
 use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token};
+use super::handover;
+use super::identity::Identity;
 use crate::model::{NodeId, PlanId};
 
 /// Format that this build writes.
@@ -45,6 +48,15 @@ pub enum BootError {
         /// Why.
         #[source]
         source: rusqlite::Error,
+    },
+    /// It cannot be kept from the eyes of others.
+    #[error("make the boot grants {path} readable for their owner alone")]
+    Private {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// A newer build wrote it.
     #[error("the boot grants {0} were written by a newer version")]
@@ -91,6 +103,7 @@ impl Store {
     /// [`BootError::Open`] or [`BootError::Newer`].
     pub(super) fn open(path: &Path) -> Result<Self, BootError> {
         let fail = |source| BootError::Open { path: path.to_path_buf(), source };
+        private(path).map_err(|source| BootError::Private { path: path.to_path_buf(), source })?;
         let mut db = Connection::open(path).map_err(fail)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(fail)?;
         let found: i64 = db.query_row("PRAGMA user_version", [], |r| r.get(0)).map_err(fail)?;
@@ -100,8 +113,10 @@ impl Store {
         db.pragma_update(None, "journal_mode", "WAL").map_err(fail)?;
         // FULL: a token that was handed out stays used after a power loss.
         db.pragma_update(None, "synchronous", "FULL").map_err(fail)?;
+        // What is taken out of a table is overwritten: identities hold private keys.
+        db.pragma_update(None, "secure_delete", "ON").map_err(fail)?;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-        tx.execute_batch(SCHEMA).and_then(|()| tx.execute_batch(super::sightings::SCHEMA)).map_err(fail)?;
+        tx.execute_batch(&[SCHEMA, super::sightings::SCHEMA, handover::SCHEMA].concat()).map_err(fail)?;
         tx.pragma_update(None, "user_version", FORMAT).map_err(fail)?;
         let id: Option<String> = tx.query_row("SELECT id FROM store", [], |r| r.get(0)).optional().map_err(fail)?;
         let store_id = match id {
@@ -130,7 +145,7 @@ impl Store {
     ///
     /// # Errors
     /// [`BootError`]; nothing was granted.
-    pub(super) fn issue(&self, spec: &GrantSpec, now_ms: i64) -> Result<Issued, BootError> {
+    pub(super) fn issue(&self, spec: &GrantSpec, identity: Option<&Identity>, now_ms: i64) -> Result<Issued, BootError> {
         spec.check(now_ms)?;
         for artifact in std::iter::once(&spec.kernel).chain(&spec.initrd).chain(&spec.root) {
             self.artifacts.open(artifact)?;
@@ -162,9 +177,13 @@ impl Store {
             params![spec.id, spec.node.as_str(), spec.plan.as_str(), mac, serde_json::to_string(spec)?, spec.expires_at_ms],
         )?;
         tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'script')", params![token.hash(), spec.id])?;
+        if let Some(identity) = identity {
+            handover::keep(&tx, &spec.id, identity)?;
+        }
         let line = Line { grant: Some(&spec.id), node: Some(&spec.node), stage: Stage::Issued, from: None, detail: "" };
         line.write(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(Issued { public_id: spec.id.clone(), token })
     }
 
@@ -194,6 +213,7 @@ impl Store {
         expire(&tx, now_ms)?;
         let was_open = close(&tx, id, how, why, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(was_open)
     }
 
@@ -206,6 +226,7 @@ impl Store {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let ids = expire(&tx, now_ms)?;
         tx.commit()?;
+        handover::scrub(&db)?;
         Ok(ids)
     }
 
@@ -252,6 +273,22 @@ impl Store {
     }
 }
 
+/// Identities lie in it. SQLite gives its log the mode of the file; one that an older build left behind is set too.
+fn private(path: &Path) -> std::io::Result<()> {
+    std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    for end in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        match std::fs::metadata(&name) {
+            Ok(about) if about.permissions().mode() & 0o077 != 0 => {
+                std::fs::set_permissions(&name, std::fs::Permissions::from_mode(0o600))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn noted(row: &Row<'_>) -> rusqlite::Result<Noted> {
     let (node, stage, from): (Option<String>, String, Option<String>) = (row.get(3)?, row.get(4)?, row.get(5)?);
     Ok(Noted {
@@ -282,7 +319,8 @@ fn status(db: &Connection, id: &str, now_ms: i64) -> Result<Option<GrantStatus>,
     let pairs: Vec<(String, i64)> = rows.query_map([id], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
     let stages: BTreeMap<Stage, i64> =
         pairs.into_iter().filter_map(|(word, at)| Stage::from_word(&word).map(|stage| (stage, at))).collect();
-    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused }))
+    let identity = handover::note(db, id)?;
+    Ok(Some(GrantStatus { spec: serde_json::from_str(&spec)?, state, stages, refused, identity }))
 }
 
 /// Closes what has run out.
@@ -302,6 +340,7 @@ fn close(tx: &Transaction<'_>, id: &str, how: Stage, why: &str, now_ms: i64) -> 
     if changed == 0 {
         return Ok(false);
     }
+    handover::drop_secret(tx, id)?;
     // Its tokens are kept: a later use of one is recorded against the grant that it belonged to.
     let node: String = tx.query_row("SELECT node FROM boot_grant WHERE id = ?1", [id], |r| r.get(0))?;
     let node = NodeId::new(node).ok();

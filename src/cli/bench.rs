@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use super::hands::Hands;
 use crate::action::{Action, ActionError, InstallImage, InstallStack, InstallTarget, Netboot, NetbootTarget, Workbench};
 use crate::boot::{Grants, Noted, Stage};
-use crate::model::{ActionSpec, Answer, Class, Event, Inventory, NodeId, NodePlan, PlanId, Probe, RunId, Step};
+use crate::model::{ActionSpec, Answer, Class, Event, Inventory, Node, NodeId, NodePlan, PlanId, Probe, RunId, Step};
+use crate::shell::Shell;
 
 /// Builds actions from hands.
 pub struct Bench {
@@ -25,13 +26,38 @@ impl Bench {
     pub fn new(inventory: Arc<Inventory>, hands: Arc<Hands>, grants: Grants, pace: Duration) -> Self {
         Self { inventory, hands, grants, pace }
     }
+
+    /// Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
+    fn settle(&self) -> Duration {
+        self.pace.saturating_mul(8)
+    }
+
+    fn netboot(
+        &self,
+        node: &Node,
+        spec: &ActionSpec,
+        run: &RunId,
+        plan: &PlanId,
+        line: &NodePlan,
+        shell: Arc<dyn Shell>,
+    ) -> Result<Netboot, ActionError> {
+        let bmc = self.hands.bmc(node).map_err(|e| no_hand(&node.id, e.error))?;
+        let target =
+            NetbootTarget::new(node, spec, run, plan, &line.rests_on.observed.boot).map_err(|why| no_hand(&node.id, why))?;
+        let netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(self.settle());
+        if !spec.brings_identity() {
+            return Ok(netboot);
+        }
+        let key = self.hands.public_key(node).map_err(|e| no_hand(&node.id, e.error))?;
+        Ok(netboot.letting_in(vec![key], node.boot.ip))
+    }
 }
 
 /// A line of the boot server's record as an event; grants issued and given back are in the journal already, as touches.
 fn boot_event(node: NodeId, grant: String, noted: Noted) -> Option<Event> {
     let (from, line) = (noted.from, noted.seq);
     match noted.stage {
-        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root => {
+        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root | Stage::Identity => {
             Some(Event::BootSeen { node, grant, stage: noted.stage.to_string(), from, line })
         }
         Stage::Refused => Some(Event::GrantRefused { node, grant, why: noted.detail, from, line }),
@@ -55,22 +81,11 @@ impl Workbench for Bench {
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
             ActionSpec::InstallImage { netboot, .. } => {
-                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
-                let first = NetbootTarget::new(written, netboot, run, plan, &line.rests_on.observed.boot)
-                    .map_err(|why| no_hand(node, why))?;
-                let target = InstallTarget::new(&step.action, &first).map_err(|why| no_hand(node, why))?;
-                let settle = self.pace.saturating_mul(8);
-                let netboot = Netboot::new(first, bmc, shell, self.grants.clone()).settling(settle);
-                Box::new(InstallImage::new(target, netboot, self.pace, settle))
+                let netboot = self.netboot(written, netboot, run, plan, line, shell)?;
+                let target = InstallTarget::new(&step.action, &netboot.target).map_err(|why| no_hand(node, why))?;
+                Box::new(InstallImage::new(target, netboot, self.pace, self.settle()))
             }
-            spec @ ActionSpec::Netboot { .. } => {
-                let bmc = self.hands.bmc(written).map_err(|e| no_hand(node, e.error))?;
-                let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
-                    .map_err(|why| no_hand(node, why))?;
-                // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
-                let settle = self.pace.saturating_mul(8);
-                Box::new(Netboot::new(target, bmc, shell, self.grants.clone()).settling(settle))
-            }
+            spec @ ActionSpec::Netboot { .. } => Box::new(self.netboot(written, spec, run, plan, line, shell)?),
         })
     }
 

@@ -1,11 +1,12 @@
 //! The boot server of a run: the one that runs already, or one inside this process when the address is ours.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
+use super::serve_https::HttpsDoor;
 use crate::boot::{self, Grants, ServeOptions};
 use crate::model::{ActionSpec, Inventory, Plan};
 
@@ -29,10 +30,17 @@ impl BootServers {
 /// One that is neither running nor ours to start, or that serves other grants.
 pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &Path) -> Result<BootServers> {
     let mut servers = BootServers { stop: tokio_util::sync::CancellationToken::new(), tasks: tokio::task::JoinSet::new() };
-    for url in urls(plan, inventory) {
+    for (url, identity) in urls(plan, inventory) {
         let address = address(&url)?;
-        match boot::ask(address).await {
-            Ok(store) if store == grants.store_id() => global.talk(format!("boot server {url} is running")),
+        match boot::health(address).await {
+            Ok(health) if health.state == grants.store_id() && identity && health.https.is_none() => {
+                return Err(Failure::new(
+                    Exit::ERROR,
+                    format!("the boot server at {url} has no HTTPS, and the image has no SSH host key but the one that each boot brings"),
+                )
+                .hint("start it with `bringup serve --https`, or stop it and let the run start its own"));
+            }
+            Ok(health) if health.state == grants.store_id() => global.talk(format!("boot server {url} is running")),
             Ok(_) => {
                 return Err(Failure::new(Exit::ERROR, format!("the boot server at {url} serves other grants"))
                     .hint("start it with the same --state as this run, or stop it and let the run start its own"));
@@ -47,7 +55,13 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
                 })?;
                 global.talk(format!("boot server {url} runs inside this process"));
                 let (grants, stop) = (grants.clone(), servers.stop.clone());
-                let options = ServeOptions { loaders: loaders.to_path_buf(), ..ServeOptions::default() };
+                let https = if identity { Some(HttpsDoor::beside(address.ip(), global).await?) } else { None };
+                let door = https.as_ref().map(|h| h.door.clone());
+                let options = ServeOptions { loaders: loaders.to_path_buf(), door, ..ServeOptions::default() };
+                if let Some(https) = https {
+                    let served = https.serve(grants.clone(), options.clone(), stop.clone());
+                    servers.tasks.spawn(async { drop(served.await) });
+                }
                 servers.tasks.spawn(boot::serve_with(listener, grants, options, stop));
             }
             Err(error) => {
@@ -58,12 +72,18 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
     Ok(servers)
 }
 
-fn urls(plan: &Plan, inventory: &Inventory) -> BTreeSet<String> {
-    let boots = |n: &&crate::model::NodePlan| {
-        n.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }))
-    };
-    let nodes = plan.nodes.iter().filter(boots).filter_map(|n| inventory.nodes.get(&n.node));
-    nodes.filter_map(|n| n.boot.server.as_deref()).map(|s| s.trim_end_matches('/').to_owned()).collect()
+/// The boot servers of a plan, and whether one of their nodes is to be brought an identity.
+fn urls(plan: &Plan, inventory: &Inventory) -> BTreeMap<String, bool> {
+    let mut urls = BTreeMap::new();
+    for line in &plan.nodes {
+        let boots = line.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }));
+        let server = inventory.nodes.get(&line.node).and_then(|n| n.boot.server.as_deref());
+        if let (true, Some(server)) = (boots, server) {
+            *urls.entry(server.trim_end_matches('/').to_owned()).or_default() |=
+                line.steps.iter().any(|s| s.action.brings_identity());
+        }
+    }
+    urls
 }
 
 /// The address of a boot server.

@@ -66,7 +66,7 @@ where
         None => None,
     };
     let by_image = words.as_ref().and_then(|w| w.baseline.image.as_ref()).is_some_and(|image| !image.ssh_host_keys.is_empty());
-    let hands = Hands::new(&global.flags.inventory, words.as_ref(), &reach.trust);
+    let hands = Hands::new(&global.flags.inventory, words.as_ref(), &reach.trust).knowing_boots(global);
     hands.prepare_shells(selected.iter().filter_map(|id| inventory.nodes.get(id))).await;
     let mut opened = Vec::new();
     for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {
@@ -83,7 +83,9 @@ where
             } else {
                 Err(ShellError::new(format!("touch {}", node.id), ShellTrouble::Refused, "not journaled, so it was not touched"))
             };
-            let new_key = if node.ssh.host_keys.is_empty() && !by_image { shell.host_key() } else { None };
+            let believed = shell.host_key();
+            let known = !node.ssh.host_keys.is_empty() || by_image || hands.brought(&node.id, believed.as_deref()).await;
+            let new_key = believed.filter(|_| !known);
             hands.leave(&node.id).await;
             (node.id.clone(), result, new_key)
         })

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use zeroize::Zeroizing;
 
+use super::bootkeys::{BootKeys, KeysOfNode};
 use super::failure::{Exit, Failure, Result};
 use super::farewell::Opened;
 use super::global::Global;
@@ -21,7 +22,8 @@ use crate::bmc::ipmi::{Account, IpmiBmc, Lan};
 use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::redfish::{Authority, FirstContact, Paces, Redfish, RedfishOptions, SessionBook};
 use crate::bmc::{Bmc, Password, WholeBmc};
-use crate::model::{BmcProtocol, BmcTrust, Node, NodeId, Playbook, SecretRef};
+use crate::boot::BootKey;
+use crate::model::{BmcProtocol, BmcTrust, HostIdentity, Node, NodeId, Playbook, SecretRef};
 use crate::shell::{self, PrivateKeyText, Shell, SshOptions, SshShell};
 
 /// What may be trusted beyond the facts.
@@ -42,6 +44,10 @@ const HELPERS: usize = 16;
 pub struct Hands {
     base: PathBuf,
     image_keys: std::collections::BTreeSet<String>,
+    /// Its host keys come with each boot.
+    by_grant: bool,
+    /// What boots brought.
+    boots: Option<Arc<BootKeys>>,
     trust: Trust,
     lan: Arc<Lan>,
     bmcs: Opened,
@@ -66,10 +72,13 @@ impl Hands {
     /// Hands for a site. Secrets by relative `file:` paths lie below `base`, the inventory's directory.
     #[must_use]
     pub fn new(base: impl Into<PathBuf>, playbook: Option<&Playbook>, trust: &Trust) -> Self {
-        let image_keys = playbook.and_then(|p| p.baseline.image.as_ref()).map(|i| i.ssh_host_keys.clone()).unwrap_or_default();
+        let image = playbook.and_then(|p| p.baseline.image.as_ref());
+        let image_keys = image.map(|i| i.ssh_host_keys.clone()).unwrap_or_default();
         Self {
             base: base.into(),
             image_keys,
+            by_grant: image.is_some_and(|i| i.identity == HostIdentity::Grant),
+            boots: None,
             trust: *trust,
             lan: Lan::new(),
             bmcs: Opened::default(),
@@ -89,11 +98,35 @@ impl Hands {
     #[must_use]
     pub fn remembering(mut self, global: &Global) -> Self {
         global.farewells.look_after(&self.bmcs);
+        self = self.knowing_boots(global);
         self.book = SessionFiles::beside_journal(global).map(|files| Arc::new(SessionBook::new(Box::new(files))));
         if let Some(memory) = FileMemory::beside_journal(global) {
             self.memory = Arc::new(memory);
         }
         self
+    }
+
+    /// The same hands, which know the host keys that boots of the site brought.
+    #[must_use]
+    pub fn knowing_boots(mut self, global: &Global) -> Self {
+        self.boots = BootKeys::beside_journal(global);
+        self
+    }
+
+    /// True when this host key is the one that the node's newest boot brought.
+    pub async fn brought(&self, node: &NodeId, key: Option<&str>) -> bool {
+        let Some((boots, key)) = self.boots.as_ref().zip(key) else { return false };
+        boots.of(node).await.is_ok_and(|known| known == BootKey::Given(key.to_owned()))
+    }
+
+    /// The public half of the key that opens a node's shell, as a line of `authorized_keys`.
+    ///
+    /// # Errors
+    /// The private key cannot be had or read.
+    pub fn public_key(&self, node: &Node) -> Result<String> {
+        self.key(node)?
+            .public()
+            .map_err(|e| Failure::new(Exit::INVALID, e).hint(format!("bringup show {} --why ssh.key", node.id)))
     }
 
     /// How BMCs differ: what ships, and then the site's own file.
@@ -238,7 +271,8 @@ impl Hands {
         Ok(IpmiBmc::new(Arc::clone(&self.lan), address, account).with_patience(IPMI_PATIENCE))
     }
 
-    /// The shell of a node. Its host keys are its own facts', or else those that the playbook's image carries.
+    /// The shell of a node. Its host keys are its own facts', or else those that the playbook's image carries; and the one that its newest boot
+    /// brought.
     ///
     /// # Errors
     /// The private key cannot be had.
@@ -247,13 +281,19 @@ impl Hands {
             return Ok(Arc::clone(shell));
         }
         let host_keys = if node.ssh.host_keys.is_empty() { self.image_keys.clone() } else { node.ssh.host_keys.clone() };
-        let shell: Arc<dyn Shell> = Arc::new(SshShell::new(SshOptions {
+        let shell = SshShell::new(SshOptions {
             address: node.ssh.address,
             user: node.ssh.user.clone(),
             key: self.key(node)?,
             host_keys,
             first_contact: if self.trust.accept_new { shell::FirstContact::Accept } else { shell::FirstContact::Refuse },
-        }));
+        });
+        let shell: Arc<dyn Shell> = Arc::new(match &self.boots {
+            Some(boots) => {
+                shell.asking(Arc::new(KeysOfNode { boots: Arc::clone(boots), node: node.id.clone(), by_grant: self.by_grant }))
+            }
+            None => shell,
+        });
         let mut known = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(node.id.clone()).or_insert(shell)))
     }

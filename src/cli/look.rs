@@ -12,9 +12,10 @@ use super::hands::Hands;
 use super::lanes::lanes;
 use super::site::Site;
 use crate::model::{NodeId, Observed, Plan, Playbook, Reading, Stack};
-use crate::planner::{Ask, Line, line};
+use crate::planner::{Ask, Line, Mixed, Witness, line, prove};
 use crate::pool::{Member, Standing};
 use crate::rollout::{Composition, compose};
+use crate::spec::fold;
 use crate::survey::survey;
 
 /// Most nodes that are surveyed at once, those that do not answer apart. A survey holds one TLS and one SSH connection (65 KiB measured, crates.md §3).
@@ -26,6 +27,8 @@ pub struct Looked {
     pub plan: Plan,
     /// Nodes that need nothing.
     pub settled: Vec<NodeId>,
+    /// Nodes that stand in each other's place.
+    pub mixed: Vec<Mixed>,
     /// What was found on every node.
     pub observed: BTreeMap<NodeId, Observed>,
 }
@@ -115,6 +118,14 @@ pub async fn plan(global: &Global, site: &Site, hands: &Arc<Hands>, members: &[M
             Line::Blocked(why) => blocked.push(why),
         }
     }
+    let witnesses = observed.iter().map(|(id, seen)| (id.clone(), Witness::of(seen))).collect();
+    let mixed = prove(&site.inventory.nodes, &witnesses).mixed;
+    for node in &mut blocked {
+        if let Some(pair) = mixed.iter().find(|m| m.places.iter().any(|place| place == node.node.as_str())) {
+            node.why.push_str(&format!("; {}", pair.says));
+            node.hint = format!("bringup verify '{}' --cabling", fold(pair.places.iter().map(String::as_str)));
+        }
+    }
     let parts = Composition { inventory: &site.inventory, playbook: &site.playbook, inputs: site.inputs.clone(), lines, blocked };
-    Ok(Looked { plan: compose(parts)?, settled, observed })
+    Ok(Looked { plan: compose(parts)?, settled, mixed, observed })
 }

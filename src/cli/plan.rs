@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cabling::{Patched, pairs};
 use super::failure::{Exit, Failure, Result};
 use super::fit;
-use super::global::Global;
+use super::global::{Global, today};
 use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
 use super::site::site_with_artifacts;
 use crate::model::{ActionSpec, NodeId, NodePlan, Plan, Wipe};
 use crate::pool::{Ledger, Pool as _};
-use crate::spec::fold;
+use crate::spec::{LoadedInventory, fold, load_inventory};
 
 /// Looks at the hardware, prints what would change and why, and saves the plan
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
         global.out.json(&looked.plan);
     } else {
         global.out.line(describe(&looked, global.out.width.into()));
+        mixed(global, &site, &looked);
         match &args.out {
             Some(file) => global.talk(format!("\nsaved: {}\nnext:  bringup apply {}", file.display(), file.display())),
             None if !looked.plan.nodes.is_empty() => {
@@ -57,6 +59,25 @@ pub async fn run(args: Args, global: &Global) -> Result {
             .hint("the reasons are in the list above"));
     }
     Ok(if args.detailed_exitcode && !looked.plan.nodes.is_empty() { Exit::CHANGES } else { Exit::DONE })
+}
+
+/// Nodes in each other's place, with the change of the facts that would make them right.
+fn mixed(global: &Global, site: &super::site::Site, looked: &Looked) {
+    if looked.mixed.is_empty() {
+        return;
+    }
+    // Read once more, and taken only if nobody changed it since it was planned from.
+    let same = |loaded: &LoadedInventory| loaded.inputs.iter().all(|(file, digest)| site.inputs.get(file) == Some(digest));
+    let loaded = load_inventory(&global.flags.inventory, &today()).ok().filter(same);
+    let Some(loaded) = loaded else {
+        global.talk("the inventory was changed while it was planned from; bringup verify SELECT --cabling has the patch");
+        return;
+    };
+    let patched = Patched::of(&loaded, &looked.mixed);
+    global.out.line(format!("\nin each other's place\n{}", pairs(&looked.mixed, &patched).trim_end()));
+    if !patched.whole.is_empty() {
+        global.out.line(format!("\n{}", escape(patched.whole.trim_end())));
+    }
 }
 
 /// Writes a plan beside its place and moves it there, so that no half plan is ever read.

@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
 use super::serve_dhcp::Dhcp;
+use super::serve_https::{HttpsArgs, HttpsDoor};
 use super::serve_tftp::Tftp;
 use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
 
@@ -20,7 +21,8 @@ use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
 #[command(after_help = "A site's own DHCP chains to it: filename \"http://ADDRESS:8088/boot.ipxe\".\n\
     With --dhcp no other DHCP server may be on that network; the words `network`, `router`, `dns` and `lease` under `boot:` of the\n\
     inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
-    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\n\
+    With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\
+    Images with `identity: grant` need --https: each boot fetches an SSH host key of its own there, once.\n\n\
     Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp")]
 pub struct Args {
     /// Address and port
@@ -38,6 +40,9 @@ pub struct Args {
     /// Tell the nodes of the inventory what to boot, beside the DHCP server of the site
     #[arg(long, value_name = "IFACE")]
     pub proxy_dhcp: Option<String>,
+    /// HTTPS.
+    #[command(flatten)]
+    pub https: HttpsArgs,
     /// Send no router advertisements (iPXE then waits 13 s for IPv6)
     #[arg(long)]
     pub no_ra: bool,
@@ -67,8 +72,10 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
     let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
-    let options = ServeOptions { loaders: args.loaders, log };
+    let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
+    let options = ServeOptions { loaders: args.loaders, log, door: https.as_ref().map(|h| h.door.clone()) };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let https = https.map(|h| h.serve(grants.clone(), options.clone(), stop.clone()));
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     global.talk(format!("serving on http://{address}; Ctrl-C stops"));
     loop {
@@ -91,7 +98,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     stop.cancel();
     // The second signal does not wait for the transfers under way.
     tokio::select! {
-        ended = async { server.await?; dhcp.end(global).await?; tftp.end(global).await } => ended?,
+        ended = async { server.await?; if let Some(https) = https { https.await?; } dhcp.end(global).await?; tftp.end(global).await } => ended?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
     }

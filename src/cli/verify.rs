@@ -12,12 +12,20 @@ use crate::model::{Finding, Judgement, NodeId, Verdict};
 
 /// Judges every accelerator of the selected nodes, without provisioning
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup verify 'rack=a001'\n  bringup verify a001-s01 -o json\n\n\
-                        Ends with 8 when any accelerator is refused, with 10 when no node was reached.")]
+#[command(after_help = "Example:\n  bringup verify 'rack=a001'\n  bringup verify a001-s01 -o json\n  \
+                        bringup verify 'rack=a001' --cabling --patch facts.patch && patch -p1 <facts.patch\n\n\
+                        Ends with 8 when any accelerator is refused, with 10 when no node was reached. With --cabling: with 4 when\n\
+                        anything is elsewhere than written or was not heard.")]
 pub struct Args {
     /// Nodes: names, ranges and labels; all when left out
     #[arg(value_name = "SELECT")]
     pub nodes: Option<String>,
+    /// Judge no accelerator; prove serials, UUIDs, MAC addresses and cables (LLDP) against the facts and `cabling/*.csv`
+    #[arg(long)]
+    pub cabling: bool,
+    /// Write the change of the files that swapped trays and cables ask for, as a unified diff; empty when there is none
+    #[arg(long, value_name = "FILE", requires = "cabling")]
+    pub patch: Option<std::path::PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -37,6 +45,9 @@ struct Line<'a> {
 /// # Errors
 /// Mistakes in the input, or a key that cannot be had.
 pub async fn run(args: Args, global: &Global) -> Result {
+    if args.cabling {
+        return super::cabling::run(args.nodes.as_deref(), args.patch.as_deref(), global).await;
+    }
     let site = site(global)?;
     let nodes = select(global, &site.inventory, args.nodes.as_deref())?;
     let hands = Hands::new(&global.flags.inventory, Some(&site.playbook), &Trust::default()).remembering(global);

@@ -39,7 +39,7 @@ pub fn image(ramdisk: &Ramdisk, built: &Built) -> String {
     let mut text = format!(
         "# Made by `bringup image build` from the definition `{name}`; made anew, never edited.\n\
          # It has no SSH host key of its own: each boot brings one.\n\
-         apiVersion: image/v1\narch: {}\nkernel: {}\ninitrd:\n  - {}\n",
+         apiVersion: image/v1\narch: {}\nidentity: grant\nkernel: {}\ninitrd:\n  - {}\n",
         ramdisk.arch,
         file(KERNEL, &built.kernel_sha256),
         file(INITRD, &built.initrd_sha256),

@@ -18,6 +18,7 @@ use crate::model::{Compression, Digest, LockedPackage, Ramdisk, RamdiskLock};
 const INIT: &str = include_str!("inside/init.sh");
 const LEASE: &str = include_str!("inside/lease.sh");
 const DISK: &str = include_str!("inside/disk.sh");
+const IDENTITY: &str = include_str!("inside/identity.sh");
 const REPORT: &str = include_str!("inside/report.pl");
 /// What the scripts inside call by path, and where Debian has it.
 const CALLED: [(&str, &str); 3] =
@@ -223,6 +224,7 @@ fn put_own(tree: &mut Tree) -> Result<(), TreeError> {
     put("init", text(INIT, true))?;
     put("etc/bringup/lease", text(LEASE, true))?;
     put("etc/bringup/disk", text(DISK, false))?;
+    put("etc/bringup/identity", text(IDENTITY, true))?;
     put("bin/bringup-report", text(REPORT, true))?;
     put("bin/sh", Thing::Link("busybox".to_owned()))?;
     // Where the kernel itself looks for it (`/proc/sys/kernel/modprobe`).

@@ -160,7 +160,7 @@ pub enum Event {
         node: NodeId,
         /// Public name of the grant.
         grant: String,
-        /// `loader`, `script`, `kernel`, `initrd` or `root`.
+        /// `loader`, `script`, `kernel`, `initrd`, `root` or `identity`.
         stage: String,
         /// Address that asked.
         from: Option<std::net::IpAddr>,

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Arch, BootMode, Digest, Mac, Network, NodeId, RackId, SecretRef};
+use super::{Arch, BootMode, Digest, Mac, Network, NodeId, Plug, RackId, SecretRef};
 
 /// A whole site, expanded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct Node {
     pub serial: Option<String>,
     /// SMBIOS UUID from the facts, lower case.
     pub uuid: Option<String>,
+    /// Where the cable of each interface ends, by interface: [`super::BOOT_INTERFACE`], a MAC address, a PCI address or the kernel's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cabling: BTreeMap<String, Plug>,
     /// Accelerators that were bought.
     pub accelerator: AcceleratorProfile,
     /// Serial numbers of its accelerators from the facts; empty when not recorded.

@@ -1,5 +1,6 @@
 //! The nouns of the house: data and legal change. Never I/O, async, a clock or dice.
 
+mod cabling;
 mod event;
 mod finding;
 mod id;
@@ -16,6 +17,7 @@ mod run;
 mod secret;
 mod state;
 
+pub use cabling::{BOOT_INTERFACE, Cell, CellMove, MachineReport, Neighbour, Nic, Plug, SystemName, find_nic, uuid_key};
 pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
@@ -27,7 +29,7 @@ pub use inventory::{
 pub use lan::{Arch, Network, NetworkError};
 pub use mark::BootMark;
 pub use plan::{ActionSpec, Blocked, Limits, NodePlan, PLAN_FORMAT, Plan, RestsOn, Step, Suite, Tolerance, Wave};
-pub use playbook::{Artifact, Baseline, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
+pub use playbook::{Artifact, Baseline, HostIdentity, Image, Install, Playbook, Policy, RolloutPolicy, Stack, VersionProbe};
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
 pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, Install, NodeId, Observed, PlanId, Policy, RackId, RolloutPolicy,
-    StepId, VersionProbe,
+    AcceleratorProfile, Artifact, BootMode, BootTarget, Digest, HostIdentity, Install, NodeId, Observed, PlanId, Policy, RackId,
+    RolloutPolicy, StepId, VersionProbe,
 };
 
 /// The `format_version` that this build writes and reads.
@@ -114,6 +114,9 @@ pub enum ActionSpec {
         old_boot_id: Option<String>,
         /// Longest wait for a login, in seconds.
         deadline_s: u32,
+        /// Where the system's SSH host key comes from.
+        #[serde(default, skip_serializing_if = "HostIdentity::is_default")]
+        identity: HostIdentity,
     },
     /// The node runs this image from its disk, and lets us in.
     InstallImage {
@@ -147,6 +150,18 @@ pub enum ActionSpec {
         /// How the result is read back.
         versions: Vec<VersionProbe>,
     },
+}
+
+impl ActionSpec {
+    /// It boots a system that gets its SSH host key from its grant.
+    #[must_use]
+    pub fn brings_identity(&self) -> bool {
+        match self {
+            Self::Netboot { identity, .. } => *identity == HostIdentity::Grant,
+            Self::InstallImage { netboot, .. } => netboot.brings_identity(),
+            Self::InstallStack { .. } => false,
+        }
+    }
 }
 
 /// What the gate asks and how it judges: the policy, and what was bought.

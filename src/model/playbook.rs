@@ -55,6 +55,28 @@ pub struct Image {
     pub cmdline: Vec<String>,
     /// Host keys baked into the image, as `SHA256:…`; nodes that name their own host keys override this.
     pub ssh_host_keys: BTreeSet<String>,
+    /// Where the SSH host key of a system that it boots comes from.
+    #[serde(default, skip_serializing_if = "HostIdentity::is_default")]
+    pub identity: HostIdentity,
+}
+
+/// Where the SSH host key of a booted system comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostIdentity {
+    /// The image, or the system itself, has its own.
+    #[default]
+    Image,
+    /// Each boot is brought one of its own, under its grant.
+    Grant,
+}
+
+impl HostIdentity {
+    /// The image's own.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::Image
+    }
 }
 
 /// One file, trusted only by its digest.

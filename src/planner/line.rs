@@ -168,6 +168,7 @@ pub(super) fn netboot_action(ask: &Ask<'_>, image: &Image) -> Result<ActionSpec,
         mode: ask.node.boot.mode,
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
+        identity: image.identity,
     })
 }
 

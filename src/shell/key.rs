@@ -27,6 +27,16 @@ impl PrivateKeyText {
         Self(Arc::new(Zeroizing::new(text)))
     }
 
+    /// Its public half, as a line of `authorized_keys` without a comment.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn public(&self) -> Result<String, KeyError> {
+        let line = self.parse()?.public_key().to_openssh().map_err(|_| KeyError::Format)?;
+        // The third word would be the comment.
+        Ok(line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+    }
+
     /// Reads the key.
     pub(super) fn parse(&self) -> Result<PrivateKey, KeyError> {
         let key = PrivateKey::from_openssh(self.0.trim()).map_err(|_| KeyError::Format)?;

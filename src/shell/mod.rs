@@ -20,7 +20,7 @@ use crate::model::{Answer, Artifact, Class, NodeId, Probe};
 pub use key::{KeyError, PrivateKeyText};
 pub use quote::{QuoteError, quote};
 pub use ssh::{SshOptions, SshShell};
-pub use trust::FirstContact;
+pub use trust::{FirstContact, HostKeys};
 
 /// Why a node's system was not reached or did not obey.
 #[derive(Debug, thiserror::Error)]

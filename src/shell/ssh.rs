@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::connect::connect;
 use super::key::PrivateKeyText;
-use super::trust::{FirstContact, Guard, Trust};
+use super::trust::{FirstContact, Guard, HostKeys, Trust};
 use super::{Pushed, Shell, ShellError, ShellTrouble, escape, push, run};
 use crate::model::{Answer, Artifact, Probe};
 
@@ -48,7 +48,11 @@ impl SshOptions {
 /// A [`Shell`] over SSH.
 pub struct SshShell {
     pub(super) options: SshOptions,
-    trust: Arc<Trust>,
+    /// By the options alone.
+    written: Arc<Trust>,
+    /// Asked before each connection, and whom to believe by what it said last.
+    asked: Option<Arc<dyn HostKeys>>,
+    trust: Mutex<Arc<Trust>>,
     /// The cell makes callers that come at the same time share one connection attempt; it is replaced when its connection is dead.
     link: Mutex<Link>,
     slots: Semaphore,
@@ -83,8 +87,35 @@ impl SshShell {
     /// Makes no connection yet.
     #[must_use]
     pub fn new(options: SshOptions) -> Self {
-        let trust = Arc::new(Trust::new(&options.host_keys, options.first_contact));
-        Self { options, trust, link: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+        let written = Arc::new(Trust::new(&options.host_keys, options.first_contact));
+        let trust = Mutex::new(Arc::clone(&written));
+        Self { options, written, asked: None, trust, link: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+    }
+
+    /// The same for a node whose host key may be another one at each connection.
+    #[must_use]
+    pub fn asking(self, keys: Arc<dyn HostKeys>) -> Self {
+        Self { asked: Some(keys), ..self }
+    }
+
+    /// Whom to believe at the connection that is made next.
+    async fn trust(&self) -> Result<Arc<Trust>, ShellError> {
+        let Some(asked) = &self.asked else { return Ok(Arc::clone(&self.written)) };
+        let more = asked.now().await.map_err(|source| ShellError {
+            doing: self.options.doing(),
+            seen: "the host key that its boot brought cannot be looked up".into(),
+            kind: ShellTrouble::Refused,
+            source: Some(source),
+        })?;
+        let trust = match more {
+            None => Arc::clone(&self.written),
+            Some(more) => {
+                let all = self.options.host_keys.union(&more).cloned().collect();
+                Arc::new(Trust::new(&all, FirstContact::Refuse))
+            }
+        };
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&trust);
+        Ok(trust)
     }
 
     /// Opens a channel, over the connection that is there or over a fresh one.
@@ -128,7 +159,10 @@ impl SshShell {
             }
             Arc::clone(&link)
         };
-        let fresh = || async { connect(&self.options, &self.trust).await.map(Arc::new) };
+        let fresh = || async {
+            let trust = self.trust().await?;
+            connect(&self.options, &trust).await.map(Arc::new)
+        };
         cell.get_or_try_init(fresh).await.cloned()
     }
 
@@ -156,7 +190,7 @@ impl Shell for SshShell {
     }
 
     fn host_key(&self) -> Option<String> {
-        self.trust.accepted()
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner).accepted()
     }
 
     async fn close(&self) {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
+use async_trait::async_trait;
 use russh::keys::HashAlg;
 use russh::keys::PublicKeyOrCertificate;
 
@@ -14,6 +15,13 @@ pub enum FirstContact {
     Refuse,
     /// Believe the first key and hold the node to it for the life of the shell.
     Accept,
+}
+
+/// Host keys that change while a program runs: asked before each connection is made.
+#[async_trait]
+pub trait HostKeys: Send + Sync {
+    /// Keys (`SHA256:…`) that count beside the recorded ones. `Some`, even of none, rules first contact out.
+    async fn now(&self) -> Result<Option<BTreeSet<String>>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// Judge of host keys for one node.

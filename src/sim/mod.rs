@@ -24,6 +24,7 @@ pub mod media;
 pub mod profile;
 pub mod pushing;
 pub mod redfish;
+pub mod report;
 pub mod rmcp;
 pub mod seed;
 pub mod ssh;

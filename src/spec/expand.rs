@@ -243,6 +243,7 @@ impl Maker<'_> {
             model: b.model.clone(),
             serial,
             uuid,
+            cabling: BTreeMap::new(),
             accelerator: b.accelerator.clone(),
             accelerator_serials: serials,
             stack: b.stack.clone(),

@@ -7,7 +7,7 @@ use super::decode::{Fields, Spanned};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::yaml::Tree;
 use super::{code, words};
-use crate::model::Image;
+use crate::model::{HostIdentity, Image};
 
 /// Machine types that the boot server has a loader for.
 const ARCHES: [&str; 2] = ["x86_64", "aarch64"];
@@ -26,8 +26,9 @@ pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named
     let root = fields.take("root").and_then(|t| artifact::read(t, "root".to_owned(), at, named, out));
     let cmdline = cmdline(fields.list("cmdline", out).unwrap_or_default(), out);
     let ssh_host_keys = host_keys(fields.list("ssh_host_keys", out).unwrap_or_default(), out);
+    let identity = identity(&mut fields, &ssh_host_keys, out);
     fields.finish(out);
-    Some(Image { name: name.to_owned(), arch: arch?.value, kernel: kernel?, initrd, root, cmdline, ssh_host_keys })
+    Some(Image { name: name.to_owned(), arch: arch?.value, kernel: kernel?, initrd, root, cmdline, ssh_host_keys, identity })
 }
 
 /// The machine type, which must be one that the boot server has a loader for.
@@ -64,6 +65,23 @@ pub(super) fn cmdline(items: &[Tree], out: &mut Diagnostics) -> Vec<String> {
         out.push(Diagnostic::error(code::BAD_VALUE, message).at(first.span));
     }
     words.into_iter().map(|w| w.value).collect()
+}
+
+/// Where the host key comes from. An image cannot have both: whoever reads its file would learn the key that every boot shows.
+fn identity(fields: &mut Fields<'_>, keys: &BTreeSet<String>, out: &mut Diagnostics) -> HostIdentity {
+    let Some(word) = fields.text("identity", out) else { return HostIdentity::Image };
+    if word.value != "grant" {
+        let message = format!("identity: `{}` is not known", quote(&word.value));
+        out.push(
+            Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("known: grant; without it the image has its own"),
+        );
+        return HostIdentity::Image;
+    }
+    if !keys.is_empty() {
+        let message = "identity: each boot brings a host key of its own, so the image has none".to_owned();
+        out.push(Diagnostic::error(code::BAD_VALUE, message).at(word.span).hint("leave out `identity` or `ssh_host_keys`"));
+    }
+    HostIdentity::Grant
 }
 
 fn host_keys(items: &[Tree], out: &mut Diagnostics) -> BTreeSet<String> {

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::cabling::Cabling;
 use super::code;
 use super::decode::{Spanned, entries};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
@@ -35,9 +36,10 @@ pub struct LoadedInventory {
     pub(super) site: Site,
     pub(super) slots: BTreeMap<NodeId, Slot>,
     pub(super) facts: Facts,
+    pub(super) cabling: Cabling,
 }
 
-/// Loads the inventory in `dir`: `site.yaml`, its facts and `overrides/*.yaml`. `today` (YYYY-MM-DD) decides which overrides have expired.
+/// Loads the inventory in `dir`: `site.yaml`, its facts, `cabling/*.csv` and `overrides/*.yaml`. `today` (YYYY-MM-DD) decides which overrides have expired.
 ///
 /// # Errors
 /// Every mistake of every file.
@@ -58,15 +60,15 @@ fn finish(dir: &Path, today: &str, lenient: impl FnOnce(&mut Diagnostics)) -> Re
     let loaded = load(dir, today, &mut out);
     lenient(&mut out);
     match loaded {
-        Some((inventory, site, slots, facts)) if !out.refused() => {
+        Some((inventory, site, slots, facts, cabling)) if !out.refused() => {
             let inputs = out.sources.digests();
-            Ok(LoadedInventory { inventory, warnings: out, inputs, site, slots, facts })
+            Ok(LoadedInventory { inventory, warnings: out, inputs, site, slots, facts, cabling })
         }
         _ => Err(out),
     }
 }
 
-type Loaded = (Inventory, Site, BTreeMap<NodeId, Slot>, Facts);
+type Loaded = (Inventory, Site, BTreeMap<NodeId, Slot>, Facts, Cabling);
 
 fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
     let file = read(&dir.join(SITE_FILE), Some(&elsewhere(dir)), out)?;
@@ -84,6 +86,12 @@ fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
     for file in facts_files(dir, &site, out) {
         facts.read(file, out);
     }
+    let mut cabling = Cabling::default();
+    for path in listing(&dir.join("cabling"), &wildcard("*.csv"), out) {
+        if let Some(file) = read(&path, None, out) {
+            cabling.read(file, out);
+        }
+    }
     // Profiles that no rack uses are checked as well.
     for profile in site.profiles.values() {
         profile.inherits.as_ref().and_then(|parent| site.chain(parent, out));
@@ -99,12 +107,13 @@ fn load(dir: &Path, today: &str, out: &mut Diagnostics) -> Option<Loaded> {
         out.push(Diagnostic::error(code::INCOMPLETE, "the inventory has no node").at(tree.span));
     }
     expand::apply_overrides(&site, &mut slots, out);
-    let nodes = expand::nodes(&site, &slots, &facts, out);
+    let mut nodes = expand::nodes(&site, &slots, &facts, out);
+    cabling.give(&mut nodes, site.gaps, out);
     expand::check_facts(&site, &slots, &nodes, &facts, out);
     identity::check(identity::Expanded { site: &site, slots: &slots, facts: &facts }, &nodes, out);
     let digest = digest(&site.name, &racks, &nodes);
     let inventory = Inventory { site: site.name.clone(), racks, nodes, digest };
-    Some((inventory, site, slots, facts))
+    Some((inventory, site, slots, facts, cabling))
 }
 
 /// What to do when a directory is no inventory: often the inventories are one level below.

@@ -11,7 +11,8 @@
 //! | [`range`] | `a[001-275]-s*`: names out of patterns, and patterns out of names |
 //! | [`expression`], [`address`] | `{slot:02}` and `cidr(10.{row}.0.0/16, (n-1)*16+slot)` |
 //! | [`setting`], `site` | what each layer may say; the intent as written |
-//! | [`csv`], [`facts`] | one row a node |
+//! | [`csv`], [`facts`], [`cabling`] | one row a node, one row a cable |
+//! | `patch` | what belongs elsewhere in them, as a unified diff |
 //! | `blueprint`, `expand`, `identity` | layers added up, nodes made, duplicates found |
 //! | [`inventory`], [`why`] | the way in; which line set which field |
 //! | [`mod@select`] | `rack=a017 & accel=nvidia - label:hold` |
@@ -28,6 +29,7 @@ pub mod address;
 pub mod agree;
 mod artifact;
 mod blueprint;
+pub mod cabling;
 pub mod code;
 mod conceal;
 pub mod csv;
@@ -46,6 +48,7 @@ pub mod inventory;
 mod lan;
 pub mod library;
 mod lock;
+mod patch;
 mod playbook;
 mod policy;
 mod ramdisk;

@@ -47,6 +47,7 @@ pub fn is_per_node(field: &str) -> bool {
             | "bmc.trust"
             | "accelerator_serials"
     ) || field == "ssh.host_keys"
+        || field.starts_with("cabling.")
 }
 
 /// Facts that travel with a board: when the serial changes, these change with it and are no news of their own.
@@ -83,6 +84,7 @@ pub fn of_field(field: &str, kind: AcceleratorKind) -> (Risk, &'static str) {
         "verify" => (Risk::None, "the gate judges by another policy at the next run"),
         "admit" | "hold" => (Risk::None, "the node enters or leaves plans; its hardware is not touched"),
         "pool" => (Risk::None, "the node joins another pool at the next run"),
+        _ if field.starts_with("cabling.") => (Risk::None, "where a cable is looked for; nothing is touched"),
         _ if field.starts_with("boot.") => (Risk::Reboot, "takes effect when the node boots again"),
         _ if field.starts_with("power.") => (Risk::Power, "changes how many nodes may be under way at once"),
         _ if field.starts_with("bmc.") => (Risk::None, "how the BMC is reached; nothing on it is changed"),

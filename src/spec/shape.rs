@@ -134,6 +134,9 @@ pub struct ImageFile {
     /// SSH host keys baked into the image; nodes that name their own in the facts override this.
     #[schemars(default, rename = "ssh_host_keys")]
     pub ssh_host_keys: Vec<HostKey>,
+    /// `grant`: each boot is brought an SSH host key of its own, over HTTPS, and shows no other. Without it the image has its own.
+    #[schemars(extend("enum" = ["grant"]))]
+    pub identity: Option<String>,
 }
 
 /// One file, trusted only by its digest.

@@ -57,6 +57,8 @@ impl std::fmt::Display for Place {
 struct File {
     name: String,
     text: Arc<str>,
+    /// It began with a byte order mark, which is not in `text`.
+    marked: bool,
     digest: Digest,
     lines: OnceLock<Arc<[usize]>>,
 }
@@ -93,9 +95,10 @@ impl Sources {
     /// Adds a text under the name that people know it by. A byte order mark is left out.
     pub fn add(&mut self, name: impl Into<String>, text: &str) -> FileId {
         let digest = Digest::from_bytes(&Sha256::digest(text.as_bytes()).into());
+        let marked = text.starts_with('\u{feff}');
         let text = Arc::from(text.strip_prefix('\u{feff}').unwrap_or(text));
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(File { name: name.into(), text, digest, lines: OnceLock::new() });
+        self.files.push(File { name: name.into(), text, marked, digest, lines: OnceLock::new() });
         id
     }
 
@@ -118,6 +121,13 @@ impl Sources {
     #[must_use]
     pub fn text(&self, id: FileId) -> Arc<str> {
         self.file(id).map_or_else(|| Arc::from(""), |f| Arc::clone(&f.text))
+    }
+
+    /// The text with the byte order mark that it began with, if it did.
+    #[must_use]
+    pub fn whole(&self, id: FileId) -> String {
+        let mark = if self.file(id).is_some_and(|f| f.marked) { "\u{feff}" } else { "" };
+        format!("{mark}{}", self.text(id))
     }
 
     /// The name.

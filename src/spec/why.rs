@@ -108,6 +108,10 @@ impl LoadedInventory {
                 add(path, "facts", row.span(column));
             }
         }
+        for ((_, interface), cable) in self.cabling.cables.iter().filter(|((name, _), _)| name == node.as_str()) {
+            add(&format!("cabling.{interface}.switch"), "cabling", cable.switch.span);
+            add(&format!("cabling.{interface}.port"), "cabling", cable.port.span);
+        }
         self.provenance(found)
     }
 
@@ -129,7 +133,7 @@ impl LoadedInventory {
 #[must_use]
 pub fn nearest_field(field: &str) -> Option<String> {
     let shown = RENAMED.iter().map(|(s, _)| *s).chain(FROM_FACTS.iter().map(|(s, _)| *s));
-    let fixed = ["id", "rack", "slot", "profile", "admit", "hold", "labels", "bmc", "boot", "ssh", "power", "expect"];
+    let fixed = ["id", "rack", "slot", "profile", "admit", "hold", "labels", "bmc", "boot", "ssh", "power", "expect", "cabling"];
     let all: Vec<String> = paths().chain(shown.chain(fixed).map(str::to_owned)).collect();
     nearest(field, all.iter().map(String::as_str)).map(str::to_owned)
 }

@@ -60,7 +60,8 @@ fn malformed_requests_are_refused_and_the_server_lives_on() {
     assert!(raw(&site, host.as_bytes()).starts_with("HTTP/1.1 400"));
     assert!(!site.status(&issued.public_id).stages.contains_key(&Stage::Script), "a bad request uses nothing up");
     let health = site.get("/healthz");
-    assert_eq!(health.text().trim(), format!("{{\"service\":\"bringup\",\"state\":\"{}\"}}", site.grants.store_id()));
+    let want = format!("{{\"service\":\"bringup\",\"state\":\"{}\"", site.grants.store_id());
+    assert!(health.text().starts_with(&want), "{}", health.text());
 }
 
 /// Many clients that never finish their headers hold neither the server nor their sockets.

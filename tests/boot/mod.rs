@@ -9,6 +9,7 @@ mod dhcp_rules;
 mod files;
 mod grants;
 mod hostile;
+mod identity;
 mod record;
 mod site;
 mod tftp;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use bringup::boot::{
-    BootLog, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, new_grant_id, now_ms, serve_with,
+    BootLog, Door, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, Shown, new_grant_id, now_ms, serve_https,
+    serve_with,
 };
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,8 @@ pub struct Site {
     pub runtime: tokio::runtime::Runtime,
     pub seen: std::sync::Mutex<tokio::sync::broadcast::Receiver<Seen>>,
     stop: CancellationToken,
+    shown: Shown,
+    options: ServeOptions,
 }
 
 /// What curl saw.
@@ -55,8 +58,27 @@ impl Site {
         std::fs::create_dir(&loaders).unwrap();
         std::fs::write(loaders.join("ipxe.efi"), b"MZ loader").unwrap();
         let seen = std::sync::Mutex::new(log.watch());
-        runtime.spawn(serve_with(listener, grants.clone(), ServeOptions { loaders, log }, stop.clone()));
-        Some(Self { dir, address, grants, runtime, seen, stop })
+        let shown = Shown::own(&dir.path().join("boot-server.pem")).unwrap();
+        let tls = runtime.block_on(tokio::net::TcpListener::bind("127.90.0.1:0")).unwrap();
+        let door = Some(Door { address: None, port: tls.local_addr().unwrap().port(), sha256: shown.sha256().clone() });
+        let options = ServeOptions { loaders, log, door };
+        runtime.spawn(serve_with(listener, grants.clone(), options.clone(), stop.clone()));
+        runtime.spawn(serve_https(tls, shown.clone(), grants.clone(), options.clone(), stop.clone()));
+        Some(Self { dir, address, grants, runtime, seen, stop, shown, options })
+    }
+
+    /// Where it serves over TLS.
+    pub fn door(&self) -> &Door {
+        self.options.door.as_ref().unwrap()
+    }
+
+    /// Starts another server of the same grants, which has no HTTPS.
+    pub fn another_without_https(&self) -> SocketAddr {
+        let listener = self.runtime.block_on(tokio::net::TcpListener::bind("127.90.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let options = ServeOptions { door: None, ..self.options.clone() };
+        self.runtime.spawn(serve_with(listener, self.grants.clone(), options, self.stop.clone()));
+        address
     }
 
     pub fn file(&self, name: &str, content: &[u8]) -> Artifact {
@@ -95,8 +117,18 @@ impl Site {
         self.runtime.block_on(self.grants.events_since(0)).unwrap()
     }
 
+    /// curl over TLS with the server's key pinned.
+    pub fn https(&self, path: &str, more: &[&str]) -> Got {
+        let pin = ["-k", "--pinnedpubkey", self.shown.key_pin()];
+        self.fetch(&format!("https://{}:{}{path}", self.address.ip(), self.door().port), &[&pin, more].concat())
+    }
+
     /// curl with a path and more arguments; the path is sent as it is written.
     pub fn curl(&self, path: &str, more: &[&str]) -> Got {
+        self.fetch(&format!("http://{}{path}", self.address), more)
+    }
+
+    fn fetch(&self, url: &str, more: &[&str]) -> Got {
         let (head, body) = (self.dir.path().join("curl-head"), self.dir.path().join("curl-body"));
         drop((std::fs::remove_file(&head), std::fs::remove_file(&body)));
         let done = Command::new("curl")
@@ -105,12 +137,12 @@ impl Site {
             .arg("-o")
             .arg(&body)
             .args(more)
-            .arg(format!("http://{}{path}", self.address))
+            .arg(url)
             .output()
             .unwrap();
         let head = std::fs::read_to_string(head).unwrap_or_default();
         let status = head.split_whitespace().nth(1).and_then(|s| s.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("curl {path}: {}", String::from_utf8_lossy(&done.stderr)));
+        let status = status.unwrap_or_else(|| panic!("curl {url}: {}", String::from_utf8_lossy(&done.stderr)));
         Got { status, head, body: std::fs::read(body).unwrap_or_default() }
     }
 

@@ -3,11 +3,12 @@
 mod bad_help;
 mod bad_journal;
 mod bad_plan;
-mod bad_rig;
+pub mod bad_rig;
 mod bad_run;
 mod bad_secret;
 mod bad_words;
 mod bmc_doctor;
+mod cabling;
 mod cert;
 mod console;
 mod discover;

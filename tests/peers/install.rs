@@ -258,6 +258,7 @@ async fn site() -> Option<Site> {
         mode: BootMode::Uefi,
         old_boot_id: None,
         deadline_s: BOOT_S,
+        identity: Default::default(),
     };
     let first = NetbootTarget {
         node: NodeId::new("a001-s01").unwrap(),

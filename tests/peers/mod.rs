@@ -2,7 +2,10 @@
 //! on Debian 12 and what `tests/run` sets up; without it each says that it is skipped.
 
 mod boots;
+mod brought;
+mod cabling;
 mod faults;
+mod identity;
 mod install;
 mod lab;
 mod ramdisk;

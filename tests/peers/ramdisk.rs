@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::support::{Service, need_program, skip, wait_until};
 
 /// A boot takes 6 s on two quiet cores.
-const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 const SERIAL: &str = "BRTEST0042";
 const UUID: &str = "4c4c4544-0077-4000-8000-000000000042";
 const NIC: &str = "52:54:77:00:00:42";
@@ -41,7 +41,7 @@ fn bringup(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bringup")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
-fn text(path: &Path) -> String {
+pub fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 

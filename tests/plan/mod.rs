@@ -1,5 +1,6 @@
 //! Tests of the thought rooms: planner, rollout, the fold, and the journal that keeps it.
 
+mod cabling;
 mod decide;
 mod fold;
 mod install;

@@ -70,6 +70,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
         model: None,
         accelerator: AcceleratorProfile { kind: AcceleratorKind::Nvidia, model: "H100".to_owned(), count: 8, pci_id: None },
         accelerator_serials: BTreeSet::new(),
+        cabling: std::collections::BTreeMap::new(),
         stack: None,
         verify: "h100".to_owned(),
         pool: "train".to_owned(),
@@ -89,6 +90,7 @@ pub fn image() -> Image {
         root: None,
         cmdline: vec!["quiet".to_owned()],
         ssh_host_keys: BTreeSet::new(),
+        identity: Default::default(),
     }
 }
 

@@ -47,6 +47,7 @@ fn node(name: &str, count: u32) -> Node {
         uuid: None,
         accelerator: AcceleratorProfile { kind: AcceleratorKind::Nvidia, model: "H100".into(), count, pci_id: None },
         accelerator_serials: BTreeSet::new(),
+        cabling: std::collections::BTreeMap::new(),
         stack: None,
         verify: "v".into(),
         pool: "train".into(),

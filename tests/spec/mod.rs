@@ -1,5 +1,6 @@
 //! Tests of `spec`: what a person who writes a wrong file is told, and that no input can make it panic.
 
+mod cabling;
 mod diff;
 mod examples;
 mod expansion;

@@ -171,6 +171,8 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("images/i.yaml", "quiet", "bringup.node=x", "E007 images/i.yaml:6:26 cmdline: arguments that start with `bringup.` are added by `bringup`"),
     ("images/i.yaml", "quiet", "rd.password=hunter2", "E101 images/i.yaml:6:26 cmdline: an argument with `password=` would show a secret"),
     ("images/i.yaml", "[SHA256:A", "[MD5:A", "E007 images/i.yaml:7:17 ssh_host_keys: `MD5:AAAA"),
+    ("images/i.yaml", "ssh_host_keys:", "identity: grant\nssh_host_keys:", "E007 images/i.yaml:7:11 identity: each boot brings a host key of its own, so the image has none | leave out"),
+    ("images/i.yaml", "ssh_host_keys:", "identity: grants\nssh_host_keys:", "E007 images/i.yaml:7:11 identity: `grants` is not known | known: grant"),
     // stacks
     ("playbooks/stacks/s.yaml", "s/driver.run", "../../../x.run", "E202 playbooks/stacks/s.yaml:4:22 the path `../../../x.run` leads out of the project"),
     ("playbooks/stacks/s.yaml", "s/driver.run", "/opt/x.run", "E202 playbooks/stacks/s.yaml:4:22 the path `/opt/x.run` is absolute"),

@@ -1,8 +1,8 @@
 #!/bin/sh
 # First process of the bring-up ramdisk: drivers, network, SSH, and on the console one line for each stage, which a boot server can read:
 #   bringup: stage userspace|network|ssh …      bringup: stage ssh refused: WHY
-# The host key and the key that lets in come in an initrd of their own, made for this one boot. Without them nothing listens: a key made up
-# here would be a stranger to whoever logs in.
+# The host key and the keys that let in are made for this one boot: fetched under its grant (see identity.sh), or in an initrd of their own.
+# Without them nothing listens: a key made up here would be a stranger to whoever logs in.
 export PATH=/bin:/usr/bin:/sbin:/usr/sbin
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /root
 /bin/busybox --install -s /bin
@@ -77,10 +77,17 @@ card() {
   interface=$nic ip=$1 router=$3 mask=$(ipcalc -p "$1" "$4" | cut -d= -f2) hostname=$5 /etc/bringup/lease static
 }
 
-# SSH. Both files are the boot's own; see `bringup image` about the initrd that brings them.
+# SSH. Both files are the boot's own.
 serve_ssh() {
   key=/etc/bringup/host_key
   let_in=/root/.ssh/authorized_keys
+  if [ ! -s "$key" ] && [ -n "$(argument bringup.identity)" ]; then
+    if ! why=$(/etc/bringup/identity); then
+      stage "ssh refused: $why"
+      return
+    fi
+    stage identity
+  fi
   if [ ! -s "$key" ]; then
     stage "ssh refused: no host key came with this boot"
   elif [ ! -s "$let_in" ]; then

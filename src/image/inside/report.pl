@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 # bringup-report: who this machine is, as one JSON document: system, network interfaces with their LLDP neighbours, accelerators on the PCI bus.
 #   bringup-report            prints it
+#   bringup-report --wait S   prints it once every interface with a link has heard a neighbour, or S seconds after the listener began
 #   bringup-report --listen   hears LLDP until it is ended, and keeps what it heard below /run/bringup/lldp; init starts it
 # A fact is {"known": VALUE}, "absent" (the machine has no such thing) or {"unknown": {"why": WHY}}. Texts from outside are cut and escaped.
 # Perl's core only (Debian's perl-base): no module but strict and warnings.
@@ -111,6 +112,13 @@ sub listen_for_ever {
             $joined{$index} = $nic;
             keep($nic, {});
         }
+        # What was heard holds as long as its sender said (802.1AB 9.1.2.2): a cable that was moved is soon forgotten.
+        for my $nic (keys %heard) {
+            my $all = $heard{$nic};
+            my @over = grep { $all->{$_}[1] < time } keys %$all or next;
+            delete @$all{@over};
+            keep($nic, $all);
+        }
         my $ready = '';
         vec($ready, fileno($wire), 1) = 1;
         next if select($ready, undef, undef, 2) <= 0;
@@ -124,14 +132,14 @@ sub listen_for_ever {
         my $all = $heard{$nic} ||= {};
         my $who = "$n->{1}\0$n->{2}";
         if ($n->{3} == 0) { delete $all->{$who} }    # it says good-bye
-        elsif (exists $all->{$who} || keys %$all < 8) { $all->{$who} = neighbour_json($n) }
+        elsif (exists $all->{$who} || keys %$all < 8) { $all->{$who} = [neighbour_json($n), time + $n->{3}] }
         keep($nic, $all);
     }
 }
 sub keep {
     my ($nic, $all) = @_;
     open(my $file, '>', "$HEARD/.new") or return;
-    print $file '[', join(', ', map { $all->{$_} } sort keys %$all), ']';
+    print $file '[', join(', ', map { $all->{$_}[0] } sort keys %$all), ']';
     close($file) && rename("$HEARD/.new", "$HEARD/$nic");
 }
 
@@ -144,6 +152,22 @@ sub lldp {
     my $since = (stat "$HEARD/$nic")[9];
     # Neighbours speak every 30 s (802.1AB default): less silence than that says nothing.
     return unknown(sprintf 'nothing was heard in %d s', time - $since);
+}
+# Waits for neighbours: they may have been silent only because the listener is young.
+sub wait_for_lldp {
+    my ($seconds) = @_;
+    my $began = time;
+    while (1) {
+        my ($young, $deaf) = (0, 0);
+        for my $nic (grep { -e "/sys/class/net/$_/device" } names('/sys/class/net')) {
+            next if (line("/sys/class/net/$nic/carrier") // '0') ne '1' || (line("$HEARD/$nic") // '[]') ne '[]';
+            $deaf = 1;
+            my $since = (stat "$HEARD/$nic")[9];
+            $young = 1 if !defined $since || time - $since < $seconds;
+        }
+        return if !$deaf || !$young || time - $began >= $seconds;
+        select(undef, undef, undef, 0.5);
+    }
 }
 sub nic {
     my ($name) = @_;
@@ -196,5 +220,6 @@ sub report {
 }
 
 if (@ARGV == 1 && $ARGV[0] eq '--listen') { listen_for_ever() }
-elsif (@ARGV) { die "usage: bringup-report [--listen]\n" }
+elsif (@ARGV == 2 && $ARGV[0] eq '--wait' && $ARGV[1] =~ /^[0-9]{1,3}$/) { wait_for_lldp($ARGV[1]); report() }
+elsif (@ARGV) { die "usage: bringup-report [--listen | --wait SECONDS]\n" }
 else { report() }

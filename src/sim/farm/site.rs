@@ -10,7 +10,7 @@ use super::{BMC_USER, Farm, FarmError, SimNode, playbook};
 use crate::model::{AcceleratorKind, BmcProtocol};
 use crate::sim::accelerator;
 use crate::sim::fault::{BmcFault, Fault};
-use crate::sim::rmcp;
+use crate::sim::{report, rmcp};
 
 /// Where the written files lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,7 @@ impl Farm {
         }
         write(&written.inventory.join("site.yaml"), self.site_yaml(&written, boot_server).as_bytes(), 0o644)?;
         write(&written.inventory.join("facts/nodes.csv"), self.facts_csv().as_bytes(), 0o644)?;
+        write(&written.inventory.join("cabling/nodes.csv"), self.cabling_csv().as_bytes(), 0o644)?;
         write(&written.loaders.join("ipxe.efi"), LOADER, 0o644)?;
         write(&written.loaders.join("snponly.efi"), LOADER, 0o644)?;
         playbook::write_all(self, &dir)?;
@@ -205,6 +206,16 @@ impl Farm {
         if !lines.is_empty() {
             let _ = write!(yaml, "\noverrides:\n{}", lines.concat());
         }
+    }
+
+    fn cabling_csv(&self) -> String {
+        let mut csv = String::from("node,interface,switch,port\n");
+        for id in self.nodes.iter().map(|node| node.machine.identity()) {
+            for cable in report::cables(id) {
+                let _ = writeln!(csv, "{},{},{},{}", id.node, cable.interface, cable.switch, cable.port);
+            }
+        }
+        csv
     }
 
     fn facts_csv(&self) -> String {

@@ -58,6 +58,10 @@ pub enum Fault {
     WrongCert,
     /// The SSH host key is another one than the facts record.
     WrongHostKey,
+    /// The cable of the interface that boots is in this port of its switch.
+    LldpPort(u32),
+    /// No switch is heard by LLDP.
+    LldpSilent,
     /// The BMC's service does something wrong, from some request on.
     Bmc(Placed),
 }
@@ -68,7 +72,7 @@ pub enum Fault {
     "unknown fault `{0}`; known are: dead-bmc, bmc-dead-after(N), boot.ignore, boot.lost, power.lag(S), power.soft-ignored, \
          gpu.remap-pending(I), gpu.remap-failure(I), gpu.ecc(I), gpu.missing(I), npu.missing(I), accelerator.hot(I,C), \
          accelerator.swapped(I), link.width(I,W), wrong-serial, ssh.never, ssh.wrong-key, http.503(N), session.full, wrong-cert, \
-         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, and the conformance rows' names, such as body.truncate@17x1"
+         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, lldp.port(N), lldp.silent, and the conformance rows' names, such as body.truncate@17x1"
 )]
 pub struct FaultError(pub String);
 
@@ -112,6 +116,8 @@ impl FromStr for Fault {
             ("udp.dup", []) => Self::UdpDup,
             ("rakp.bad-hmac", []) => Self::RakpBadHmac,
             ("ipmi.no-suite-17", []) => Self::NoSuite17,
+            ("lldp.port", [n]) => Self::LldpPort(*n),
+            ("lldp.silent", []) => Self::LldpSilent,
             _ => return Err(bad()),
         })
     }
@@ -143,6 +149,8 @@ impl fmt::Display for Fault {
             Self::UdpDup => write!(f, "udp.dup"),
             Self::RakpBadHmac => write!(f, "rakp.bad-hmac"),
             Self::NoSuite17 => write!(f, "ipmi.no-suite-17"),
+            Self::LldpPort(n) => write!(f, "lldp.port({n})"),
+            Self::LldpSilent => write!(f, "lldp.silent"),
             Self::Bmc(placed) => placed.fmt(f),
         }
     }
@@ -205,6 +213,8 @@ mod tests {
             "udp.dup",
             "rakp.bad-hmac",
             "ipmi.no-suite-17",
+            "lldp.port(3)",
+            "lldp.silent",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }

@@ -3,6 +3,8 @@
 use super::guest::{Guest, Printed};
 use crate::model::AcceleratorKind;
 use crate::sim::accelerator;
+use crate::sim::report::report;
+use crate::sim::system::Origin;
 
 /// Longest name or version that an install takes.
 const WORD: usize = 128;
@@ -39,6 +41,9 @@ impl Guest {
                 Some(version) => Printed::ok(format!("{version}\n")),
                 None => Printed::fail(1, format!("bringup-version: {name} is not installed")),
             },
+            ["bringup-report"] | ["bringup-report", "--wait", _] if self.system.origin != Origin::Disk => {
+                Printed::ok(format!("{:#}\n", report(self.machine.identity(), &self.machine.faults())))
+            }
             ["nvidia-smi" | "furiosa-smi" | "rbln-smi", ..] => self.tool(argv),
             [name, ..] => Printed::fail(127, format!("sh: {}: not found", name.escape_debug())),
             [] => Printed::ok(""),
