@@ -6,6 +6,7 @@ mod netboot;
 mod stack;
 mod system;
 mod target;
+mod trail;
 
 pub use install::{InstallImage, InstallTarget};
 pub use netboot::Netboot;
@@ -105,6 +106,10 @@ pub trait Action: Send + Sync {
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
     /// Gives back what was borrowed (boot override, grant); says what it gave back and what it could not. Idempotent.
     async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError>;
+    /// What was seen of the node meanwhile, line by line, for whoever reads why the step failed: bounded, printable, without secrets.
+    async fn witness(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Longest wait from an act to its end, in seconds.
     fn deadline_s(&self) -> u64;
 }

@@ -11,9 +11,11 @@ use async_trait::async_trait;
 use super::giveback::{Back, give_back};
 use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
+use super::trail::{LINES, Trail, console, furthest};
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
+use crate::bmc::overhearing::{Deaf, Overhearing};
 use crate::bmc::{Bmc, BmcError, Written};
-use crate::boot::{GrantSpec, GrantStatus, Grants, Identity, Issued, Stage, new_grant_id, now_ms};
+use crate::boot::{GrantSpec, GrantStatus, Grants, Identity, Issued, Sign, SignsOf, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
 use crate::shell::Shell;
 
@@ -22,6 +24,8 @@ use crate::shell::Shell;
 const POWER: Duration = Duration::from_secs(180);
 /// How long a power touch whose answer was lost with the process may take to show (sushy's fake driver: up to 11 s).
 const SETTLE: Duration = Duration::from_secs(15);
+/// Longest wait for the console before the power is touched: one login and one command of a BMC that answers. Without it the boot goes on.
+const CONSOLE: Duration = Duration::from_secs(5);
 /// How long an old system may still answer after its power was cut and seen cut, before the cycle counts as lost, in seconds.
 const OLD_SYSTEM_GRACE_S: i64 = 30;
 
@@ -35,6 +39,8 @@ pub struct Netboot {
     pub shell: Arc<dyn Shell>,
     /// Where grants are kept.
     pub grants: Grants,
+    /// Listens to the node's console from just before its power is touched until the node answers or is given back.
+    pub console: Arc<dyn Overhearing>,
     /// The power was seen off and on again since the last touch of this life: whatever answers now booted after it.
     cycled: AtomicBool,
     /// The last look saw the node off while its grant was open.
@@ -62,6 +68,7 @@ impl Action for Netboot {
                         "the system that ran when the plan was made still runs".to_owned()
                     }
                     Ok(()) if ours => {
+                        self.console.end().await;
                         return Ok(Standing::Done(format!(
                             "boot id {}, serial {}, image {}",
                             system.boot_id,
@@ -86,9 +93,10 @@ impl Action for Netboot {
         };
         let Some(grant) = grant else {
             // A grant of this run that is over says how far the node came before its time was up.
-            let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
-            let last = newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run);
-            let seen = last.map_or(seen.clone(), |grant| format!("{seen}; {}", trail(&grant, &self.target)));
+            let seen = match self.last_grant().await? {
+                Some(grant) => format!("{seen}; {}", self.account(&grant).await?),
+                None => seen,
+            };
             return Ok(Standing::Ready { seen });
         };
         self.on_its_way(&grant, &heard, seen, open).await
@@ -103,6 +111,7 @@ impl Action for Netboot {
     }
 
     async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError> {
+        self.console.end().await;
         let mut returned = Returned::default();
         match self.open_grant().await {
             Ok(None) => {}
@@ -134,6 +143,20 @@ impl Action for Netboot {
         Ok(returned)
     }
 
+    async fn witness(&self) -> Vec<String> {
+        let mut lines = match self.last_grant().await {
+            Ok(Some(grant)) => match self.signs(&grant).await {
+                Ok(signs) => Trail { target: &self.target, grant: &grant, signs: &signs, now_ms: now_ms() }.witness(),
+                Err(error) => vec![format!("boot server: {error}")],
+            },
+            // Nothing was granted, so nothing was touched.
+            Ok(None) => return Vec::new(),
+            Err(error) => vec![format!("boot server: {error}")],
+        };
+        lines.extend(console(&self.console.heard(LINES)));
+        lines
+    }
+
     fn deadline_s(&self) -> u64 {
         u64::from(self.target.deadline_s) + POWER.as_secs()
     }
@@ -143,16 +166,9 @@ impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
     pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
-        Self {
-            target,
-            bmc,
-            shell,
-            grants,
-            cycled: AtomicBool::new(false),
-            saw_off: AtomicBool::new(false),
-            settle: SETTLE,
-            lets_in: None,
-        }
+        let console = Arc::new(Deaf { why: "nothing was asked to listen to it".to_owned() });
+        let (cycled, saw_off) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { target, bmc, shell, grants, console, cycled, saw_off, settle: SETTLE, lets_in: None }
     }
 
     /// The same with an SSH host key made for each grant, which the node fetches from this address; it lets in who holds one of these keys
@@ -160,6 +176,12 @@ impl Netboot {
     #[must_use]
     pub fn letting_in(self, keys: Vec<String>, address: IpAddr) -> Self {
         Self { lets_in: Some((keys, address)), ..self }
+    }
+
+    /// The same with an ear at the node's console.
+    #[must_use]
+    pub fn overhearing(self, console: Arc<dyn Overhearing>) -> Self {
+        Self { console, ..self }
     }
 
     /// The same with another wait for a power touch of an earlier life to show.
@@ -199,10 +221,32 @@ impl Netboot {
         let answers = matches!(heard, Heard::System(_));
         let booted_since = self.cycled.load(Ordering::Relaxed) || stage > Stage::Issued;
         if answers && (booted_since || age_s > OLD_SYSTEM_GRACE_S) {
-            return Ok(Standing::Ready { seen: format!("{seen}; {}", trail(grant, &self.target)) });
+            return Ok(Standing::Ready { seen: format!("{seen}; {}", self.account(grant).await?) });
         }
-        let with = format!("booting for {age_s} s, reached: {stage}");
-        Ok(Standing::Busy { with })
+        // A life that ended before this one may have powered it on.
+        self.console.begin(Duration::ZERO).await;
+        let signs = if stage == Stage::Issued { self.signs(grant).await? } else { Vec::new() };
+        let trail = Trail { target: &self.target, grant, signs: &signs, now_ms: now_ms() };
+        Ok(Standing::Busy { with: trail.progress() })
+    }
+
+    /// The newest grant of this run, open or over.
+    async fn last_grant(&self) -> Result<Option<GrantStatus>, ActionError> {
+        let newest = self.grants.find_newest(&self.target.plan, &self.target.node).await;
+        Ok(newest.map_err(|e| self.store("look for the last grant", &e))?.filter(|g| g.spec.run == self.target.run))
+    }
+
+    /// What the boot server saw of the node since its grant was issued.
+    async fn signs(&self, grant: &GrantStatus) -> Result<Vec<Sign>, ActionError> {
+        let since_ms = grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms);
+        let of = SignsOf { grant: grant.spec.id.clone(), mac: self.target.mac, address: self.target.address, since_ms };
+        self.grants.signs(of).await.map_err(|e| self.store("look what the boot server saw of the node", &e))
+    }
+
+    /// How far the node came under a grant, in words.
+    async fn account(&self, grant: &GrantStatus) -> Result<String, ActionError> {
+        let signs = self.signs(grant).await?;
+        Ok(Trail { target: &self.target, grant, signs: &signs, now_ms: now_ms() }.account())
     }
 
     async fn open_grant(&self) -> Result<Option<GrantStatus>, ActionError> {
@@ -311,6 +355,8 @@ impl Netboot {
             Reading::Known(PowerState::Off) => PowerVerb::On,
             _ => PowerVerb::Cycle,
         };
+        // It listens, types nothing and takes nothing away: no touch of the node.
+        self.console.begin(CONSOLE).await;
         let touch = Touch::Power(verb);
         scribe.before(&touch).await?;
         scribe.progress(&format!("power {verb}"));
@@ -342,55 +388,6 @@ impl Netboot {
         }
         ActionError { doing: doing.to_owned(), seen, class: Class::Refused, source: None }
     }
-}
-
-/// The furthest stage that the boot server saw.
-fn furthest(grant: &GrantStatus) -> Stage {
-    grant.stages.keys().copied().filter(|s| *s <= Stage::Identity).max().unwrap_or(Stage::Issued)
-}
-
-/// How far the boot server saw the node come, what that means, and where a person looks next.
-fn trail(grant: &GrantStatus, target: &NetbootTarget) -> String {
-    let node = &target.node;
-    let (came, next) = match (furthest(grant), target.method) {
-        (Stage::Issued, BootTarget::UefiHttp) => (
-            "the boot server never heard of it: its firmware did not ask for the address in HttpBootUri",
-            format!("bringup bmc info {node}, and the site's DHCP for UEFI HTTP clients"),
-        ),
-        (Stage::Issued, _) => (
-            "the boot server never heard of it: it did not netboot, or the site's DHCP led it elsewhere",
-            format!("bringup bmc info {node}, and that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
-        ),
-        (Stage::Loader, _) => (
-            "the boot server saw it reach: loader; iPXE started and never asked for its script",
-            format!("that the site's DHCP chains iPXE to {}/boot.ipxe", target.server),
-        ),
-        (Stage::Script, _) => {
-            ("the boot server saw it reach: script; it never asked for the kernel", format!("the console of {node}"))
-        }
-        (Stage::Kernel, _) if !target.initrd.is_empty() => {
-            ("the boot server saw it reach: kernel; it never asked for the initrd", format!("the console of {node}"))
-        }
-        (Stage::Kernel, _) => ("the boot server saw it reach: kernel, which is all it needs", format!("the console of {node}")),
-        (Stage::Identity, _) => (
-            "the boot server saw it fetch its identity, so its network works and its SSH server is next",
-            format!("the console of {node}"),
-        ),
-        (_, _) if grant.identity.is_some() => (
-            "the boot server saw it fetch kernel and initrd and never its identity, without which it opens no SSH",
-            format!("the console of {node}: it says why"),
-        ),
-        (_, _) => {
-            let text = "the boot server saw it fetch kernel and initrd, so the image started or stopped by itself";
-            (text, format!("bringup power status {node}, and its console"))
-        }
-    };
-    let refused = match grant.refused {
-        0 => String::new(),
-        1 => "; 1 attempt on its grant was refused".to_owned(),
-        many => format!("; {many} attempts on its grant were refused"),
-    };
-    format!("{came}{refused}; look next at: {next}")
 }
 
 /// Takes the grant's secret out of what a BMC repeated.

@@ -1,5 +1,7 @@
 //! What a netboot is to bring about on one node: the plan's step and the node's own addresses, checked together.
 
+use std::net::IpAddr;
+
 use crate::model::{ActionSpec, Artifact, BootMode, BootOverride, BootTarget, Digest, Mac, Node, NodeId, PlanId, Reading, RunId};
 
 /// What a netboot is to bring about.
@@ -17,6 +19,8 @@ pub struct NetbootTarget {
     pub uuid: Option<String>,
     /// Interface that boots.
     pub mac: Mac,
+    /// Own address of the node, as the boot server sees it.
+    pub address: IpAddr,
     /// Base URL of the boot server, without a slash at its end.
     pub server: String,
     /// `pxe` or `uefi-http`.
@@ -64,6 +68,7 @@ impl NetbootTarget {
             serial: node.serial.clone().ok_or("the facts hold no serial")?,
             uuid: node.uuid.clone(),
             mac: node.boot.mac.ok_or("the facts hold no boot MAC")?,
+            address: node.boot.ip,
             server: node.boot.server.clone().ok_or("no boot server is written")?.trim_end_matches('/').to_owned(),
             method: *method,
             mode: *mode,

@@ -5,6 +5,7 @@ pub mod follow;
 pub mod ipmi;
 pub mod keeping;
 pub mod meeting;
+pub mod overhearing;
 pub mod password;
 pub mod quirk;
 pub mod redfish;

@@ -13,6 +13,7 @@ use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
 use super::store::{BootError, Store};
 use super::tls::Door;
+use super::told::Word;
 use super::{fetch, script};
 
 /// A request, read off the wire.
@@ -35,6 +36,8 @@ pub(super) struct Request {
 pub(super) enum Method {
     Get,
     Head,
+    /// Only to tell something.
+    Post,
     Other,
 }
 
@@ -82,6 +85,9 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
         Err(NotUnderstood::NoSuchPath) => return plain(404, "there is no such thing here"),
         Err(NotUnderstood::Bad(why)) => return plain(400, why),
     };
+    if request.method == Method::Post && !matches!(ask, Ask::At(..)) {
+        return plain(405, "only GET and HEAD are known here");
+    }
     let replied = match &ask {
         Ask::Health => Ok(health(request, store)),
         Ask::Chain => Ok(Reply::Text { status: 200, kind: SCRIPT, text: script::CHAIN.into(), seen: None }),
@@ -90,8 +96,9 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
             None => Ok(plain(400, "`mac=` is missing")),
         },
         Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
-        Ask::OpenLoader(loader) => Ok(give_open_loader(request, loaders, *loader)),
+        Ask::OpenLoader(loader) => Ok(give_open_loader(request, store, loaders, *loader, now_ms)),
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
+        Ask::At(token, word) => take_word(request, store, token, *word, now_ms),
         Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
         Ask::Identity(token, claims) => give_identity(request, store, token, claims, now_ms),
     };
@@ -157,13 +164,16 @@ fn give_loader(
 }
 
 /// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
-fn give_open_loader(request: &Request, loaders: &Path, loader: Loader) -> Reply {
+fn give_open_loader(request: &Request, store: &Store, loaders: &Path, loader: Loader, now_ms: i64) -> Reply {
     let Some(opened) = open_loader(loaders, loader) else {
         let why = format!("there is no {} in the folder of loaders; Debian's package `ipxe` holds them", loader.file_name());
         let seen = Seen::refused(request.from, None, None, why);
         return Reply::Text { status: 404, kind: PLAIN, text: format!("{NO_LOADER}\n"), seen: Some(seen) };
     };
     let seen = Seen::loader(request.from, opened.length);
+    if request.method == Method::Get {
+        store.saw_loader(request.from, loader.file_name(), now_ms);
+    }
     sending(request, opened, None, "application/efi", seen)
 }
 
@@ -211,6 +221,18 @@ fn give_identity(
             let length = u64::try_from(handed.answer.len()).unwrap_or_default();
             let seen = Seen::given(request.from, &handed.spec.id, &handed.spec.node, Stage::Identity, length);
             Reply::Text { status: 200, kind: PLAIN, text: handed.answer, seen: Some(seen) }
+        }
+        Err(refusal) => refused(request, refusal),
+    })
+}
+
+/// What a node tells of itself: noted once, and never more than a claim.
+fn take_word(request: &Request, store: &Store, token: &Token, word: Word, now_ms: i64) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    Ok(match store.told(token, word, look, request.from, now_ms)? {
+        Ok(told) => {
+            let seen = told.first.then(|| Seen::given(request.from, &told.grant, &told.node, word.stage(), 0));
+            Reply::Text { status: 200, kind: PLAIN, text: "noted\n".into(), seen }
         }
         Err(refusal) => refused(request, refusal),
     })

@@ -207,6 +207,26 @@ impl Store {
         Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
     }
 
+    /// Something that the node does with the token of its files, while its grant is open.
+    pub(super) fn under_grant<T>(
+        &self,
+        token: &Token,
+        from: IpAddr,
+        now_ms: i64,
+        deed: impl FnOnce(&Transaction<'_>, &GrantSpec) -> Result<T, BootError>,
+    ) -> Result<Result<T, Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            match held.over() {
+                Some(refusal) => Ok(Err(Some(refusal))),
+                None => deed(tx, &held.spec).map(Ok),
+            }
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
     /// Records what was refused outside of a grant's own rules: a file that is not what it should be any more.
     pub(super) fn refuse(&self, refusal: &Refusal, from: IpAddr, now_ms: i64) -> Result<(), BootError> {
         let mut db = self.db();
@@ -263,13 +283,22 @@ fn note(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_
     Line { grant: Some(&spec.id), node: Some(&spec.node), stage, from: Some(from), detail: "" }.write(tx, now_ms)
 }
 
-/// Ranges and retries make many requests of one file; its first is what counts.
-fn note_first(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+/// Ranges and retries make many requests of one file; its first is what counts. True when this was it.
+pub(super) fn note_first(
+    tx: &Transaction<'_>,
+    spec: &GrantSpec,
+    stage: Stage,
+    from: IpAddr,
+    now_ms: i64,
+) -> rusqlite::Result<bool> {
     let before = tx
         .prepare_cached("SELECT 1 FROM noted WHERE grant_id = ?1 AND stage = ?2 LIMIT 1")?
         .query_row(params![spec.id, stage.word()], |_| Ok(()))
         .optional()?;
-    if before.is_none() { note(tx, spec, stage, from, now_ms) } else { Ok(()) }
+    if before.is_none() {
+        note(tx, spec, stage, from, now_ms)?;
+    }
+    Ok(before.is_none())
 }
 
 fn record(tx: &Transaction<'_>, refusal: &Refusal, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {

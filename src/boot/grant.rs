@@ -191,8 +191,16 @@ pub enum Stage {
     Initrd,
     /// The root file system was asked for.
     Root,
+    /// The node told that its first process runs. A claim, as network, ssh and installed: it shows progress and proves nothing.
+    Userspace,
+    /// It told that it has an address.
+    Network,
     /// Its identity was handed out.
     Identity,
+    /// It told that its SSH server listens.
+    Ssh,
+    /// It told that its system is on its disk.
+    Installed,
     /// Given back by its run.
     Released,
     /// Taken back.
@@ -204,14 +212,18 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::Issued,
         Self::Loader,
         Self::Script,
         Self::Kernel,
         Self::Initrd,
         Self::Root,
+        Self::Userspace,
+        Self::Network,
         Self::Identity,
+        Self::Ssh,
+        Self::Installed,
         Self::Released,
         Self::Revoked,
         Self::Expired,
@@ -228,12 +240,22 @@ impl Stage {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::Root => "root",
+            Self::Userspace => "userspace",
+            Self::Network => "network",
             Self::Identity => "identity",
+            Self::Ssh => "ssh",
+            Self::Installed => "installed",
             Self::Released => "released",
             Self::Revoked => "revoked",
             Self::Expired => "expired",
             Self::Refused => "refused",
         }
+    }
+
+    /// True for a step of the boot itself, false for what became of its grant.
+    #[must_use]
+    pub fn is_progress(self) -> bool {
+        self <= Self::Installed
     }
 
     pub(super) fn from_word(word: &str) -> Option<Self> {

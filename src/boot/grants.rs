@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
 use super::identity::{BootKey, Identity};
 use super::sightings::Sighting;
+use super::signs::{Sign, SignsOf};
 use super::store::{BootError, Store};
 use crate::model::{NodeId, PlanId};
 
@@ -129,6 +130,14 @@ impl Grants {
     /// The store's trouble.
     pub async fn sightings(&self) -> Result<Vec<Sighting>, BootError> {
         self.on_disk(Store::sightings).await
+    }
+
+    /// What was seen of one node while its grant was there: by DHCP, TFTP and HTTP, the oldest first. Bounded: of more than 200 the newest.
+    ///
+    /// # Errors
+    /// The store's trouble.
+    pub async fn signs(&self, of: SignsOf) -> Result<Vec<Sign>, BootError> {
+        self.on_disk(move |store| store.signs(&of)).await
     }
 
     async fn on_disk<T: Send + 'static>(

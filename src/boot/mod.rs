@@ -25,10 +25,12 @@ mod route;
 mod script;
 mod server;
 mod sightings;
+mod signs;
 mod stall;
 mod store;
 mod tftp;
 mod tls;
+mod told;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask, health};
@@ -37,8 +39,10 @@ pub use grants::Grants;
 pub use identity::{BootKey, Identity, IdentityError, IdentityNote};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
+pub use signs::{Sign, SignKind, SignsOf};
 pub use store::BootError;
 pub use tftp::{
-    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, serve as serve_tftp,
+    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile,
+    note_down as note_tftp_down, serve as serve_tftp,
 };
 pub use tls::{Door, Shown, TlsError, serve_https};

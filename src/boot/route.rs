@@ -1,6 +1,7 @@
 //! Reads a request line. It knows a handful of names; no part of a URL is ever used as a path of a file.
 
 use super::grant::{Stage, Token};
+use super::told::Word;
 use crate::model::Mac;
 
 /// Longest path and query together.
@@ -27,6 +28,8 @@ pub(super) enum Ask {
     File(Token, Which),
     /// The identity of such a grant.
     Identity(Token, Claims),
+    /// The node tells how far it has come.
+    At(Token, Word),
 }
 
 /// iPXE builds that can be asked for.
@@ -120,6 +123,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> Result<Ask, NotUnderstoo
         (Some("g"), Some("kernel"), None, None) => Ok(Ask::File(token()?, Which::Kernel)),
         (Some("g"), Some("root"), None, None) => Ok(Ask::File(token()?, Which::Root)),
         (Some("g"), Some("identity"), None, None) => Ok(Ask::Identity(token()?, claims(query.unwrap_or_default())?)),
+        (Some("g"), Some("at"), Some(word), None) => Ok(Ask::At(token()?, Word::parse(word).ok_or(NotUnderstood::NoSuchPath)?)),
         (Some("g"), Some("initrd"), Some(n), None) if (1..=2).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit()) => {
             let n = n.parse().map_err(|_| NotUnderstood::NoSuchPath)?;
             Ok(Ask::File(token()?, Which::Initrd(n)))
@@ -197,6 +201,7 @@ mod tests {
         assert!(matches!(route(&format!("/g/{TOKEN}/ipxe.efi"), None), Ok(Ask::Loader(_, Loader::Ipxe))));
         assert!(matches!(route(&format!("/g/{TOKEN}/initrd/12"), None), Ok(Ask::File(_, Which::Initrd(12)))));
         assert!(matches!(route(&format!("/g/{TOKEN}/identity"), Some("serial=%41")), Ok(Ask::Identity(..))));
+        assert!(matches!(route(&format!("/g/{TOKEN}/at/userspace"), None), Ok(Ask::At(_, Word::Userspace))));
         let claims = claims_of("mac=52-54-00-AA-00-01&uuid=ABCD&serial=S%2F%20N&arch=x86_64");
         assert_eq!(claims.mac, Some("52:54:00:aa:00:01".parse().unwrap()));
         assert_eq!((claims.uuid.as_deref(), claims.serial.as_deref()), (Some("abcd"), Some("S/ N")));
@@ -208,7 +213,19 @@ mod tests {
         for path in ["", "/", "/etc/passwd", "/../boot.ipxe", "/g/x/kernel", "/boot.ipxe/", "/healthz/x"] {
             assert!(matches!(route(path, None), Err(NotUnderstood::NoSuchPath)), "{path}");
         }
-        for end in ["../../../etc/passwd", "initrd/../kernel", "initrd/-1", "initrd/", "initrd/+1", "kernel/", "%2e%2e/kernel"] {
+        for end in [
+            "../../../etc/passwd",
+            "initrd/../kernel",
+            "initrd/-1",
+            "initrd/",
+            "initrd/+1",
+            "kernel/",
+            "%2e%2e/kernel",
+            "at",
+            "at/",
+            "at/root",
+            "at/released",
+        ] {
             assert!(route(&format!("/g/{TOKEN}/{end}"), None).is_err(), "{end}");
         }
         for query in

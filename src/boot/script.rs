@@ -60,6 +60,10 @@ pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Opt
         arguments.push(format!("bringup.identity=https://{at}{base}/identity"));
         arguments.push(format!("bringup.identity.sha256={}", door.sha256));
     }
+    // Where the node tells how far it has come; an image that does not know the word is no worse off.
+    if let Some(host) = plain_host(host) {
+        arguments.push(format!("bringup.at=http://{host}{base}/at"));
+    }
     if let Some(mac) = spec.mac.or(mac) {
         // PXELINUX's form, which Debian's and dracut's initrds read: hardware type 1, then the address with hyphens.
         arguments.push(format!("BOOTIF=01-{}", mac.to_string().replace(':', "-")));
@@ -116,7 +120,8 @@ mod tests {
                 "#!ipxe\necho bringup: a001-s01 boots image 090909090909 by plan-1\n\
                  kernel --name kernel /g/T/kernel initrd=initrd0 console=ttyS0 root=live:http://10.0.0.1:8088/g/T/root \
                  bringup.plan=plan-1 bringup.grant=g-000000000001 bringup.image={image} \
-                 bringup.root=http://10.0.0.1:8088/g/T/root bringup.root.sha256={root} BOOTIF=01-52-54-00-aa-00-01 || goto failed\n\
+                 bringup.root=http://10.0.0.1:8088/g/T/root bringup.root.sha256={root} \
+                 bringup.at=http://10.0.0.1:8088/g/T/at BOOTIF=01-52-54-00-aa-00-01 || goto failed\n\
                  initrd --name initrd0 /g/T/initrd/0 || goto failed\n\
                  boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n"
             )

@@ -214,6 +214,7 @@ async fn respond(
         method: match *request.method() {
             hyper::Method::GET => Method::Get,
             hyper::Method::HEAD => Method::Head,
+            hyper::Method::POST => Method::Post,
             _ => Method::Other,
         },
         path: request.uri().path().to_owned(),

@@ -16,11 +16,15 @@ CREATE TABLE IF NOT EXISTS dhcp_sighting (
 
 /// Most rows of one kind.
 const MOST: i64 = 4096;
+/// The ordinary course of things: answers of DHCP, transfers of TFTP (whole, or not), loaders by HTTP.
+pub(super) const COURSE: [&str; 4] = ["given", "tftp", "tftp-part", "loader"];
+/// Most rows of that: 1,250 nodes leave up to six DHCP answers and two transfers each.
+const MOST_COURSE: i64 = 16_384;
 
 /// One thing that was seen, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`.
+    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`; [`COURSE`] is kept beside them, for whoever looks for one node.
     pub kind: String,
     /// What equal ones have in common: for a discovery the MAC.
     pub key: String,
@@ -58,24 +62,29 @@ impl Store {
         }
         let kinds: std::collections::BTreeSet<&str> = news.iter().map(|one| one.kind.as_str()).collect();
         for kind in kinds {
-            tx.execute(
-                "DELETE FROM dhcp_sighting WHERE kind = ?1 AND key NOT IN \
-                 (SELECT key FROM dhcp_sighting WHERE kind = ?1 ORDER BY last_ms DESC, key LIMIT ?2)",
-                params![kind, MOST],
-            )?;
+            let most = if COURSE.contains(&kind) { MOST_COURSE } else { MOST };
+            let rows: i64 =
+                tx.prepare_cached("SELECT count(*) FROM dhcp_sighting WHERE kind = ?1")?.query_row([kind], |row| row.get(0))?;
+            if rows > most {
+                tx.execute(
+                    "DELETE FROM dhcp_sighting WHERE kind = ?1 AND key NOT IN \
+                     (SELECT key FROM dhcp_sighting WHERE kind = ?1 ORDER BY last_ms DESC, key LIMIT ?2)",
+                    params![kind, most],
+                )?;
+            }
         }
         tx.commit()?;
         Ok(())
     }
 
-    /// Everything that was seen, the latest first.
+    /// Everything that was seen and is not the ordinary course of things, the latest first.
     ///
     /// # Errors
     /// The store's trouble.
     pub(super) fn sightings(&self) -> Result<Vec<Sighting>, BootError> {
         let db = self.db();
-        let sql =
-            "SELECT kind, key, detail, discovery, first_ms, last_ms, times FROM dhcp_sighting ORDER BY last_ms DESC, kind, key";
+        let sql = "SELECT kind, key, detail, discovery, first_ms, last_ms, times FROM dhcp_sighting \
+                   WHERE kind NOT IN ('given', 'tftp', 'tftp-part', 'loader') ORDER BY last_ms DESC, kind, key";
         let mut found = db.prepare(sql)?;
         let rows = found.query_map([], read)?.collect::<Result<_, _>>()?;
         Ok(rows)

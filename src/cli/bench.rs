@@ -8,8 +8,12 @@ use async_trait::async_trait;
 
 use super::hands::Hands;
 use crate::action::{Action, ActionError, InstallImage, InstallStack, InstallTarget, Netboot, NetbootTarget, Workbench};
+use crate::bmc::ipmi::sol::SolEar;
+use crate::bmc::overhearing::{Deaf, Overhearing};
 use crate::boot::{Grants, Noted, Stage};
-use crate::model::{ActionSpec, Answer, Class, Event, Inventory, Node, NodeId, NodePlan, PlanId, Probe, RunId, Step};
+use crate::model::{
+    ActionSpec, Answer, BmcProtocol, Class, Event, Inventory, Node, NodeId, NodePlan, PlanId, Probe, RunId, Step,
+};
 use crate::shell::Shell;
 
 /// Builds actions from hands.
@@ -18,13 +22,39 @@ pub struct Bench {
     hands: Arc<Hands>,
     grants: Grants,
     pace: Duration,
+    consoles: bool,
 }
 
 impl Bench {
     /// A workbench; `pace` is the time between two looks.
     #[must_use]
     pub fn new(inventory: Arc<Inventory>, hands: Arc<Hands>, grants: Grants, pace: Duration) -> Self {
-        Self { inventory, hands, grants, pace }
+        Self { inventory, hands, grants, pace, consoles: true }
+    }
+
+    /// The same, leaving the consoles of its nodes alone when `listen` is false.
+    #[must_use]
+    pub fn with_consoles(self, listen: bool) -> Self {
+        Self { consoles: listen, ..self }
+    }
+
+    /// An ear at the console of a node, or why there is none.
+    fn console(&self, node: &Node) -> Arc<dyn Overhearing> {
+        let deaf = |why: &str| -> Arc<dyn Overhearing> { Arc::new(Deaf { why: why.to_owned() }) };
+        if !self.consoles {
+            return deaf("--no-console was given");
+        }
+        let port = match (node.bmc.protocol, node.bmc.sol_port) {
+            (BmcProtocol::Ipmi, _) => node.bmc.address.port(),
+            (BmcProtocol::Redfish, Some(port)) => port,
+            (BmcProtocol::Redfish, None) => {
+                return deaf("its BMC is driven by Redfish, and the inventory names no `bmc.sol_port` for its IPMI service");
+            }
+        };
+        match self.hands.ipmi(node, port) {
+            Ok(bmc) => Arc::new(SolEar::new(bmc)),
+            Err(failure) => deaf(&failure.error.to_string()),
+        }
     }
 
     /// Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
@@ -45,6 +75,7 @@ impl Bench {
         let target =
             NetbootTarget::new(node, spec, run, plan, &line.rests_on.observed.boot).map_err(|why| no_hand(&node.id, why))?;
         let netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(self.settle());
+        let netboot = netboot.overhearing(self.console(node));
         if !spec.brings_identity() {
             return Ok(netboot);
         }
@@ -57,11 +88,11 @@ impl Bench {
 fn boot_event(node: NodeId, grant: String, noted: Noted) -> Option<Event> {
     let (from, line) = (noted.from, noted.seq);
     match noted.stage {
-        Stage::Loader | Stage::Script | Stage::Kernel | Stage::Initrd | Stage::Root | Stage::Identity => {
+        stage if stage.is_progress() && stage != Stage::Issued => {
             Some(Event::BootSeen { node, grant, stage: noted.stage.to_string(), from, line })
         }
         Stage::Refused => Some(Event::GrantRefused { node, grant, why: noted.detail, from, line }),
-        Stage::Issued | Stage::Released | Stage::Revoked | Stage::Expired => None,
+        _ => None,
     }
 }
 

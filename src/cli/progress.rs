@@ -102,6 +102,11 @@ impl Progress {
                 }
             }
         }
+        if let Event::StepFailed { node, seen, .. } = event
+            && self.verbose > 0
+        {
+            seen.iter().for_each(|line| self.say(&format!("{node}  {line}")));
+        }
         match event {
             // The bars count those that came in whole; a line each would push everything else off the screen.
             Event::NodeAdmitted { degraded: false, .. } if self.out.bars && self.verbose == 0 => {}

@@ -34,6 +34,9 @@ pub struct RunFlags {
     /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`, when the run starts its own boot server
     #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
     pub loaders: PathBuf,
+    /// Leave the consoles of booting nodes (IPMI SOL) to others; an error then shows none of their lines
+    #[arg(long)]
+    pub no_console: bool,
 }
 
 /// A run that is about to begin or to go on.
@@ -89,7 +92,7 @@ pub async fn run(global: &Global, flags: &RunFlags, start: Start) -> Result {
         id: id.clone(),
         plan: Arc::new(plan),
         journal: journal.clone(),
-        bench: Arc::new(Bench::new(Arc::new(inventory), hands, grants, flags.pace)),
+        bench: Arc::new(Bench::new(Arc::new(inventory), hands, grants, flags.pace).with_consoles(!flags.no_console)),
         pool,
         clock: now_ms,
         today: today(),

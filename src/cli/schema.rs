@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, Failure, Global, Result};
 use crate::bmc::quirk::QuirkFile;
-use crate::spec::{schema, shape, shape_ramdisk, shape_site};
+use crate::spec::{schema, shape, shape_ramdisk, shape_rootfs, shape_site};
 use crate::verify;
 
 /// Prints the JSON Schema of a kind of file
@@ -29,8 +29,10 @@ pub enum Kind {
     Policy,
     /// `images/NAME.yaml`
     Image,
-    /// `images/definitions/NAME.yaml`
+    /// `images/definitions/NAME.yaml` of a bring-up ramdisk
     Ramdisk,
+    /// `images/definitions/NAME.yaml` of a node's root file system
+    Rootfs,
     /// `inventory/quirks.yaml`
     Quirks,
     /// Firmware bundles (not supported by this version)
@@ -44,7 +46,7 @@ pub enum Kind {
 pub async fn run(args: Args, global: &Global) -> Result {
     let Some(value) = document(args.kind) else {
         return Err(Failure::new(Exit::USAGE, "this version has no firmware bundles, so they have no schema")
-            .hint("known: inventory, playbook, stack, policy, image, ramdisk, quirks"));
+            .hint("known: inventory, playbook, stack, policy, image, ramdisk, rootfs, quirks"));
     };
     global.out.json(&value);
     Ok(Exit::DONE)
@@ -59,6 +61,7 @@ pub fn document(kind: Kind) -> Option<Value> {
         Kind::Stack => schema::of::<shape::StackFile>(),
         Kind::Image => schema::of::<shape::ImageFile>(),
         Kind::Ramdisk => schema::of::<shape_ramdisk::RamdiskFile>(),
+        Kind::Rootfs => schema::of::<shape_rootfs::RootfsFile>(),
         Kind::Policy => with_checks(schema::of::<shape::PolicyFile>()),
         Kind::Quirks => schema::of::<QuirkFile>(),
         Kind::Firmware => return None,

@@ -71,7 +71,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let mut seen = log.watch();
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
-    let mut tftp = Tftp::start(args.tftp, &args.loaders, &stop, global)?;
+    let mut tftp = Tftp::start(args.tftp, &args.loaders, &grants, &stop, global)?;
     let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
     let options = ServeOptions { loaders: args.loaders, log, door: https.as_ref().map(|h| h.door.clone()) };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

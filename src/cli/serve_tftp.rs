@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
-use crate::boot::{Files, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, serve_tftp};
+use crate::boot::{Files, Grants, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, note_tftp_down, serve_tftp};
 
 /// A running TFTP server, or none.
 pub struct Tftp {
@@ -22,6 +22,7 @@ pub struct Tftp {
 struct Running {
     told: Receiver<TftpTold>,
     server: JoinHandle<std::result::Result<(), StartError>>,
+    record: JoinHandle<()>,
 }
 
 /// Why the address cannot be had.
@@ -37,7 +38,13 @@ impl Tftp {
     ///
     /// # Errors
     /// The address or the loaders cannot be had.
-    pub fn start(address: Option<SocketAddrV4>, loaders: &Path, stop: &CancellationToken, global: &Global) -> Result<Self> {
+    pub fn start(
+        address: Option<SocketAddrV4>,
+        loaders: &Path,
+        grants: &Grants,
+        stop: &CancellationToken,
+        global: &Global,
+    ) -> Result<Self> {
         let Some(address) = address else { return Ok(Self { running: None }) };
         let files = Files::loaders(loaders).map_err(|error| {
             Failure::new(Exit::ERROR, error).hint("install Debian's package `ipxe`, or name its folder with --loaders")
@@ -53,8 +60,9 @@ impl Tftp {
         }
         let log = TftpLog::default();
         let told = log.watch();
+        let record = tokio::spawn(note_tftp_down(log.watch(), grants.clone(), stop.clone()));
         let server = tokio::spawn(serve_tftp(socket, files, TftpLimits::default(), log, stop.clone()));
-        Ok(Self { running: Some(Running { told, server }) })
+        Ok(Self { running: Some(Running { told, server, record }) })
     }
 
     /// The next thing that it tells; waits for ever when it does not run.
@@ -82,6 +90,7 @@ impl Tftp {
     pub async fn end(&mut self, global: &Global) -> Result<()> {
         let Some(running) = &mut self.running else { return Ok(()) };
         (&mut running.server).await?.map_err(|error| Failure::new(Exit::ERROR, error))?;
+        (&mut running.record).await?;
         while let Ok(told) = running.told.try_recv() {
             line(global, &told);
         }

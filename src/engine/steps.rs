@@ -103,7 +103,7 @@ pub(super) async fn walk_step(
                 tokio::time::sleep(pace * misses.min(5)).await;
                 continue;
             }
-            Err(error) => return fail(recorder, node, step, error.class, chain(&error)).await,
+            Err(error) => return fail(recorder, node, step, action, error.class, chain(&error)).await,
         };
         match standing {
             Standing::Done(evidence) => {
@@ -111,12 +111,12 @@ pub(super) async fn walk_step(
                 recorder.write(event).await?;
                 return Ok(StepEnd::Reached);
             }
-            Standing::Refused { why } => return fail(recorder, node, step, Class::Refused, why).await,
+            Standing::Refused { why } => return fail(recorder, node, step, action, Class::Refused, why).await,
             Standing::Busy { with } => {
                 // Twice the action's own deadline: the action itself decides first, this only stops a look that never ends.
                 if acted_at.elapsed() > patience * 2 {
                     let why = format!("waited {} s: {with}", acted_at.elapsed().as_secs());
-                    return fail(recorder, node, step, Class::Transient, why).await;
+                    return fail(recorder, node, step, action, Class::Transient, why).await;
                 }
                 recorder.progress(node, with);
                 tokio::time::sleep(pace).await;
@@ -124,7 +124,7 @@ pub(super) async fn walk_step(
             Standing::Ready { seen } if attempt >= limit => {
                 let plural = if attempt == 1 { "" } else { "s" };
                 let why = format!("the end was not reached in {attempt} attempt{plural}: {seen}");
-                return fail(recorder, node, step, Class::Transient, why).await;
+                return fail(recorder, node, step, action, Class::Transient, why).await;
             }
             Standing::Ready { .. } if *stop.borrow() != Stop::No && attempt == 0 => return Ok(StepEnd::Left),
             Standing::Ready { .. } => {
@@ -138,19 +138,27 @@ pub(super) async fn walk_step(
                     Err(error) if matches!(error.class, Class::Transient | Class::Ambiguous) => {
                         recorder.progress(node, format!("attempt {attempt}: {error}"));
                         if attempt >= limit && error.class == Class::Transient {
-                            return fail(recorder, node, step, error.class, chain(&error)).await;
+                            return fail(recorder, node, step, action, error.class, chain(&error)).await;
                         }
                         tokio::time::sleep(pace * attempt.min(10)).await;
                     }
-                    Err(error) => return fail(recorder, node, step, error.class, chain(&error)).await,
+                    Err(error) => return fail(recorder, node, step, action, error.class, chain(&error)).await,
                 }
             }
         }
     }
 }
 
-async fn fail(recorder: &Recorder, node: &NodeId, step: &Step, class: Class, error: String) -> Result<StepEnd, EngineError> {
-    let event = Event::StepFailed { node: node.clone(), step: step.id.clone(), class, error: error.clone() };
+async fn fail(
+    recorder: &Recorder,
+    node: &NodeId,
+    step: &Step,
+    action: &dyn Action,
+    class: Class,
+    error: String,
+) -> Result<StepEnd, EngineError> {
+    let seen = action.witness().await;
+    let event = Event::StepFailed { node: node.clone(), step: step.id.clone(), class, error: error.clone(), seen };
     recorder.write(event).await?;
     Ok(StepEnd::Failed { why: error })
 }

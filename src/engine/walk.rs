@@ -76,8 +76,13 @@ async fn steps_and_gate(
             Ok(action) => action,
             Err(error) => {
                 let why = error.to_string();
-                let event =
-                    Event::StepFailed { node: node.clone(), step: step.id.clone(), class: error.class, error: why.clone() };
+                let event = Event::StepFailed {
+                    node: node.clone(),
+                    step: step.id.clone(),
+                    class: error.class,
+                    error: why.clone(),
+                    seen: vec![],
+                };
                 recorder.write(Event::StepBegan { node: node.clone(), step: step.id.clone(), title: step.why.clone() }).await?;
                 recorder.write(event).await?;
                 give_back(recorder, line, &borrowed).await?;

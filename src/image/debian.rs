@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use sha2::{Digest as _, Sha256};
 
 use super::package::last;
-use crate::model::{Digest, LockedPackage, PackageSource, Ramdisk, RamdiskLock};
+use crate::model::{Digest, LockedPackage, PackageSource, Ramdisk, RamdiskLock, Rootfs};
 
 /// apt's own downloader: its methods, its proxies, and no list of packages.
 const FETCHER: &str = "/usr/lib/apt/apt-helper";
@@ -104,6 +104,33 @@ impl Cache {
         Ok(RamdiskLock { packages })
     }
 
+    /// The newest versions that the sources have of a root's packages, of what they depend on and of what apt calls essential: what
+    /// Debian does, and apt itself.
+    ///
+    /// # Errors
+    /// As [`Cache::lock`].
+    pub fn lock_rootfs(&self, rootfs: &Rootfs) -> Result<RamdiskLock, FetchError> {
+        let apt = Apt::new(&self.dir, Some((&rootfs.sources, rootfs.debian_arch())))?;
+        apt.run("read the lists of packages", "apt-get", &["-qq", "update"])?;
+        // Told by name, since apt's own words would blame a whole list.
+        for name in rootfs.package_names() {
+            apt.show(name)?;
+        }
+        // `usr-is-merged` is the half of an alternative that needs no program to merge what the build lays out merged.
+        let mut args = vec!["-qq", "--print-uris", "-o", "Acquire::ForceHash=SHA256", "-o", "APT::Install-Recommends=false"];
+        args.extend(["install", "?essential", "usr-is-merged"]);
+        args.extend(rootfs.package_names());
+        let uris = apt.run("choose the packages", "apt-get", &args)?;
+        let mut packages = uris.lines().filter(|l| !l.trim().is_empty()).map(printed).collect::<Result<Vec<_>, _>>()?;
+        packages.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(RamdiskLock { packages })
+    }
+
+    /// A folder below the cache's, for what a build needs while it runs.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     /// The file of a locked package: the one that is there, or fetched now. Its digest was seen.
     ///
     /// # Errors
@@ -139,7 +166,7 @@ impl Cache {
 }
 
 /// Digest and size of a file.
-fn measure(path: &Path) -> io::Result<(Digest, u64)> {
+pub(super) fn measure(path: &Path) -> io::Result<(Digest, u64)> {
     let mut file = fs::File::open(path)?;
     let (mut hash, mut size, mut piece) = (Sha256::new(), 0, vec![0; 1 << 20]);
     loop {
@@ -257,6 +284,20 @@ impl Apt {
     }
 }
 
+/// A line of `--print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:DIGEST`, where a colon of the version is `%3a`.
+fn printed(line: &str) -> Result<LockedPackage, FetchError> {
+    let read = || -> Option<LockedPackage> {
+        let (url, rest) = line.strip_prefix('\'')?.split_once('\'')?;
+        let mut words = rest.split_whitespace();
+        let (file, size, digest) = (words.next()?, words.next()?.parse().ok()?, words.next()?.strip_prefix("SHA256:")?);
+        let mut parts = file.strip_suffix(".deb")?.split('_');
+        let (name, version) = (parts.next()?.to_owned(), parts.next()?.replace("%3a", ":"));
+        Some(LockedPackage { package: name.clone(), name, version, sha256: digest.parse().ok()?, size, url: url.to_owned() })
+    };
+    let said = || format!("`{}` is not the address of a package with its SHA-256", last(line.as_bytes()));
+    read().ok_or_else(|| FetchError::Apt { doing: "choose the packages".to_owned(), said: said() })
+}
+
 fn missing(program: &'static str, doing: &str, source: &io::Error) -> FetchError {
     if source.kind() == io::ErrorKind::NotFound {
         return FetchError::NoProgram { program, package: "apt" };
@@ -277,7 +318,7 @@ fn way_out() -> Result<String, FetchError> {
 }
 
 /// A field of a package's first stanza.
-fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+pub(super) fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let stanza = text.split("\n\n").next().unwrap_or(text);
     stanza.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }

@@ -2,6 +2,7 @@
 //! boot and served under that boot's grant, after the image's own initrd; it is never part of an image and never written to a disk here.
 
 use base64::Engine as _;
+use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::KeypairData;
 use russh::keys::{PrivateKey, PublicKey};
 use zeroize::Zeroizing;
@@ -18,7 +19,7 @@ pub enum IdentityError {
     #[error("no key is named that may log in")]
     Nobody,
     /// Cannot be written.
-    #[error("write a key that may log in")]
+    #[error("write a key of the boot")]
     Key(#[source] russh::keys::ssh_key::Error),
     /// Cannot be packed.
     #[error("pack the keys")]
@@ -48,11 +49,17 @@ pub fn identity(host_key: &PrivateKey, authorized: &[PublicKey]) -> Result<Zeroi
         let bytes = key.to_bytes().map_err(IdentityError::Key)?;
         let_in.push_str(&format!("{} {}\n", key.algorithm(), base64::engine::general_purpose::STANDARD.encode(bytes)));
     }
+    // The same pair as OpenSSH reads it, for the root that a diskless boot goes on to; without a comment and with a check number made of the key.
+    let plain = PrivateKey::new(KeypairData::Ed25519(pair.clone()), "").and_then(|key| key.to_openssh(LineEnding::LF));
+    let openssh = plain.map_err(IdentityError::Key)?;
     let mut archive = Archive::new(0);
     for (name, mode, content) in [
         ("etc", 0o755, Content::Folder),
         ("etc/bringup", 0o755, Content::Folder),
         ("etc/bringup/host_key", 0o600, Content::File(&key)),
+        ("etc/bringup/keys", 0o700, Content::Folder),
+        ("etc/bringup/keys/authorized_keys", 0o600, Content::File(let_in.as_bytes())),
+        ("etc/bringup/keys/ssh_host_ed25519_key", 0o600, Content::File(openssh.as_bytes())),
         ("root", 0o700, Content::Folder),
         ("root/.ssh", 0o700, Content::Folder),
         ("root/.ssh/authorized_keys", 0o600, Content::File(let_in.as_bytes())),
@@ -72,6 +79,13 @@ mod tests {
         PrivateKey::random(&mut russh::keys::key::safe_rng(), kind).unwrap()
     }
 
+    /// By the crate's own writer, from the key as it was made.
+    fn key_in_pem(key: &PrivateKey) -> String {
+        let mut key = key.clone();
+        key.set_comment("");
+        key.to_openssh(LineEnding::LF).unwrap().to_string()
+    }
+
     #[test]
     fn it_holds_both_keys_for_root_alone() {
         let (host, mine) = (key(Algorithm::Ed25519), key(Algorithm::Ed25519));
@@ -80,6 +94,7 @@ mod tests {
         assert!(find(b"\0\0\0\x0bssh-ed25519\0\0\0\x40"), "dropbear's form");
         assert!(find(&host.public_key().key_data().ed25519().unwrap().0));
         assert!(find(mine.public_key().to_openssh().unwrap().split(' ').nth(1).unwrap().as_bytes()));
+        assert!(find(key_in_pem(&host).as_bytes()), "OpenSSH's form");
         assert!(find(b"etc/bringup/host_key") && find(b"000081800000000000000000"), "mode 0600 of root");
         assert_eq!(made, identity(&host, &[mine.public_key().clone()]).unwrap(), "no dice, no clock");
     }

@@ -3,19 +3,29 @@
 use std::fmt::Write as _;
 
 use super::ramdisk::Built;
-use crate::model::{Digest, Ramdisk, RamdiskLock};
+use crate::model::{Digest, Ramdisk, RamdiskLock, Rootfs};
 
 /// A word as YAML reads it, whatever signs it holds: JSON's strings are YAML's.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// The text of `NAME.lock`.
+/// The text of a ramdisk's `NAME.lock`.
 #[must_use]
 pub fn lock(lock: &RamdiskLock) -> String {
-    let mut text = String::from(
+    locked("ramdisk-lock/v1", lock)
+}
+
+/// The text of a root's `NAME.lock`.
+#[must_use]
+pub fn rootfs_lock(lock: &RamdiskLock) -> String {
+    locked("rootfs-lock/v1", lock)
+}
+
+fn locked(version: &str, lock: &RamdiskLock) -> String {
+    let mut text = format!(
         "# Written by `bringup image build --lock`, kept beside the definition, never edited. A package that is not this one is refused.\n\
-         apiVersion: ramdisk-lock/v1\npackages:\n",
+         apiVersion: {version}\npackages:\n",
     );
     for p in &lock.packages {
         // A String takes every write.
@@ -29,26 +39,34 @@ pub fn lock(lock: &RamdiskLock) -> String {
     text
 }
 
-/// The text of `images/NAME.yaml`. Its files lie in the folder `NAME` beside it.
+/// The text of `images/NAME.yaml` of a ramdisk. Its files lie in the folder `NAME` beside it.
 #[must_use]
 pub fn image(ramdisk: &Ramdisk, built: &Built) -> String {
-    let name = &ramdisk.name;
+    write(&ramdisk.name, &ramdisk.arch, built, None, ramdisk.cmdline.iter())
+}
+
+/// The text of `images/NAME.yaml` of a root with the kernel and the ramdisk that fetches it.
+#[must_use]
+pub fn node_image(rootfs: &Rootfs, ramdisk: &Ramdisk, built: &Built, root: &Digest) -> String {
+    write(&rootfs.name, &rootfs.arch, built, Some(root), ramdisk.cmdline.iter().chain(&rootfs.cmdline))
+}
+
+fn write<'a>(name: &str, arch: &str, built: &Built, root: Option<&Digest>, cmdline: impl Iterator<Item = &'a String>) -> String {
     let file = |file: &str, digest: &Digest| {
         format!("{{file: {}, sha256: {}}}", quoted(&format!("{name}/{file}")), quoted(digest.as_str()))
     };
     let mut text = format!(
         "# Made by `bringup image build` from the definition `{name}`; made anew, never edited.\n\
          # It has no SSH host key of its own: each boot brings one.\n\
-         apiVersion: image/v1\narch: {}\nidentity: grant\nkernel: {}\ninitrd:\n  - {}\n",
-        ramdisk.arch,
+         apiVersion: image/v1\narch: {arch}\nidentity: grant\nkernel: {}\ninitrd:\n  - {}\n",
         file(KERNEL, &built.kernel_sha256),
         file(INITRD, &built.initrd_sha256),
     );
-    if !ramdisk.cmdline.is_empty() {
-        text.push_str("cmdline:\n");
+    if let Some(root) = root {
+        let _ = writeln!(text, "root: {}", file(ROOT, root));
     }
-    for argument in &ramdisk.cmdline {
-        let _ = writeln!(text, "  - {}", quoted(argument));
+    for (at, argument) in cmdline.enumerate() {
+        let _ = writeln!(text, "{}  - {}", if at == 0 { "cmdline:\n" } else { "" }, quoted(argument));
     }
     text
 }
@@ -57,3 +75,5 @@ pub fn image(ramdisk: &Ramdisk, built: &Built) -> String {
 pub const KERNEL: &str = "vmlinuz";
 /// File name of an initrd.
 pub const INITRD: &str = "initrd.img";
+/// File name of a root file system.
+pub const ROOT: &str = "root.squashfs";

@@ -19,6 +19,7 @@ const INIT: &str = include_str!("inside/init.sh");
 const LEASE: &str = include_str!("inside/lease.sh");
 const DISK: &str = include_str!("inside/disk.sh");
 const IDENTITY: &str = include_str!("inside/identity.sh");
+const ROOT: &str = include_str!("inside/root.sh");
 const REPORT: &str = include_str!("inside/report.pl");
 /// What the scripts inside call by path, and where Debian has it.
 const CALLED: [(&str, &str); 3] =
@@ -37,6 +38,8 @@ pub struct Built {
     pub initrd: Vec<u8>,
     /// Its digest.
     pub initrd_sha256: Digest,
+    /// The kernel's package, whose other modules a root may want.
+    pub kernel_package: PathBuf,
     /// Release of the kernel.
     pub release: String,
     /// Kernel modules in the initrd.
@@ -133,7 +136,9 @@ pub fn build(ramdisk: &Ramdisk, lock: &RamdiskLock, cache: &Cache, tell: &dyn Fn
     let initrd = pack(&tree.archive(ramdisk.epoch)?, ramdisk.compression).map_err(BuildError::Pack)?;
     let digest = |bytes: &[u8]| Digest::from_bytes(&Sha256::digest(bytes).into());
     let (kernel_sha256, initrd_sha256) = (digest(&kernel), digest(&initrd));
-    Ok(Built { kernel, kernel_sha256, initrd, initrd_sha256, release, modules, unpacked: tree.size() })
+    let kernel_package = debs.remove(ramdisk.kernel.as_str()).map(|(deb, _)| deb).unwrap_or_default();
+    let unpacked = tree.size();
+    Ok(Built { kernel, kernel_sha256, initrd, initrd_sha256, kernel_package, release, modules, unpacked })
 }
 
 /// The kernel, and its modules into the tree. Its package is read twice: first to learn what each module needs, then to take those.
@@ -225,6 +230,7 @@ fn put_own(tree: &mut Tree) -> Result<(), TreeError> {
     put("etc/bringup/lease", text(LEASE, true))?;
     put("etc/bringup/disk", text(DISK, false))?;
     put("etc/bringup/identity", text(IDENTITY, true))?;
+    put("etc/bringup/root", text(ROOT, false))?;
     put("bin/bringup-report", text(REPORT, true))?;
     put("bin/sh", Thing::Link("busybox".to_owned()))?;
     // Where the kernel itself looks for it (`/proc/sys/kernel/modprobe`).

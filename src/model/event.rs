@@ -104,6 +104,9 @@ pub enum Event {
         class: Class,
         /// What was tried and seen.
         error: String,
+        /// What was seen of the node meanwhile, line by line: by the boot server, on its console.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<String>,
     },
     /// The gate judged.
     Checked {
@@ -160,7 +163,7 @@ pub enum Event {
         node: NodeId,
         /// Public name of the grant.
         grant: String,
-        /// `loader`, `script`, `kernel`, `initrd`, `root` or `identity`.
+        /// `loader`, `script`, `kernel`, `initrd`, `root` or `identity`; or what the node told of itself: `userspace`, `network`, `ssh`, `installed`.
         stage: String,
         /// Address that asked.
         from: Option<std::net::IpAddr>,

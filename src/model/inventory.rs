@@ -140,6 +140,9 @@ pub struct BmcAddress {
     pub system: Option<String>,
     /// IPMI cipher suite (3 or 17); `None` tries 17, then 3.
     pub cipher_suite: Option<u8>,
+    /// UDP port of the IPMI service of a BMC that is driven by Redfish, for the node's serial console; `None`: it is not listened to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sol_port: Option<u16>,
     /// Where the IPMI key of the BMC itself (K_G) is found: 20 bytes as 40 hexadecimal digits; `None`: it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kg: Option<SecretRef>,

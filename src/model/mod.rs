@@ -13,6 +13,7 @@ mod playbook;
 mod power;
 mod probe;
 mod ramdisk;
+mod rootfs;
 mod run;
 mod secret;
 mod state;
@@ -33,6 +34,7 @@ pub use playbook::{Artifact, Baseline, HostIdentity, Image, Install, Playbook, P
 pub use power::{BootMode, BootOverride, BootTarget, PowerState, PowerVerb};
 pub use probe::{Answer, Probe, ProbeOutput};
 pub use ramdisk::{Compression, LockedPackage, PackageSource, PlacedFile, Ramdisk, RamdiskLock, TakenPackage};
+pub use rootfs::Rootfs;
 pub use run::{Lifecycle, NodeState, Phase, RunState, TransitionError};
 pub use secret::{SecretRef, SecretRefError};
 pub use state::{BmcFacts, Observed, Reading, SystemFacts};

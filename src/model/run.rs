@@ -111,6 +111,12 @@ pub struct NodeState {
     pub idle: u32,
     /// Why it is where it is, for people.
     pub why: Option<String>,
+    /// What was seen of the node while a step failed: by the boot server, on its console.
+    #[serde(default)]
+    pub seen: Vec<String>,
+    /// How far its boot has come, by the boot server's word or its own.
+    #[serde(default)]
+    pub reached: Option<String>,
     /// Kind of the failure, when a step failed.
     pub class: Option<Class>,
     /// What was borrowed and could not be given back, each with its reason.
@@ -140,6 +146,8 @@ impl Default for NodeState {
             admitted: Vec::new(),
             idle: 0,
             why: None,
+            seen: Vec::new(),
+            reached: None,
             class: None,
             kept: Vec::new(),
             boot_line: 0,
@@ -299,6 +307,10 @@ impl NodeState {
                 self.attempts = self.attempts.max(*attempt);
                 self.open_touch = Some((step.clone(), touch.clone(), at_ms));
                 self.last_touch = self.open_touch.clone();
+                if matches!(touch, Touch::IssueGrant { .. }) {
+                    // Another boot begins.
+                    self.reached = None;
+                }
             }
             (Event::AttemptBegan { .. }, _) => return refuse("attempt-began"),
             (Event::AttemptEnded { .. }, Working | Judged | Failed) => self.open_touch = None,
@@ -313,7 +325,8 @@ impl NodeState {
                 }
             }
             (Event::StepFinished { .. }, _) => return refuse("step-finished"),
-            (Event::StepFailed { class, error, .. }, Working) => {
+            (Event::StepFailed { class, error, seen, .. }, Working) => {
+                self.seen.clone_from(seen);
                 self.phase = Failed;
                 self.class = Some(*class);
                 self.why = Some(error.clone());
@@ -350,7 +363,13 @@ impl NodeState {
                 self.kept.retain(|kept| !same_thing(kept, what));
                 self.kept.push(format!("{what}: {why}"));
             }
-            (Event::BootSeen { line, .. } | Event::GrantRefused { line, .. }, _) => self.boot_line = self.boot_line.max(*line),
+            (Event::BootSeen { line, stage, .. }, _) => {
+                self.boot_line = self.boot_line.max(*line);
+                if !phase.ended() {
+                    self.reached = Some(stage.clone());
+                }
+            }
+            (Event::GrantRefused { line, .. }, _) => self.boot_line = self.boot_line.max(*line),
             // Events about the run never come here.
             _ => {}
         }

@@ -72,6 +72,12 @@ pub struct NodeAccount {
     pub steps: Vec<String>,
     /// Why it is where it is.
     pub why: Option<String>,
+    /// How far its boot has come, while it is on its way or when it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached: Option<String>,
+    /// What was seen of it while its step failed: by the boot server, on its console.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<String>,
     /// What was borrowed and could not be given back.
     pub kept: Vec<String>,
     /// Seconds from its first event to its last.
@@ -114,6 +120,8 @@ pub fn account(run: &RunSummary) -> Account {
             working: works,
             steps: state.done.iter().map(ToString::to_string).collect(),
             why: state.why.clone(),
+            reached: state.reached.clone().filter(|_| matches!(state.phase, Phase::Working | Phase::Failed)),
+            seen: state.seen.clone(),
             kept: state.kept.clone(),
             seconds: state.span_ms.map(seconds),
             devices: state.devices.iter().filter(|d| d.verdict != Verdict::Pass).cloned().collect(),

@@ -50,11 +50,23 @@ pub fn markdown(account: &Account) -> String {
             node.node, node.phase, node.working, node.bought
         );
     }
+    for node in account.nodes.iter().filter(|node| !node.seen.is_empty()) {
+        let _w = writeln!(text, "\n## What was seen of {}\n", node.node);
+        for line in &node.seen {
+            // Four spaces make it a code block, in which nothing is markup.
+            let _w = writeln!(text, "    {}", line.chars().flat_map(plain).collect::<String>());
+        }
+    }
     let _w = writeln!(text, "\n## Inputs\n\n| file | SHA-256 |\n|---|---|");
     for (file, digest) in &account.inputs {
         let _w = writeln!(text, "| {} | `{digest}` |", clean(file));
     }
     text
+}
+
+/// A character of a code block: on one line, whatever it is.
+fn plain(c: char) -> Vec<char> {
+    if c.is_control() { c.escape_default().collect() } else { vec![c] }
 }
 
 fn clean(text: &str) -> String {

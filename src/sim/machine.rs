@@ -465,6 +465,13 @@ impl Machine {
         self.show(Screen::Kernel(Arc::clone(&system)));
         self.system = Some(system);
         self.history.push(at, What::Boot(origin));
+        if origin == Origin::Network && self.faults.contains(&Fault::KernelPanic) {
+            self.note(at, "kernel: panic");
+            self.show(Screen::Panic);
+            self.system = None;
+            self.stage = Stage::Hung;
+            return;
+        }
         self.stage = Stage::Kernel;
         self.stage_ends = Some(at.after_s(self.durations.kernel));
     }

@@ -85,7 +85,7 @@ pub fn validate_words(root: &Path, inventory: Option<&Inventory>, gate: Option<&
         library.read_image(&file, &stem(&file), None);
     }
     for file in files(&definitions, "yaml") {
-        library.read_ramdisk(&file, true);
+        library.read_definition(&file, true);
     }
     for file in files(&folder.join("stacks"), "yaml") {
         library.read_stack(&file, &stem(&file), None);

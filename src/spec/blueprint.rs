@@ -51,6 +51,7 @@ pub struct Blueprint {
     pub bmc_port: u16,
     pub system: Option<Spanned<Template>>,
     pub cipher_suite: Option<u8>,
+    pub sol_port: Option<u16>,
     pub kg: Option<Spanned<Template>>,
     pub method: BootTarget,
     pub mode: BootMode,
@@ -155,6 +156,11 @@ impl<'l> Stack<'l> {
             let d = Diagnostic::warning(code::NO_EFFECT, "`bmc.fallback` has no effect in this version").at(fallback.span);
             out.push(d.hint("a BMC is driven by its `driver` alone; write an override for those that need another"));
         }
+        if let Some((port, _)) = self.find("bmc.sol_port").filter(|_| protocol == BmcProtocol::Ipmi) {
+            let d = Diagnostic::warning(code::NO_EFFECT, "`bmc.sol_port` has no effect on a BMC that is driven by IPMI")
+                .at(port.span);
+            out.push(d.hint("its console is listened to at its own port"));
+        }
         let labels =
             self.layers.iter().flat_map(|l| &l.settings).filter_map(|s| match (&s.value, s.path.strip_prefix("labels.")) {
                 (Value::Text(text), Some(key)) => Some((key.to_owned(), text.clone())),
@@ -172,6 +178,7 @@ impl<'l> Stack<'l> {
             bmc_port: self.port("bmc.port").unwrap_or(if protocol == BmcProtocol::Ipmi { 623 } else { 443 }),
             system: self.template("bmc.system"),
             cipher_suite: self.number("bmc.cipher_suite").and_then(|n| u8::try_from(n.value).ok()),
+            sol_port: self.port("bmc.sol_port"),
             kg: self.template("bmc.kg"),
             method: match self.word("boot.method").as_deref() {
                 Some("none") => BootTarget::None,

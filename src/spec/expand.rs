@@ -226,6 +226,7 @@ impl Maker<'_> {
                 basic: b.basic,
                 system: system.map_or(Some(None), |s| s.map(Some))?,
                 cipher_suite: b.cipher_suite,
+                sol_port: b.sol_port,
                 kg: kg.map_or(Some(None), |s| s.map(Some))?,
                 mac: bmc_mac,
             },

@@ -12,9 +12,9 @@ use super::playbook::{self, Written};
 use super::policy::Foreign;
 use super::source::{ReadError, Span};
 use super::unit::{Day, FileName};
-use super::{image, lock, policy, ramdisk, stack, yaml};
+use super::{image, lock, policy, ramdisk, rootfs, stack, yaml};
 use crate::model::{
-    AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Stack,
+    AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Rootfs, Stack,
 };
 
 /// A playbook that was read without a mistake.
@@ -74,25 +74,34 @@ impl LoadedPlaybook {
     }
 }
 
-/// A definition of a ramdisk that was read without a mistake.
+/// A definition that was read without a mistake.
 #[derive(Debug)]
-pub struct LoadedRamdisk {
+pub struct LoadedDefinition {
     /// The definition.
-    pub ramdisk: Ramdisk,
+    pub definition: Definition,
     /// Its lock; `None` when there is none yet, or when it was not asked for.
     pub lock: Option<RamdiskLock>,
     /// What is worth knowing and refuses nothing; also holds the texts that were read.
     pub warnings: Diagnostics,
 }
 
-/// Reads the definition of a ramdisk, its lock when asked to, and hashes the files that it names.
+/// What `images/definitions/NAME.yaml` defines, by its `apiVersion`.
+#[derive(Debug)]
+pub enum Definition {
+    /// `ramdisk/v1`
+    Ramdisk(Ramdisk),
+    /// `rootfs/v1`
+    Rootfs(Rootfs),
+}
+
+/// Reads a definition, its lock when asked to, and hashes the files that it names.
 ///
 /// # Errors
 /// All mistakes at once.
-pub fn load_ramdisk(file: &Path, with_lock: bool) -> Result<LoadedRamdisk, Diagnostics> {
+pub fn load_definition(file: &Path, with_lock: bool) -> Result<LoadedDefinition, Diagnostics> {
     // No playbook is read, and nothing in these files ends on a day.
     let mut library = Library::new(file.parent().unwrap_or(Path::new("")), "2026-01-01");
-    let found = library.read_ramdisk(file, with_lock);
+    let found = library.read_definition(file, with_lock);
     let named = std::mem::take(&mut library.artifacts);
     for named in &named {
         if let Err(e) = artifact::check(&named.artifact) {
@@ -100,7 +109,7 @@ pub fn load_ramdisk(file: &Path, with_lock: bool) -> Result<LoadedRamdisk, Diagn
         }
     }
     match found {
-        Some((ramdisk, lock)) if !library.out.refused() => Ok(LoadedRamdisk { ramdisk, lock, warnings: library.out }),
+        Some((definition, lock)) if !library.out.refused() => Ok(LoadedDefinition { definition, lock, warnings: library.out }),
         _ => Err(library.out),
     }
 }
@@ -235,8 +244,8 @@ impl Library {
         found
     }
 
-    /// Reads the definition of a ramdisk and, when wanted and there, its lock.
-    pub fn read_ramdisk(&mut self, path: &Path, with_lock: bool) -> Option<(Ramdisk, Option<RamdiskLock>)> {
+    /// Reads a definition and, when wanted and there, its lock.
+    pub fn read_definition(&mut self, path: &Path, with_lock: bool) -> Option<(Definition, Option<RamdiskLock>)> {
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let tree = self.parse(path, None)?;
         if let Err(why) = name.parse::<FileName>() {
@@ -245,14 +254,21 @@ impl Library {
         }
         // Two folders up from images/definitions/ is the project.
         let at = Place { folder: path.parent().unwrap_or(Path::new("")), levels: Some(2) };
-        let ramdisk = ramdisk::read(&tree, &name, at, &mut self.artifacts, &mut self.out)?;
+        let definition = if rootfs::is_one(&tree) {
+            Definition::Rootfs(rootfs::read(&tree, &name, at, &mut self.artifacts, &mut self.out)?)
+        } else {
+            Definition::Ramdisk(ramdisk::read(&tree, &name, at, &mut self.artifacts, &mut self.out)?)
+        };
         let beside = path.with_extension("lock");
         if !with_lock || !beside.exists() {
-            return Some((ramdisk, None));
+            return Some((definition, None));
         }
         let tree = self.parse(&beside, None)?;
-        let lock = lock::read(&tree, &ramdisk, &mut self.out)?;
-        Some((ramdisk, Some(lock)))
+        let lock = match &definition {
+            Definition::Ramdisk(ramdisk) => lock::read(&tree, ramdisk, &mut self.out)?,
+            Definition::Rootfs(rootfs) => lock::read_rootfs(&tree, rootfs, &mut self.out)?,
+        };
+        Some((definition, Some(lock)))
     }
 
     fn stack(&mut self, name: &Spanned<FileName>) -> Option<Stack> {

@@ -17,12 +17,12 @@
 //! | [`inventory`], [`why`] | the way in; which line set which field |
 //! | [`mod@select`] | `rack=a017 & accel=nvidia - label:hold` |
 //! | `playbook`, `rollout`, `image`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
-//! | `ramdisk`, `lock` | what the bring-up ramdisk is made of, and its packages by digest |
+//! | `ramdisk`, `rootfs`, `lock` | what the bring-up ramdisk and a node's root are made of, and their packages by digest |
 //! | `unit`, `words` | `10m`, `2%`, argument vectors |
 //! | [`library`] | playbooks with all that they name, each file read once |
 //! | [`agree`] | playbook against inventory, and both against the gate's words |
 //! | [`mod@diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
-//! | [`shape`], [`shape_site`], [`shape_ramdisk`], [`shape_install`], [`schema`] | the same files as JSON Schema |
+//! | [`shape`], [`shape_site`], [`shape_ramdisk`], [`shape_rootfs`], [`shape_install`], [`schema`] | the same files as JSON Schema |
 //! | [`starter`] | what `init` writes |
 
 pub mod address;
@@ -56,12 +56,14 @@ pub mod range;
 pub mod render;
 pub mod risk;
 mod rollout;
+mod rootfs;
 pub mod schema;
 pub mod select;
 pub mod setting;
 pub mod shape;
 pub mod shape_install;
 pub mod shape_ramdisk;
+pub mod shape_rootfs;
 pub mod shape_site;
 mod site;
 pub mod source;
@@ -78,7 +80,7 @@ pub use artifact::{ArtifactError, check as check_artifact};
 pub use decode::{Fields, Spanned};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use inventory::{LoadedInventory, load_inventory, load_inventory_without_facts};
-pub use library::{LoadedPlaybook, LoadedRamdisk, load_playbook, load_ramdisk};
+pub use library::{Definition, LoadedDefinition, LoadedPlaybook, load_definition, load_playbook};
 pub use range::fold;
 pub use select::{SelectError, select};
 pub use source::{FileId, Place, Sources, Span};

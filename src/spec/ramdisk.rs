@@ -33,7 +33,7 @@ pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named
     let packages = needed(&mut fields, "packages", out);
     let packages: Vec<_> = packages.iter().enumerate().filter_map(|(i, t)| package(t, i, &mut seen, out)).collect();
     let files = fields.list("files", out).unwrap_or_default();
-    let files: Vec<_> = files.iter().enumerate().filter_map(|(i, t)| file(t, i, at, named, out)).collect();
+    let files: Vec<_> = files.iter().enumerate().filter_map(|(i, t)| file(t, i, at, &OWN, named, out)).collect();
     let cmdline = image::cmdline(fields.list("cmdline", out).unwrap_or_default(), out);
     let compression = fields.text("compression", out).map_or(Some(Compression::Zstd), |word| match word.value.as_str() {
         "zstd" => Some(Compression::Zstd),
@@ -50,7 +50,7 @@ pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named
 }
 
 /// A list that must be there and hold something.
-fn needed<'t>(fields: &mut Fields<'t>, key: &'static str, out: &mut Diagnostics) -> &'t [Tree] {
+pub(super) fn needed<'t>(fields: &mut Fields<'t>, key: &'static str, out: &mut Diagnostics) -> &'t [Tree] {
     let Some(tree) = fields.need(key, out) else { return &[] };
     let items = decode::list(tree, key, out).unwrap_or_default();
     if matches!(&tree.kind, super::yaml::Kind::Seq(items) if items.is_empty()) {
@@ -59,7 +59,7 @@ fn needed<'t>(fields: &mut Fields<'t>, key: &'static str, out: &mut Diagnostics)
     items
 }
 
-fn source(tree: &Tree, index: usize, out: &mut Diagnostics) -> Option<PackageSource> {
+pub(super) fn source(tree: &Tree, index: usize, out: &mut Diagnostics) -> Option<PackageSource> {
     let what = format!("sources[{index}]");
     let mut fields = Fields::of(tree, what.as_str(), out)?;
     let uri = fields.need_text("uri", out).and_then(|uri| {
@@ -108,7 +108,7 @@ fn word(text: Spanned<String>, what: &str, out: &mut Diagnostics) -> Option<Stri
 }
 
 /// Debian Policy 5.6.1: lower-case letters, digits and `+-.`, two at least, the first a letter or digit. So it is never an option.
-fn package_name(name: Spanned<String>, what: &str, out: &mut Diagnostics) -> Option<String> {
+pub(super) fn package_name(name: Spanned<String>, what: &str, out: &mut Diagnostics) -> Option<String> {
     let first = name.value.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let rest = name.value.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
     if first && rest && (2..=128).contains(&name.value.len()) {
@@ -118,7 +118,7 @@ fn package_name(name: Spanned<String>, what: &str, out: &mut Diagnostics) -> Opt
     None
 }
 
-fn module_names(items: &[Tree], what: &str, out: &mut Diagnostics) -> Vec<String> {
+pub(super) fn module_names(items: &[Tree], what: &str, out: &mut Diagnostics) -> Vec<String> {
     let mut names = Vec::new();
     for name in words::texts(items, what, out) {
         let fits = !name.value.is_empty()
@@ -164,7 +164,15 @@ fn package(tree: &Tree, index: usize, seen: &mut BTreeMap<String, Span>, out: &m
     Some(TakenPackage { name, take: patterns.into_iter().map(|p| p.value).collect() })
 }
 
-fn file(tree: &Tree, index: usize, at: Place<'_>, named: &mut Vec<Named>, out: &mut Diagnostics) -> Option<PlacedFile> {
+/// A file of the site and its place, which is none of those that are `own` or below.
+pub(super) fn file(
+    tree: &Tree,
+    index: usize,
+    at: Place<'_>,
+    own: &[&str],
+    named: &mut Vec<Named>,
+    out: &mut Diagnostics,
+) -> Option<PlacedFile> {
     let what = format!("files[{index}]");
     let mut fields = Fields::of(tree, what.as_str(), out)?;
     let artifact = fields.need("artifact", out).and_then(|t| artifact::read(t, format!("{what}.artifact"), at, named, out));
@@ -177,8 +185,8 @@ fn file(tree: &Tree, index: usize, at: Place<'_>, named: &mut Vec<Named>, out: &
     let refuse = |why: &str| Diagnostic::error(code::BAD_VALUE, format!("{what}.to: `{}` {why}", quote(&to.value))).at(to.span);
     if !whole || parts.into_iter().any(|p| matches!(p, "" | "." | "..")) {
         out.push(refuse("is not the absolute path of a file").hint("such as `/etc/motd`, without `..`"));
-    } else if OWN.iter().any(|own| to.value == *own || to.value.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))) {
-        let hint = "init, its settings and the SSH keys are not the definition's; keys come with each boot";
+    } else if own.iter().any(|own| to.value == *own || to.value.strip_prefix(own).is_some_and(|rest| rest.starts_with('/'))) {
+        let hint = "what the build makes and SSH keys are not the definition's; keys come with each boot";
         out.push(refuse("is taken by `bringup`").hint(hint));
     }
     Some(PlacedFile { artifact: artifact?, to: to.value, executable })

@@ -36,7 +36,7 @@ enum Kind {
 }
 
 /// Section, key, kind. The path of a setting is `section.key`.
-const TABLE: [(&str, &str, Kind); 41] = [
+const TABLE: [(&str, &str, Kind); 42] = [
     ("bmc", "driver", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "fallback", Kind::Choice(&["redfish", "ipmi"])),
     ("bmc", "user", Kind::Template),
@@ -51,6 +51,7 @@ const TABLE: [(&str, &str, Kind); 41] = [
     ("bmc", "port", Kind::Port),
     ("bmc", "system", Kind::Template),
     ("bmc", "cipher_suite", Kind::Suite),
+    ("bmc", "sol_port", Kind::Port),
     ("bmc", "kg", Kind::Secret),
     ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),

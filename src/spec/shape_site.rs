@@ -145,6 +145,9 @@ pub struct BmcShape {
     /// IPMI cipher suite; 17, then 3, when not given.
     #[schemars(extend("enum" = [3, 17]))]
     pub cipher_suite: Option<u32>,
+    /// UDP port of the IPMI service of a BMC that is driven by Redfish: by it the serial console of a node that boots is listened to. None when not given.
+    #[schemars(range(min = 1, max = 65535))]
+    pub sol_port: Option<u32>,
     /// Where the IPMI key of the BMC itself (K_G) is found: 40 hexadecimal digits behind `env:NAME`, `file:PATH` or `exec:PROGRAM`. Only for
     /// BMCs that were given one.
     #[schemars(extend("pattern" = "^(env|file|exec):."))]

@@ -56,6 +56,7 @@ async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, V
         serial: "S-1".into(),
         uuid: None,
         mac: "52:54:00:aa:00:01".parse::<Mac>().unwrap(),
+        address: "127.0.0.1".parse().unwrap(),
         server: "http://127.0.0.1:9".into(),
         method: BootTarget::Pxe,
         mode: BootMode::Uefi,

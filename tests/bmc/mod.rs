@@ -3,6 +3,7 @@
 mod console;
 mod console_peer;
 pub mod console_rig;
+mod ear;
 mod follow_sim;
 mod give_back;
 mod ipmi_keeping;

@@ -13,4 +13,5 @@ mod identity;
 mod record;
 mod site;
 mod tftp;
+mod told;
 mod verb;

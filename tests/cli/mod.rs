@@ -24,4 +24,5 @@ mod quirks;
 mod sel;
 mod sel_follow;
 mod sessions;
+mod silent;
 mod trust;

@@ -4,12 +4,16 @@
 mod boots;
 mod brought;
 mod cabling;
+mod diskless;
+mod diskless_refused;
 mod faults;
 mod identity;
 mod install;
 mod lab;
+mod node_image;
 mod ramdisk;
 mod roads;
+mod silent;
 mod trust;
 mod verbs;
 mod words;

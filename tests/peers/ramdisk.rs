@@ -27,8 +27,8 @@ const CABLED: &str = "52:54:77:00:00:43";
 /// What was built: the folder with `bringup.yaml` and `bringup/`, and the place of the definition.
 pub struct Image {
     pub out: PathBuf,
-    definition: PathBuf,
-    cache: PathBuf,
+    pub definition: PathBuf,
+    pub cache: PathBuf,
 }
 
 fn cache() -> PathBuf {
@@ -37,7 +37,7 @@ fn cache() -> PathBuf {
     tests.unwrap_or_else(std::env::temp_dir).join("ramdisk")
 }
 
-fn bringup(args: &[&str]) -> Output {
+pub(super) fn bringup(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bringup")).args(args).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -172,7 +172,7 @@ impl Machine {
     }
 }
 
-fn said(out: &Output) -> String {
+pub(super) fn said(out: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
 }
 

@@ -40,7 +40,7 @@ fn end(state: &mut RunState, node: &NodeId, well: bool) {
         events.push(Event::NodeAdmitted { node, pool: "train".into(), devices: vec![], withheld: vec![], degraded: false });
     } else {
         let class = bringup::model::Class::Refused;
-        events.push(Event::StepFailed { node: node.clone(), step, class, error: "seeded".into() });
+        events.push(Event::StepFailed { node: node.clone(), step, class, error: "seeded".into(), seen: vec![] });
         events.push(Event::NodeQuarantined { node, accelerators: 8, why: "seeded".into() });
     }
     for event in events {
@@ -164,7 +164,13 @@ fn a_failed_node_that_has_not_given_back_what_it_borrowed_is_taken_up_again() {
     for event in [
         Event::RunStarted { plan: plan.id.clone(), plan_digest: None, by: "t".into(), version: "0".into() },
         Event::DrainBegan { node: node.clone() },
-        Event::StepFailed { node: node.clone(), step, class: bringup::model::Class::Refused, error: "seeded".into() },
+        Event::StepFailed {
+            node: node.clone(),
+            step,
+            class: bringup::model::Class::Refused,
+            error: "seeded".into(),
+            seen: vec![],
+        },
     ] {
         state.apply(&event, 0).unwrap();
     }

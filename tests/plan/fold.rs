@@ -23,7 +23,7 @@ fn any_event() -> impl Strategy<Value = Event> + use<> {
             seen: EvidenceNote::Applied(String::new()),
         },
         5 => Event::StepFinished { node: node(n), step: step(), changed: true, evidence: String::new() },
-        6 => Event::StepFailed { node: node(n), step: step(), class: Class::Refused, error: String::new() },
+        6 => Event::StepFailed { node: node(n), step: step(), class: Class::Refused, error: String::new(), seen: vec![] },
         7 => Event::Checked { node: node(n), verdict: Verdict::Pass, findings: vec![], devices: vec![] },
         8 => Event::NodeAdmitted { node: node(n), pool: "p".into(), devices: vec![], withheld: vec![], degraded: false },
         9 => Event::NodeQuarantined { node: node(n), accelerators: 8, why: String::new() },

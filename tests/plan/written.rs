@@ -48,6 +48,7 @@ fn node(rack: &RackId, r: u32, slot: u32) -> Node {
             old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
+            sol_port: None,
             kg: None,
             mac: None,
         },

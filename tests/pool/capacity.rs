@@ -23,6 +23,7 @@ fn node(name: &str, count: u32) -> Node {
             old_tls: false,
             basic: bringup::model::BasicLogin::default(),
             cipher_suite: None,
+            sol_port: None,
             kg: None,
             mac: None,
         },

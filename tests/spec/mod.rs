@@ -10,6 +10,7 @@ mod mistakes;
 mod playbook;
 mod properties;
 mod ramdisk;
+mod rootfs;
 mod schema;
 mod selecting;
 mod verbs;

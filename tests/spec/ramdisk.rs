@@ -1,7 +1,7 @@
 //! Definitions of ramdisks and their locks: one row a mistake, and the worked example.
 
-use bringup::model::Compression;
-use bringup::spec::load_ramdisk;
+use bringup::model::{Compression, Ramdisk, RamdiskLock};
+use bringup::spec::{Definition, LoadedDefinition, load_definition};
 
 use super::examples::root;
 use super::playbook::Project;
@@ -49,11 +49,17 @@ fn project() -> Project {
     project
 }
 
+fn ramdisk(loaded: LoadedDefinition) -> (Ramdisk, Option<RamdiskLock>) {
+    let Definition::Ramdisk(ramdisk) = loaded.definition else { panic!("{:?}", loaded.definition) };
+    (ramdisk, loaded.lock)
+}
+
 #[test]
 fn a_definition_and_its_lock_load_with_every_field() {
     let project = project();
-    let loaded = load_ramdisk(&project.path(FILE.0), true).unwrap_or_else(|e| panic!("{}", e.render(false)));
-    let (r, lock) = (loaded.ramdisk, loaded.lock.unwrap());
+    let loaded = load_definition(&project.path(FILE.0), true).unwrap_or_else(|e| panic!("{}", e.render(false)));
+    let (r, lock) = ramdisk(loaded);
+    let lock = lock.unwrap();
     assert_eq!((r.name.as_str(), r.epoch, r.compression), ("r", 1_700_000_000, Compression::Gzip));
     assert_eq!((r.sources[0].suite.as_str(), r.sources[0].keyring.as_str()), ("bookworm", "/etc/keys.gpg"));
     assert_eq!((r.modules.as_slice(), r.load.as_slice()), (&["virtio_net".to_owned()][..], &["af_packet".to_owned()][..]));
@@ -64,14 +70,15 @@ fn a_definition_and_its_lock_load_with_every_field() {
         ("linux-image-6.1.0-41-amd64", "busybox-static")
     );
     assert_eq!((lock.packages[1].size, lock.packages[1].version.as_str()), (8, "1:1.35"));
-    assert!(load_ramdisk(&project.path(FILE.0), false).unwrap().lock.is_none(), "not asked for");
+    assert!(load_definition(&project.path(FILE.0), false).unwrap().lock.is_none(), "not asked for");
 }
 
 #[test]
 fn the_worked_example_has_its_lock() {
-    let loaded = load_ramdisk(&root().join("images/definitions/bringup.yaml"), true);
+    let loaded = load_definition(&root().join("images/definitions/bringup.yaml"), true);
     let loaded = loaded.unwrap_or_else(|e| panic!("{}", e.render(false)));
-    assert_eq!(loaded.lock.expect("a lock").packages.len(), loaded.ramdisk.package_names().count());
+    let (ramdisk, lock) = ramdisk(loaded);
+    assert_eq!(lock.expect("a lock").packages.len(), ramdisk.package_names().count());
 }
 
 /// (file, what is replaced, by what, what is told). Each row makes one mistake.
@@ -111,7 +118,7 @@ fn every_mistake_is_told_with_its_place() {
         let text = std::fs::read_to_string(project.path(&path)).unwrap();
         assert!(text.contains(part), "the fixture has no `{part}`");
         project.write(&path, text.replacen(part, by, 1));
-        let found = load_ramdisk(&project.path(FILE.0), true).expect_err(part);
+        let found = load_definition(&project.path(FILE.0), true).expect_err(part);
         let told = project.told(&found);
         assert!(told.iter().any(|t| t.starts_with(want)), "{want}\n{told:#?}");
     }

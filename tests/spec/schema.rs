@@ -93,6 +93,7 @@ fn decoders_and_schemas_know_the_same_keys() {
         (Kind::Stack, stack),
         (Kind::Policy, policy),
         (Kind::Ramdisk, super::ramdisk::FILE),
+        (Kind::Rootfs, super::rootfs::FILE),
     ];
     for (kind, (path, text)) in all {
         let schema = document(kind).unwrap();
@@ -167,13 +168,19 @@ for name in sys.argv[2:]:
         let all = std::fs::read_dir(root.join(folder)).unwrap().map(|e| e.unwrap().path());
         all.filter(|p| p.extension().is_some_and(|e| e == "yaml")).collect()
     };
+    // Two kinds lie in one folder.
+    let of = |version: &str| -> Vec<std::path::PathBuf> {
+        let holds = |p: &std::path::PathBuf| std::fs::read_to_string(p).unwrap().contains(&format!("\napiVersion: {version}\n"));
+        yaml("images/definitions").into_iter().filter(holds).collect()
+    };
     for (kind, files) in [
         (Kind::Inventory, [yaml("inventory/kr-ai-1"), yaml("inventory/two-racks")].concat()),
         (Kind::Playbook, yaml("playbooks")),
         (Kind::Stack, yaml("playbooks/stacks")),
         (Kind::Policy, yaml("playbooks/policies")),
         (Kind::Image, yaml("images")),
-        (Kind::Ramdisk, yaml("images/definitions")),
+        (Kind::Ramdisk, of("ramdisk/v1")),
+        (Kind::Rootfs, of("rootfs/v1")),
     ] {
         assert!(!files.is_empty(), "{kind:?}");
         let schema = folder.path().join("schema.json");

@@ -10,7 +10,7 @@ use super::packet::{Ask, Malformed};
 use crate::boot::store::shown;
 use crate::model::{Mac, NodeId, RackId};
 
-/// Kind of what is told and not kept: the ordinary course of things.
+/// Kind of the ordinary course of things.
 pub(super) const GIVEN: &str = "given";
 /// Longest piece of a machine's text that is kept, in bytes.
 const KEPT: usize = 64;
@@ -170,7 +170,8 @@ impl Sight {
     #[must_use]
     pub fn key(&self) -> (&'static str, String) {
         match self {
-            Self::Given { .. } | Self::Released { .. } => (GIVEN, self.line()),
+            // The MAC comes first in the key: by it the signs of one node are found.
+            Self::Given { mac, .. } | Self::Released { mac, .. } => (GIVEN, format!("{mac} {}", self.line())),
             Self::Refused { mac, why, .. } => ("refused", format!("{mac} {why}")),
             Self::Discovered(found) => ("discovered", found.mac.to_string()),
             Self::Foreign { server, .. } => ("foreign", server.to_string()),

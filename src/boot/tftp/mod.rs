@@ -9,6 +9,7 @@
 //! | `desk` | all transfers of a server: who may begin one, how many, what is refused |
 //! | `socket` | the one socket: answers from the address that was asked, whole windows in one call |
 //! | `server` | the loop around them |
+//! | `record` | what came of each transfer, written beside the grants |
 //! | `told`, `brake` | what the operator hears of it, and how often at most |
 //!
 //! One socket serves all: answers come from the port that was asked (69), not from a new port for each transfer. RFC 1350 lets the server
@@ -24,6 +25,7 @@ mod desk;
 mod files;
 mod option;
 mod packet;
+mod record;
 mod server;
 mod socket;
 mod told;
@@ -33,6 +35,7 @@ mod weather;
 
 pub use desk::TftpLimits;
 pub use files::{Files, FilesError, LOADERS, VirtualFile};
+pub use record::note_down;
 pub use server::{StartError, serve};
 pub use socket::TftpSocket;
 pub use told::{TftpEnd, TftpLog, TftpTold};

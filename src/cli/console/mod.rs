@@ -49,9 +49,9 @@ pub struct Args {
     /// How long it is tried to get a lost console back
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration)]
     patience: Duration,
-    /// UDP port of the IPMI service of a BMC that the inventory reaches by Redfish
-    #[arg(long, value_name = "PORT", default_value_t = 623)]
-    ipmi_port: u16,
+    /// UDP port of the IPMI service of a BMC that the inventory reaches by Redfish; its `bmc.sol_port`, or 623, when left out
+    #[arg(long, value_name = "PORT")]
+    ipmi_port: Option<u16>,
 }
 
 /// Runs the verb.
@@ -69,7 +69,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     };
     let hands = Hands::new(&global.flags.inventory, None, &Trust::default());
     hands.prepare_bmcs(std::iter::once(node)).await;
-    let bmc = Arc::new(hands.ipmi(node, args.ipmi_port)?);
+    let bmc = Arc::new(hands.ipmi(node, args.ipmi_port.or(node.bmc.sol_port).unwrap_or(623))?);
     let path = match &args.record {
         Some(path) => path.clone(),
         None => default_record(global, node)?,

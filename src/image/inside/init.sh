@@ -1,6 +1,7 @@
 #!/bin/sh
 # First process of the bring-up ramdisk: drivers, network, SSH, and on the console one line for each stage, which a boot server can read:
 #   bringup: stage userspace|network|ssh …      bringup: stage ssh refused: WHY
+# and the words userspace, network and ssh to the boot server, below the address in bringup.at= on the kernel's command line.
 # The host key and the keys that let in are made for this one boot: fetched under its grant (see identity.sh), or in an initrd of their own.
 # Without them nothing listens: a key made up here would be a stranger to whoever logs in.
 export PATH=/bin:/usr/bin:/sbin:/usr/sbin
@@ -19,6 +20,19 @@ tell() { echo "<1>bringup: $*" >/dev/kmsg; }
 stage() { tell "stage $* uptime=$(cut -d' ' -f1 /proc/uptime)"; }
 argument() { tr ' ' '\n' </proc/cmdline | sed -n "s/^$1=//p" | tail -n 1; }
 stage userspace
+
+# To the boot server, which shows it and believes none of it. There is no network at first: each word waits for its moment, and nothing waits for it.
+# A server that does not take it is asked a few times and then left alone. Not by `wget -T`: Debian's busybox is built without it, and crashes.
+at=$(argument bringup.at)
+report() { for try in 1 2 4 8; do timeout 5 wget -q -O /dev/null "$at/$1" 2>/dev/null && return; sleep "$try"; done; }
+report_all() {
+  until [ -e /run/bringup/address ]; do usleep 200000; done
+  report userspace
+  report network
+  until [ -e /run/bringup/ssh ]; do [ -e /run/bringup/no-ssh ] && return; usleep 200000; done
+  report ssh
+}
+case $at in http://* | https://*) report_all & ;; esac
 
 # Drivers that the hardware asks for by its modaliases, until no new ones appear (a virtio transport shows its devices only once its own driver is
 # in). Only what is new is asked for: comparing costs more than finding. Network cards come first (PCI class 02, virtio device 1) and each by itself,
@@ -78,20 +92,21 @@ card() {
 }
 
 # SSH. Both files are the boot's own.
+no_ssh() { touch /run/bringup/no-ssh; stage "ssh refused: $1"; }
 serve_ssh() {
   key=/etc/bringup/host_key
   let_in=/root/.ssh/authorized_keys
   if [ ! -s "$key" ] && [ -n "$(argument bringup.identity)" ]; then
     if ! why=$(/etc/bringup/identity); then
-      stage "ssh refused: $why"
+      no_ssh "$why"
       return
     fi
     stage identity
   fi
   if [ ! -s "$key" ]; then
-    stage "ssh refused: no host key came with this boot"
+    no_ssh "no host key came with this boot"
   elif [ ! -s "$let_in" ]; then
-    stage "ssh refused: no authorized key came with this boot"
+    no_ssh "no authorized key came with this boot"
   else
     chmod 700 /root /root/.ssh && chmod 600 "$key" "$let_in"
     # -s, -g: no passwords; -j, -k: no forwarding. Never -R, which would make up a key.
@@ -107,11 +122,18 @@ serve_ssh() {
       touch /run/bringup/ssh
       [ -e /run/bringup/address ] && mkdir /run/bringup/told 2>/dev/null && stage ssh port=22
     else
-      stage "ssh refused: dropbear ended: $(tail -n 1 /run/bringup/dropbear.log | tr -cd ' -~' | cut -c1-200)"
+      no_ssh "dropbear ended: $(tail -n 1 /run/bringup/dropbear.log | tr -cd ' -~' | cut -c1-200)"
     fi
   fi
 }
-serve_ssh &
+# A node image by digest takes over from here; else this ramdisk is what was asked for.
+if [ -n "$(argument bringup.root)" ]; then
+  # shellcheck source=root.sh
+  . /etc/bringup/root
+  root_prepare &
+else
+  serve_ssh &
+fi
 /bin/bringup-report --listen >/run/bringup/lldp.log 2>&1 &
 
 # Process 1 never ends: it takes in every child that nobody waits for, and brings up each card as its driver shows it.
@@ -124,6 +146,7 @@ while :; do
     known="$known$nic "
     [ -e "$path/device" ] && card "$nic"
   done
+  [ -e /run/bringup/root/ready ] && root_enter
   rounds=$((rounds + 1))
   # A minute of haste, then at leisure.
   if [ $rounds -lt 600 ]; then usleep 100000; else sleep 5; fi

@@ -14,10 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use self::fetch::fetch;
 use self::script::{Script, Todo, uri_escape};
+use super::fault::Fault;
 use super::handle::MachineHandle;
 use super::identity::Identity;
 use super::machine::RomSource;
-use super::system::Loaded;
+use super::system::{Blob, Loaded};
 
 /// Longest script.
 const SCRIPT: usize = 64 * 1024;
@@ -56,8 +57,12 @@ pub struct Site {
 pub async fn run(machine: MachineHandle, site: Site) {
     loop {
         let (attempt, source) = machine.next_fetch().await;
-        let result = boot(machine.identity(), &site, &source).await;
-        machine.fetched(attempt, result.map(Box::new));
+        let silent = machine.faults().iter().find_map(|f| if let Fault::RomSilent(n) = f { Some(*n) } else { None });
+        let fetcher = Fetcher { address: site.address, left: silent };
+        // A ROM that hangs is heard of no more until the power goes and comes.
+        if let Some(result) = live(machine.identity(), &site, &source, fetcher).await {
+            machine.fetched(attempt, result.map(Box::new));
+        }
     }
 }
 
@@ -66,15 +71,67 @@ pub async fn run(machine: MachineHandle, site: Site) {
 /// # Errors
 /// Why nothing was loaded, for the machine's log.
 pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Result<Loaded, String> {
+    let fetcher = Fetcher { address: site.address, left: None };
+    live(identity, site, source, fetcher).await.unwrap_or_else(|| Err("the ROM hangs".to_owned()))
+}
+
+/// Fetches, as often as its fault lets it.
+struct Fetcher {
+    address: IpAddr,
+    left: Option<u32>,
+}
+
+/// The ROM hangs.
+struct Hangs;
+
+impl Fetcher {
+    async fn get(&mut self, url: &str, keep: usize) -> Result<Result<(Blob, Vec<u8>), String>, Hangs> {
+        match &mut self.left {
+            Some(0) => return Err(Hangs),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(fetch(url, self.address, keep).await)
+    }
+}
+
+/// One network boot; `None` when the ROM hangs in it.
+async fn live(identity: &Identity, site: &Site, source: &RomSource, fetcher: Fetcher) -> Option<Result<Loaded, String>> {
+    match load(identity, site, source, fetcher).await {
+        Ok(loaded) => Some(Ok(loaded)),
+        Err(End::Failed(why)) => Some(Err(why)),
+        Err(End::Hangs) => None,
+    }
+}
+
+/// How a boot ends that loads nothing.
+enum End {
+    Failed(String),
+    Hangs,
+}
+
+impl From<Hangs> for End {
+    fn from(_: Hangs) -> Self {
+        Self::Hangs
+    }
+}
+
+impl From<String> for End {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+async fn load(identity: &Identity, site: &Site, source: &RomSource, mut fetcher: Fetcher) -> Result<Loaded, End> {
     let first = match source {
         RomSource::Uri(uri) => uri.clone(),
         RomSource::Chain => chained(identity, site)?,
     };
-    let mut text = fetch(&first, site.address, SCRIPT).await?;
+    let mut text = fetcher.get(&first, SCRIPT).await??;
     if text.1.starts_with(b"MZ") {
-        text = match fetch(&resolve(&first, "autoexec.ipxe"), site.address, SCRIPT).await {
+        text = match fetcher.get(&resolve(&first, "autoexec.ipxe"), SCRIPT).await? {
             Ok(text) => text,
-            Err(_) => fetch(&chained(identity, site)?, site.address, SCRIPT).await?,
+            Err(_) => fetcher.get(&chained(identity, site)?, SCRIPT).await??,
         };
     }
     let mut base = text.0.url.clone();
@@ -82,14 +139,14 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
     let (mut kernel, mut initrd, mut chains, mut good) = (None, Vec::new(), 0, true);
     loop {
         good = match script.next(good) {
-            Todo::Kernel { url, args } => match fetch(&resolve(&base, &url), site.address, 0).await {
+            Todo::Kernel { url, args } => match fetcher.get(&resolve(&base, &url), 0).await? {
                 Ok((blob, _)) => {
                     kernel = Some((blob, args));
                     true
                 }
                 Err(_) => false,
             },
-            Todo::Initrd { url } => match fetch(&resolve(&base, &url), site.address, 0).await {
+            Todo::Initrd { url } => match fetcher.get(&resolve(&base, &url), 0).await? {
                 Ok((blob, _)) if initrd.len() < INITRDS => {
                     initrd.push(blob);
                     true
@@ -99,7 +156,7 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
             Todo::Chain { url } => {
                 chains += 1;
                 let url = resolve(&base, &url);
-                match fetch(&url, site.address, SCRIPT).await.and_then(|t| read(&t, script.vars().clone())) {
+                match fetcher.get(&url, SCRIPT).await?.and_then(|t| read(&t, script.vars().clone())) {
                     Ok(next) if chains <= CHAINS => {
                         (script, base) = (next, url);
                         true
@@ -109,15 +166,15 @@ pub async fn boot(identity: &Identity, site: &Site, source: &RomSource) -> Resul
             }
             Todo::Boot => match kernel {
                 Some((kernel, cmdline)) => return Ok(Loaded { kernel, initrd, cmdline }),
-                None => return Err("the script boots without a kernel".to_owned()),
+                None => return Err(End::Failed("the script boots without a kernel".to_owned())),
             },
-            Todo::Exit => return Err("the script left".to_owned()),
-            Todo::Failed(why) => return Err(why),
+            Todo::Exit => return Err(End::Failed("the script left".to_owned())),
+            Todo::Failed(why) => return Err(End::Failed(why)),
         };
     }
 }
 
-fn read(text: &(super::system::Blob, Vec<u8>), vars: BTreeMap<String, String>) -> Result<Script, String> {
+fn read(text: &(Blob, Vec<u8>), vars: BTreeMap<String, String>) -> Result<Script, String> {
     let (blob, bytes) = text;
     if blob.bytes > SCRIPT as u64 {
         return Err("the script is longer than 64 KiB".to_owned());

@@ -16,6 +16,8 @@ pub enum Screen {
     Disk(String),
     /// The kernel runs.
     Kernel(Arc<System>),
+    /// The kernel panics.
+    Panic,
     /// The user space starts.
     Userspace,
     /// The system is up.
@@ -63,6 +65,9 @@ impl Screen {
                 }
                 text.push_str("[    3.141592] Run /sbin/init as init process\r\n");
                 text
+            }
+            Self::Panic => {
+                "[    3.271828] Kernel panic - not syncing: simulated\r\n[    3.271901] ---[ end Kernel panic - not syncing: simulated ]---\r\n".to_owned()
             }
             Self::Userspace => "[  OK  ] Reached target Local File Systems.\r\n[  OK  ] Reached target Network.\r\n".to_owned(),
             Self::Up => format!("[  OK  ] Started OpenSSH server.\r\n\r\n{} ttyS0\r\n\r\n{}", identity.node, login(identity)),

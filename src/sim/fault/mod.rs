@@ -42,6 +42,10 @@ pub enum Fault {
     WrongSerial,
     /// The system boots and SSH never comes up.
     SshNever,
+    /// The boot ROM fetches this many files and then hangs.
+    RomSilent(u32),
+    /// A kernel from the network panics, and says so on the console.
+    KernelPanic,
     /// The BMC answers 503 with `Retry-After` this many times (RC-47).
     Http503(u32),
     /// Every session slot is taken (RC-18).
@@ -71,8 +75,9 @@ pub enum Fault {
 #[error(
     "unknown fault `{0}`; known are: dead-bmc, bmc-dead-after(N), boot.ignore, boot.lost, power.lag(S), power.soft-ignored, \
          gpu.remap-pending(I), gpu.remap-failure(I), gpu.ecc(I), gpu.missing(I), npu.missing(I), accelerator.hot(I,C), \
-         accelerator.swapped(I), link.width(I,W), wrong-serial, ssh.never, ssh.wrong-key, http.503(N), session.full, wrong-cert, \
-         udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, lldp.port(N), lldp.silent, and the conformance rows' names, such as body.truncate@17x1"
+         accelerator.swapped(I), link.width(I,W), wrong-serial, rom.silent(N), kernel.panic, ssh.never, ssh.wrong-key, http.503(N), \
+         session.full, wrong-cert, udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, lldp.port(N), lldp.silent, and the conformance rows' \
+         names, such as body.truncate@17x1"
 )]
 pub struct FaultError(pub String);
 
@@ -108,6 +113,8 @@ impl FromStr for Fault {
             ("link.width", [i, w]) => Self::LinkWidth(*i, *w),
             ("wrong-serial", []) => Self::WrongSerial,
             ("ssh.never", []) => Self::SshNever,
+            ("rom.silent", [n]) => Self::RomSilent(*n),
+            ("kernel.panic", []) => Self::KernelPanic,
             ("ssh.wrong-key", []) => Self::WrongHostKey,
             ("http.503", [n]) => Self::Http503(*n),
             ("session.full", []) => Self::SessionFull,
@@ -141,6 +148,8 @@ impl fmt::Display for Fault {
             Self::LinkWidth(i, w) => write!(f, "link.width({i},{w})"),
             Self::WrongSerial => write!(f, "wrong-serial"),
             Self::SshNever => write!(f, "ssh.never"),
+            Self::RomSilent(n) => write!(f, "rom.silent({n})"),
+            Self::KernelPanic => write!(f, "kernel.panic"),
             Self::WrongHostKey => write!(f, "ssh.wrong-key"),
             Self::Http503(n) => write!(f, "http.503({n})"),
             Self::SessionFull => write!(f, "session.full"),
@@ -205,6 +214,8 @@ mod tests {
             "link.width(4,8)",
             "wrong-serial",
             "ssh.never",
+            "rom.silent(2)",
+            "kernel.panic",
             "ssh.wrong-key",
             "http.503(2)",
             "session.full",

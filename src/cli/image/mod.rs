@@ -1,4 +1,8 @@
-//! `bringup image build`: a definition in `images/definitions/` to an image that `plan` and `serve` read. Needs no root and installs nothing.
+//! `bringup image build`: a definition in `images/definitions/` to an image that `plan` and `serve` read. Installs nothing on this machine; only the
+//! root file system of a node needs root, or a user namespace.
+
+mod ramdisk;
+mod rootfs;
 
 use std::path::{Path, PathBuf};
 
@@ -6,9 +10,9 @@ use serde_json::json;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
-use crate::image::{self, BuildError, Cache, FetchError, manifest};
-use crate::model::{Ramdisk, RamdiskLock};
-use crate::spec;
+use crate::image::{Cache, FetchError};
+use crate::model::{Digest, RamdiskLock};
+use crate::spec::{self, Definition};
 
 /// Netboot images
 #[derive(Debug, clap::Args)]
@@ -29,8 +33,11 @@ enum Verb {
   bringup image build images/definitions/bringup.yaml --lock   # choose the newest packages, write the lock, build
   bringup image build images/definitions/bringup.yaml          # build the same again, from the packages of the lock
 
-Packages are resolved by apt with a state of its own and taken apart by dpkg-deb; no root is needed and nothing is installed. What is
-built: DIR/NAME.yaml (the image that playbooks name) and its files in DIR/NAME/. Same definition, same lock: same bytes.")]
+  bringup image build images/definitions/{bringup,node}.yaml   # a node's root file system, and the ramdisk that fetches it
+
+Packages are resolved by apt with a state of its own; nothing is installed here. A ramdisk is made of packages that dpkg-deb takes apart, without
+root; a node's root by mmdebstrap and mksquashfs, as root or in a user namespace, without a network. What is built: DIR/NAME.yaml (the image that
+playbooks name) and its files in DIR/NAME/. Same definition, same lock: same bytes.")]
 pub struct BuildArgs {
     /// Definitions, `images/definitions/NAME.yaml`
     #[arg(required = true, value_name = "DEFINITION")]
@@ -64,21 +71,16 @@ pub async fn run(args: Args, global: &Global) -> Result {
     // All are read before the first is built.
     let mut definitions = Vec::new();
     for file in &args.definitions {
-        let loaded = spec::load_ramdisk(file, !args.lock).map_err(|mistakes| {
-            global.out.complain(format!("{}\n", mistakes.render(global.out.colour_err).trim_end()));
-            Failure::new(Exit::INVALID, format!("{} cannot be built as it is written", file.display()))
-        })?;
-        if !args.lock && loaded.lock.is_none() {
-            let beside = file.with_extension("lock");
-            return Err(Failure::new(Exit::INVALID, format!("there is no lock {}", beside.display()))
-                .hint("`bringup image build --lock` chooses the packages and writes it; keep it with the definition"));
-        }
-        definitions.push((file.clone(), loaded.ramdisk, loaded.lock));
+        let (definition, lock) = load(file, !args.lock, global)?;
+        definitions.push((file.clone(), definition, lock));
     }
     let mut told = Vec::new();
-    for (file, ramdisk, lock) in definitions {
-        let (global, cache, out) = (global.clone(), cache.clone(), args.out.clone());
-        let work = move || one(&file, &ramdisk, lock, &cache, &out, &global);
+    for (file, definition, lock) in definitions {
+        let to = To { global: global.clone(), cache: cache.clone(), out: args.out.clone() };
+        let work = move || match definition {
+            Definition::Ramdisk(ramdisk) => ramdisk::one(&file, &ramdisk, lock, &to),
+            Definition::Rootfs(rootfs) => rootfs::one(&file, &rootfs, lock, &to),
+        };
         told.push(tokio::task::spawn_blocking(work).await??);
     }
     if global.out.is_json() {
@@ -87,62 +89,70 @@ pub async fn run(args: Args, global: &Global) -> Result {
     Ok(Exit::DONE)
 }
 
-/// Builds one; gives what is told of it as JSON.
-fn one(
-    file: &Path,
-    ramdisk: &Ramdisk,
-    lock: Option<RamdiskLock>,
-    cache: &Cache,
-    out: &Path,
-    global: &Global,
-) -> Result<serde_json::Value> {
-    let lock = match lock {
-        Some(lock) => lock,
-        None => {
-            let (locked, lock) = (file.with_extension("lock"), cache.lock(ramdisk).map_err(failure)?);
-            write(&locked, manifest::lock(&lock).as_bytes())?;
-            global.talk(format!("{}: {} packages", locked.display(), lock.packages.len()));
-            lock
-        }
-    };
-    let started = std::time::Instant::now();
-    let built = image::build(ramdisk, &lock, cache, &|doing| {
-        if global.flags.verbose > 0 {
-            global.talk(doing);
-        }
-    });
-    let built = built.map_err(|e| match e {
-        BuildError::Fetch(e) => failure(e),
-        other => Failure::new(Exit::ERROR, other),
+/// Reads a definition, and its lock when it is to be kept.
+fn load(file: &Path, with_lock: bool, global: &Global) -> Result<(Definition, Option<RamdiskLock>)> {
+    let loaded = spec::load_definition(file, with_lock).map_err(|mistakes| {
+        global.out.complain(format!("{}\n", mistakes.render(global.out.colour_err).trim_end()));
+        Failure::new(Exit::INVALID, format!("{} cannot be built as it is written", file.display()))
     })?;
-    let folder = out.join(&ramdisk.name);
-    std::fs::create_dir_all(&folder).map_err(|source| Write { path: folder.clone(), source })?;
-    write(&folder.join(manifest::KERNEL), &built.kernel)?;
-    write(&folder.join(manifest::INITRD), &built.initrd)?;
-    // Last, so that a manifest never names files that are not there yet.
-    let named = out.join(format!("{}.yaml", ramdisk.name));
-    write(&named, manifest::image(ramdisk, &built).as_bytes())?;
-    if !global.out.is_json() {
-        let rows = [
-            (manifest::KERNEL, built.kernel.len(), &built.kernel_sha256, built.release.clone()),
-            (
-                manifest::INITRD,
-                built.initrd.len(),
-                &built.initrd_sha256,
-                format!("{} unpacked, {} modules", mib(built.unpacked), built.modules),
-            ),
-        ];
-        let row = |(name, size, digest, note): (&str, usize, &crate::model::Digest, String)| {
-            vec![folder.join(name).display().to_string(), mib(size as u64), digest.short().to_owned(), note]
-        };
-        global.out.table(&["FILE", "SIZE", "DIGEST", "HOLDS"], rows.into_iter().map(row).collect());
-        global.talk(format!("{} names them; built in {:.1} s", named.display(), started.elapsed().as_secs_f64()));
+    if with_lock && loaded.lock.is_none() {
+        let beside = file.with_extension("lock");
+        return Err(Failure::new(Exit::INVALID, format!("there is no lock {}", beside.display()))
+            .hint("`bringup image build --lock` chooses the packages and writes it; keep it with the definition"));
     }
-    Ok(json!({
-        "name": ramdisk.name, "image": named, "release": built.release, "modules": built.modules, "unpacked_bytes": built.unpacked,
-        "kernel": {"sha256": built.kernel_sha256, "bytes": built.kernel.len()},
-        "initrd": {"sha256": built.initrd_sha256, "bytes": built.initrd.len()},
-    }))
+    Ok((loaded.definition, loaded.lock))
+}
+
+/// Where a build's things are.
+struct To {
+    global: Global,
+    cache: Cache,
+    out: PathBuf,
+}
+
+impl To {
+    /// Hears what is being done.
+    fn tell(&self, doing: &str) {
+        if self.global.flags.verbose > 0 {
+            self.global.talk(doing);
+        }
+    }
+
+    /// The lock that was read, or a new one, written beside the definition.
+    fn lock(
+        &self,
+        file: &Path,
+        read: Option<RamdiskLock>,
+        choose: impl FnOnce() -> std::result::Result<RamdiskLock, FetchError>,
+        text: impl FnOnce(&RamdiskLock) -> String,
+    ) -> Result<RamdiskLock> {
+        if let Some(lock) = read {
+            return Ok(lock);
+        }
+        let (locked, lock) = (file.with_extension("lock"), choose().map_err(failure)?);
+        write(&locked, text(&lock).as_bytes())?;
+        self.global.talk(format!("{}: {} packages", locked.display(), lock.packages.len()));
+        Ok(lock)
+    }
+
+    /// The folder of an image's files.
+    fn folder(&self, name: &str) -> Result<PathBuf> {
+        let folder = self.out.join(name);
+        std::fs::create_dir_all(&folder).map_err(|source| Write { path: folder.clone(), source })?;
+        Ok(folder)
+    }
+
+    /// A table of the files that were written.
+    fn show(&self, folder: &Path, rows: Vec<(&str, u64, &Digest, String)>, named: &Path, started: std::time::Instant) {
+        if self.global.out.is_json() {
+            return;
+        }
+        let row = |(name, size, digest, note): (&str, u64, &Digest, String)| {
+            vec![folder.join(name).display().to_string(), mib(size), digest.short().to_owned(), note]
+        };
+        self.global.out.table(&["FILE", "SIZE", "DIGEST", "HOLDS"], rows.into_iter().map(row).collect());
+        self.global.talk(format!("{} names them; built in {:.1} s", named.display(), started.elapsed().as_secs_f64()));
+    }
 }
 
 fn mib(bytes: u64) -> String {
