@@ -38,6 +38,8 @@ impl Server {
     }
 
     fn ours(folder: &Path) -> Self {
+        let found = bringup::boot::look_at_loaders(folder, None).unwrap();
+        std::fs::write(folder.join("loaders.lock"), bringup::boot::write_loaders_lock(&found)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_bringup"));
         command.args(["serve", "--listen", "127.92.0.1:0", "--tftp", "127.92.0.1:0", "--loaders"]).arg(folder);
         command.arg("--state").arg(folder.join("journal.db")).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -1,6 +1,7 @@
 //! Gives the boot override of a netboot back: what the BMC held before the run, else none, else the disk. It looks after every try, and says
 //! so when nothing helped: a node that netboots at every reboot must not go unnoticed. It never touches an override that is not a netboot's.
 
+use super::medium::without_tokens;
 use super::{ActionError, Kept, Scribe};
 use crate::bmc::{Bmc, BmcError, BmcTrouble, Written};
 use crate::model::{BootOverride, BootTarget, EvidenceNote, Reading, Touch};
@@ -16,11 +17,16 @@ pub(super) enum Back {
     Kept(Kept),
 }
 
-/// Gives it back. `before` is what the BMC held before the run.
+/// Gives it back. `before` is what the BMC held before the run, `method` the road that the run took.
 ///
 /// # Errors
 /// The journal cannot be written; nothing more was touched.
-pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scribe: &dyn Scribe) -> Result<Back, ActionError> {
+pub(super) async fn give_back(
+    bmc: &dyn Bmc,
+    before: &Reading<BootOverride>,
+    method: BootTarget,
+    scribe: &dyn Scribe,
+) -> Result<Back, ActionError> {
     let kept = |what: String, why: String| Ok(Back::Kept(Kept { what, why }));
     let before = before.known();
     let held = match bmc.boot().await {
@@ -29,7 +35,7 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         Ok(Reading::Unknown { why }) => return kept("boot override".to_owned(), format!("what the BMC holds is unknown: {why}")),
         Err(error) => return kept("boot override".to_owned(), format!("what the BMC holds could not be read: {error}")),
     };
-    if !is_ours(&held, before) {
+    if !is_ours(&held, before, method) {
         return Ok(Back::Nothing);
     }
     let what = format!("boot override {}", held.target);
@@ -39,13 +45,16 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         scribe.before(&touch).await?;
         let (note, said, reached) = match bmc.set_boot(&want).await {
             Written::Applied(seen) => {
-                scribe.after(&touch, EvidenceNote::Applied(seen)).await?;
+                scribe.after(&touch, EvidenceNote::Applied(without_tokens(&seen))).await?;
                 return Ok(Back::Given(format!("{what}: now {}", words(&want))));
             }
             // virtualbmc writes for the next power-on and shows what the machine was powered on with: taken, and not to be seen.
-            Written::Ambiguous(seen) => (EvidenceNote::Ambiguous(seen.clone()), seen, true),
+            Written::Ambiguous(seen) => {
+                let seen = without_tokens(&seen);
+                (EvidenceNote::Ambiguous(seen.clone()), seen, true)
+            }
             Written::NotApplied(error) => {
-                let text = error.to_string();
+                let text = without_tokens(&error.to_string());
                 (EvidenceNote::NotApplied(text.clone()), text, reached(&error))
             }
         };
@@ -57,7 +66,7 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
         }
         // An answer that was lost or half kept: what is held now decides, not what was said.
         if let Ok(Reading::Known(now)) = bmc.boot().await
-            && !is_ours(&now, before)
+            && !is_ours(&now, before, method)
         {
             return Ok(Back::Given(format!("{what}: now {}", words(&now))));
         }
@@ -67,10 +76,14 @@ pub(super) async fn give_back(bmc: &dyn Bmc, before: &Reading<BootOverride>, scr
 }
 
 /// A network override that was not there before the run. A BMC may store another road than it was asked for (sushy-tools keeps `UefiHttp` as
-/// `Pxe`), so either counts.
-fn is_ours(held: &BootOverride, before: Option<&BootOverride>) -> bool {
-    let network = matches!(held.target, BootTarget::Pxe | BootTarget::UefiHttp);
-    network && !before.is_some_and(|b| (b.target, b.once) == (held.target, held.once) && b.http_uri == held.http_uri)
+/// `Pxe`, and as `Cd` when it comes with an address), so each counts; a CD only where the run may have asked for one.
+fn is_ours(held: &BootOverride, before: Option<&BootOverride>, method: BootTarget) -> bool {
+    let ours = match held.target {
+        BootTarget::Pxe | BootTarget::UefiHttp => true,
+        BootTarget::Cd => matches!(method, BootTarget::Cd | BootTarget::UefiHttp),
+        _ => false,
+    };
+    ours && !before.is_some_and(|b| (b.target, b.once) == (held.target, held.once) && b.http_uri == held.http_uri)
 }
 
 /// What is tried, in this order. An override that was for one boot has had its boot, so it is not put back.
@@ -99,5 +112,23 @@ fn words(held: &BootOverride) -> String {
         (BootTarget::None, _) => "none".to_owned(),
         (target, true) => format!("{target} once"),
         (target, false) => format!("{target} at every boot"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cd_is_ours_only_where_the_run_may_have_asked_for_one() {
+        let cd = BootOverride { target: BootTarget::Cd, once: true, mode: None, http_uri: None };
+        assert!(
+            is_ours(&cd, None, BootTarget::Cd)
+                && is_ours(&cd, None, BootTarget::UefiHttp)
+                && !is_ours(&cd, None, BootTarget::Pxe)
+        );
+        assert!(!is_ours(&cd, Some(&cd), BootTarget::Cd), "it was there before the run");
+        let disk = BootOverride { target: BootTarget::Disk, ..cd };
+        assert!(!is_ours(&disk, None, BootTarget::Cd));
     }
 }

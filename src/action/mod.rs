@@ -2,6 +2,7 @@
 
 mod giveback;
 mod install;
+mod medium;
 mod netboot;
 mod stack;
 mod system;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::giveback::{Back, give_back};
+use super::medium::{self, hide};
 use super::system::{Heard, hear, identity};
 use super::target::NetbootTarget;
 use super::trail::{LINES, Trail, console, furthest};
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::bmc::overhearing::{Deaf, Overhearing};
-use crate::bmc::{Bmc, BmcError, Written};
+use crate::bmc::{BmcError, WholeBmc, Written};
 use crate::boot::{GrantSpec, GrantStatus, Grants, Identity, Issued, Sign, SignsOf, Stage, new_grant_id, now_ms};
 use crate::model::{BootMark, BootOverride, BootTarget, Class, EvidenceNote, PowerState, PowerVerb, Reading, Touch};
 use crate::shell::Shell;
@@ -34,7 +35,7 @@ pub struct Netboot {
     /// What is wanted.
     pub target: NetbootTarget,
     /// The out-of-band hand.
-    pub bmc: Arc<dyn Bmc>,
+    pub bmc: Arc<dyn WholeBmc>,
     /// The in-band hand.
     pub shell: Arc<dyn Shell>,
     /// Where grants are kept.
@@ -106,6 +107,13 @@ impl Action for Netboot {
         self.same_machine().await?;
         self.still_off().await?;
         let issued = self.grant(scribe).await?;
+        if self.target.method == BootTarget::Cd
+            && let Err(error) = medium::insert(self.bmc.as_ref(), &self.target, &issued, scribe).await
+        {
+            // Nothing boots with it: the next look must not wait for a node that was not touched.
+            drop(self.grants.revoke(&issued.public_id, "the boot medium is not in the drive").await);
+            return Err(error);
+        }
         self.override_boot(&issued, scribe).await?;
         self.power(scribe).await
     }
@@ -135,10 +143,20 @@ impl Action for Netboot {
             returned.kept.push(Kept { what: "boot override".to_owned(), why });
             return Ok(returned);
         }
-        match give_back(self.bmc.as_ref(), &self.target.boot_before, scribe).await? {
+        let mut by_medium = self.target.method == BootTarget::Cd;
+        match give_back(self.bmc.as_ref(), &self.target.boot_before, self.target.method, scribe).await? {
             Back::Nothing => {}
-            Back::Given(what) => returned.given.push(what),
+            Back::Given(what) => {
+                // sushy-tools takes an HttpBootUri for a medium, and keeps it in its drive.
+                by_medium |= what.starts_with("boot override cd");
+                returned.given.push(what);
+            }
             Back::Kept(kept) => returned.kept.push(kept),
+        }
+        if by_medium {
+            let (given, kept) = medium::eject(self.bmc.as_ref(), &self.target.server, scribe).await?;
+            returned.given.extend(given);
+            returned.kept.extend(kept);
         }
         Ok(returned)
     }
@@ -165,7 +183,7 @@ impl Action for Netboot {
 impl Netboot {
     /// An action that has touched nothing yet.
     #[must_use]
-    pub fn new(target: NetbootTarget, bmc: Arc<dyn Bmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
+    pub fn new(target: NetbootTarget, bmc: Arc<dyn WholeBmc>, shell: Arc<dyn Shell>, grants: Grants) -> Self {
         let console = Arc::new(Deaf { why: "nothing was asked to listen to it".to_owned() });
         let (cycled, saw_off) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { target, bmc, shell, grants, console, cycled, saw_off, settle: SETTLE, lets_in: None }
@@ -199,9 +217,16 @@ impl Netboot {
         open: Option<&OpenTouch>,
     ) -> Result<Standing, ActionError> {
         let age_s = (now_ms() - grant.stages.get(&Stage::Issued).copied().unwrap_or_else(now_ms)) / 1000;
-        let stage = furthest(grant);
+        // That a BMC fetched its medium says nothing of the node.
+        let stage = match furthest(grant) {
+            Stage::Medium => Stage::Issued,
+            stage => stage,
+        };
         // The life of the run that issued the grant ended before it touched the power: nothing is on its way.
-        let power_not_announced = matches!(open, Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_), .. }));
+        let power_not_announced = matches!(
+            open,
+            Some(OpenTouch { touch: Touch::IssueGrant { .. } | Touch::SetBoot(_) | Touch::InsertMedia { .. }, .. })
+        );
         if power_not_announced && stage == Stage::Issued {
             return Ok(Standing::Ready { seen: format!("the power was not touched yet; {seen}") });
         }
@@ -305,15 +330,23 @@ impl Netboot {
             expires_at_ms: now_ms() + i64::from(target.deadline_s) * 1000,
         };
         let mut open = format!("open for {} s", target.deadline_s);
-        let made = match &self.lets_in {
-            None => self.grants.issue(spec).await.map_err(|e| self.store("issue a boot grant", &e)),
-            Some((keys, address)) => match Identity::fresh(keys, Some(*address)) {
-                Ok(identity) => {
+        let identity = match &self.lets_in {
+            None => Ok(None),
+            Some((keys, address)) => Identity::fresh(keys, Some(*address)).map(Some),
+        };
+        let made = match identity {
+            Ok(identity) => {
+                if let Some(identity) = &identity {
                     open.push_str(&format!(", brings the host key {}", identity.note().host_key));
-                    self.grants.issue_with(spec, identity).await.map_err(|e| self.store("issue a boot grant", &e))
                 }
-                Err(error) => Err(self.store("make an identity for a boot grant", &error)),
-            },
+                let issued = match (target.method, identity) {
+                    (BootTarget::Cd, identity) => self.grants.issue_medium(spec, identity).await,
+                    (_, Some(identity)) => self.grants.issue_with(spec, identity).await,
+                    (_, None) => self.grants.issue(spec).await,
+                };
+                issued.map_err(|e| self.store("issue a boot grant", &e))
+            }
+            Err(error) => Err(self.store("make an identity for a boot grant", &error)),
         };
         match made {
             Ok(issued) => {
@@ -388,11 +421,6 @@ impl Netboot {
         }
         ActionError { doing: doing.to_owned(), seen, class: Class::Refused, source: None }
     }
-}
-
-/// Takes the grant's secret out of what a BMC repeated.
-fn hide(text: &str, issued: &Issued) -> String {
-    text.replace(issued.token.expose(), &format!("({})", issued.public_id))
 }
 
 pub(super) fn from_bmc(doing: &str, error: BmcError) -> ActionError {

@@ -23,7 +23,7 @@ pub struct NetbootTarget {
     pub address: IpAddr,
     /// Base URL of the boot server, without a slash at its end.
     pub server: String,
-    /// `pxe` or `uefi-http`.
+    /// `pxe`, `uefi-http`, or `cd`: virtual media.
     pub method: BootTarget,
     /// Firmware interface.
     pub mode: BootMode,

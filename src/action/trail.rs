@@ -100,6 +100,10 @@ impl Trail<'_> {
         let fixed = |text: &str, next: String| (text.to_owned(), next);
         match stage {
             Stage::Issued => self.before_its_grant(),
+            Stage::Medium => fixed(
+                "its BMC fetched the medium; the node itself was not heard",
+                format!("{console}, and its address: bringup show {node}"),
+            ),
             Stage::Loader => fixed(
                 "the boot server saw it reach: loader; iPXE started and never asked for its script",
                 format!("that DHCP chains iPXE to {}/boot.ipxe", target.server),
@@ -140,6 +144,12 @@ impl Trail<'_> {
         let (node, target) = (&self.target.node, self.target);
         let last = |kind: SignKind| self.signs.iter().rev().find(|sign| sign.kind == kind);
         let server = format!("{}/boot.ipxe", target.server);
+        if target.method == BootTarget::Cd {
+            return (
+                "its BMC never asked the boot server for the medium".to_owned(),
+                format!("bringup bmc media {node}, and that the BMC reaches {}", target.server),
+            );
+        }
         if let Some(loader) = last(SignKind::Loader) {
             return (
                 format!("the boot server saw it reach: loader ({}); it never asked for its script", loader.text),

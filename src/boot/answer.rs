@@ -3,11 +3,12 @@
 
 use std::fs::File;
 use std::net::IpAddr;
-use std::path::Path;
 
-use super::artifact::{Opened, Stamp};
-use super::fetch::{By, Refusal};
+use super::artifact::{Artifacts, Opened, Stamp};
+use super::fetch::{By, Refusal, Script};
 use super::grant::{Stage, Token};
+use super::loaders::Loaders;
+use super::media::{self, Medium};
 use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
@@ -50,6 +51,8 @@ pub(super) enum Reply {
         seen: Option<Seen>,
     },
     File(Box<Sending>),
+    /// A boot medium, or a range of it.
+    Medium(Box<SendingMedium>),
     /// 416.
     OutsideRange {
         length: u64,
@@ -71,12 +74,21 @@ pub(super) struct Sending {
     pub(super) seen: Seen,
 }
 
+/// A medium on its way.
+pub(super) struct SendingMedium {
+    pub(super) medium: Medium,
+    /// Where to begin, and how much; `None` for the whole.
+    pub(super) slice: Option<(u64, u64)>,
+    pub(super) kind: &'static str,
+    pub(super) seen: Seen,
+}
+
 const SCRIPT: &str = "text/plain; charset=us-ascii";
 const PLAIN: &str = "text/plain; charset=utf-8";
-const NO_LOADER: &str = "this boot server has no iPXE loader; Debian's package `ipxe` holds it";
+const NO_LOADER: &str = "this boot server has no such loader that is pinned; Debian's package `ipxe` holds them";
 
 /// Answers one request.
-pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i64) -> Reply {
+pub(super) fn answer(request: &Request, store: &Store, loaders: &Loaders, now_ms: i64) -> Reply {
     if request.method == Method::Other {
         return plain(405, "only GET and HEAD are known here");
     }
@@ -100,14 +112,12 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Path, now_ms: i
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
         Ask::At(token, word) => take_word(request, store, token, *word, now_ms),
         Ask::File(token, which) => give_file(request, store, token, *which, now_ms),
+        Ask::Medium(token) => give_medium(request, store, token, loaders, now_ms),
         Ask::Identity(token, claims) => give_identity(request, store, token, claims, now_ms),
     };
     replied.unwrap_or_else(|error| {
         // What went wrong is for the operator's log; the machine is told that trying again may help.
-        let detail = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source())
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(": ");
+        let detail = told(&error);
         let seen = Seen::refused(request.from, None, None, format!("the grants could not be used: {detail}"));
         Reply::Text { status: 503, kind: PLAIN, text: "the boot server cannot use its grants now\n".into(), seen: Some(seen) }
     })
@@ -149,7 +159,7 @@ fn give_loader(
     request: &Request,
     store: &Store,
     token: &Token,
-    loaders: &Path,
+    loaders: &Loaders,
     loader: Loader,
     now_ms: i64,
 ) -> Result<Reply, BootError> {
@@ -158,30 +168,83 @@ fn give_loader(
         Ok(spec) => spec,
         Err(refusal) => return Ok(refused(request, refusal)),
     };
-    let Some(opened) = open_loader(loaders, loader) else { return Ok(plain(404, NO_LOADER)) };
+    let (opened, tag) = match open_loader(loaders, &store.artifacts, loader) {
+        Ok(found) => found,
+        Err(why) => {
+            let seen = Seen::refused(request.from, Some(spec.id), Some(spec.node), why);
+            return Ok(Reply::Text { status: 404, kind: PLAIN, text: format!("{NO_LOADER}\n"), seen: Some(seen) });
+        }
+    };
     let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Loader, opened.length);
-    Ok(sending(request, opened, None, "application/efi", seen))
+    Ok(sending(request, opened, Some(tag), "application/efi", seen))
 }
 
 /// iPXE itself is no secret and opens nothing: what it asks for next is what a grant must allow.
-fn give_open_loader(request: &Request, store: &Store, loaders: &Path, loader: Loader, now_ms: i64) -> Reply {
-    let Some(opened) = open_loader(loaders, loader) else {
-        let why = format!("there is no {} in the folder of loaders; Debian's package `ipxe` holds them", loader.file_name());
-        let seen = Seen::refused(request.from, None, None, why);
-        return Reply::Text { status: 404, kind: PLAIN, text: format!("{NO_LOADER}\n"), seen: Some(seen) };
-    };
-    let seen = Seen::loader(request.from, opened.length);
-    if request.method == Method::Get {
-        store.saw_loader(request.from, loader.file_name(), now_ms);
+fn give_open_loader(request: &Request, store: &Store, loaders: &Loaders, loader: Loader, now_ms: i64) -> Reply {
+    match open_loader(loaders, &store.artifacts, loader) {
+        Ok((opened, tag)) => {
+            let seen = Seen::loader(request.from, opened.length);
+            if request.method == Method::Get {
+                store.saw_loader(request.from, loader.file_name(), now_ms);
+            }
+            sending(request, opened, Some(tag), "application/efi", seen)
+        }
+        Err(why) => {
+            let seen = Seen::refused(request.from, None, None, why);
+            Reply::Text { status: 404, kind: PLAIN, text: format!("{NO_LOADER}\n"), seen: Some(seen) }
+        }
     }
-    sending(request, opened, None, "application/efi", seen)
 }
 
-fn open_loader(loaders: &Path, loader: Loader) -> Option<Opened> {
-    // The name comes from a closed list, never from the request.
-    let file = File::open(loaders.join(loader.file_name())).ok()?;
-    let about = file.metadata().ok()?;
-    Some(Opened { file, length: about.len(), stamp: Stamp::of(&about) })
+/// The loader with its digest, as it was pinned when the server started; why there is none is for the operator. The name comes from a closed
+/// list, never from the request.
+fn open_loader(loaders: &Loaders, artifacts: &Artifacts, loader: Loader) -> Result<(Opened, String), String> {
+    let name = loader.file_name();
+    let Some(found) = loaders.get(name) else {
+        let folder = loaders.folder().display();
+        return Err(format!(
+            "there was no {name} in {folder} when the server started; Debian's package `ipxe` holds the loaders"
+        ));
+    };
+    match artifacts.open(&found.artifact) {
+        Ok(opened) => Ok((opened, found.artifact.sha256.to_string())),
+        Err(error) => Err(told(&error)),
+    }
+}
+
+/// An error and its causes in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn give_medium(request: &Request, store: &Store, token: &Token, loaders: &Loaders, now_ms: i64) -> Result<Reply, BootError> {
+    let look = request.method == Method::Head;
+    // The root file system of an image is not on the medium: the node fetches it from the address that its BMC knows us by.
+    let host = request.host.as_deref();
+    if script::plain_host(host).is_none() {
+        return Ok(plain(400, "a plain `Host` header is needed"));
+    }
+    let (spec, files, identity) = match store.medium(token, look, request.door.is_some(), request.from, now_ms)? {
+        Ok(Script { spec, files, identity }) => (spec, files, identity),
+        Err(refusal) => return Ok(refused(request, refusal)),
+    };
+    let door = request.door.as_ref().filter(|_| identity);
+    let arguments = script::arguments(&spec, files.expose(), host, None, door).unwrap_or_default();
+    let medium = match media::make(&spec, &arguments, loaders, &store.artifacts, &store.media) {
+        Ok(medium) => medium,
+        Err(error) => {
+            let why = "the medium cannot be made";
+            let refusal = Refusal { status: 500, why, grant: Some(spec.id), node: Some(spec.node) };
+            store.refuse(&refusal, request.from, now_ms)?;
+            let seen = Seen::refused(request.from, refusal.grant, refusal.node, format!("{why}: {}", told(&error)));
+            return Ok(Reply::Text { status: 500, kind: PLAIN, text: format!("{why}\n"), seen: Some(seen) });
+        }
+    };
+    let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Medium, medium.length);
+    Ok(match slice(request, Some(medium.sha256.as_str()), medium.length) {
+        Ok(slice) => Reply::Medium(Box::new(SendingMedium { medium, slice, kind: "application/vnd.efi.iso", seen })),
+        Err(outside) => outside,
+    })
 }
 
 fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_ms: i64) -> Result<Reply, BootError> {
@@ -239,15 +302,25 @@ fn take_word(request: &Request, store: &Store, token: &Token, word: Word, now_ms
 }
 
 fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'static str, seen: Seen) -> Reply {
+    match slice(request, tag.as_deref(), opened.length) {
+        Ok(slice) => {
+            let Opened { file, length, stamp } = opened;
+            Reply::File(Box::new(Sending { file, length, slice, stamp, tag, kind, seen }))
+        }
+        Err(outside) => outside,
+    }
+}
+
+/// The part that is asked for: where it begins and how much, `None` for all of it.
+fn slice(request: &Request, tag: Option<&str>, length: u64) -> Result<Option<(u64, u64)>, Reply> {
     // A range of another version of the file would be glued to the wrong half.
-    let same = request.if_range.as_ref().is_none_or(|wanted| tag.as_ref().is_some_and(|tag| *wanted == format!("\"{tag}\"")));
+    let same = request.if_range.as_ref().is_none_or(|wanted| tag.is_some_and(|tag| *wanted == format!("\"{tag}\"")));
     let range = request.range.as_deref().filter(|_| same && request.method == Method::Get);
-    let slice = match part(range, opened.length) {
-        Part::Whole => None,
-        Part::Slice(from, count) => Some((from, count)),
-        Part::Outside => return Reply::OutsideRange { length: opened.length },
-    };
-    Reply::File(Box::new(Sending { file: opened.file, length: opened.length, slice, stamp: opened.stamp, tag, kind, seen }))
+    match part(range, length) {
+        Part::Whole => Ok(None),
+        Part::Slice(from, count) => Ok(Some((from, count))),
+        Part::Outside => Err(Reply::OutsideRange { length }),
+    }
 }
 
 fn refused(request: &Request, refusal: Refusal) -> Reply {

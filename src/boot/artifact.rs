@@ -95,7 +95,8 @@ impl Artifacts {
     }
 }
 
-fn hash(file: &mut File) -> std::io::Result<Digest> {
+/// SHA-256 of a file from where it stands; leaves it at its beginning.
+pub(super) fn hash(file: &mut File) -> std::io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 256 << 10];
     loop {

@@ -30,10 +30,20 @@ pub(super) fn empty() -> Body {
 }
 
 /// Tells the log when the sending ends, however it ends.
-struct Tell {
+pub(super) struct Tell {
     seen: Option<Seen>,
     sent: u64,
     log: BootLog,
+}
+
+impl Tell {
+    pub(super) fn new(seen: Seen, log: BootLog) -> Self {
+        Self { seen: Some(seen), sent: 0, log }
+    }
+
+    pub(super) fn add(&mut self, bytes: u64) {
+        self.sent = self.sent.saturating_add(bytes);
+    }
 }
 
 impl Drop for Tell {
@@ -60,7 +70,7 @@ pub(super) async fn file(sending: Sending, log: BootLog) -> io::Result<Body> {
     if from > 0 {
         file.seek(SeekFrom::Start(from)).await?;
     }
-    let tell = Tell { seen: Some(sending.seen), sent: 0, log };
+    let tell = Tell::new(sending.seen, log);
     let start = Progress { file, left, stamp: sending.stamp, tell };
     Ok(BodyExt::boxed_unsync(StreamBody::new(futures_util::stream::try_unfold(start, next))))
 }
@@ -81,6 +91,6 @@ async fn next(mut at: Progress) -> io::Result<Option<(Frame<Bytes>, Progress)>> 
     if at.left == 0 && Stamp::of(&at.file.metadata().await?) != at.stamp {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the file was changed while it was sent"));
     }
-    at.tell.sent = at.tell.sent.saturating_add(got);
+    at.tell.add(got);
     Ok(Some((Frame::data(block.freeze()), at)))
 }

@@ -19,6 +19,9 @@ const STRAY: i64 = 1000;
 /// Refusals without a grant that are recorded in any one second: a scanner must not turn into disk writes.
 const STRAY_PER_SECOND: i64 = 20;
 
+/// Why a grant with an identity is not served.
+const NO_HTTPS: &str = "the grant brings an identity, and this boot server has no HTTPS to hand it out";
+
 /// Why something is not given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -130,8 +133,7 @@ impl Store {
             }
             let identity = handover::wanted(tx, &held.spec.id)?;
             if identity && !https {
-                let why = "the grant brings an identity, and this boot server has no HTTPS to hand it out";
-                return Ok(Err(Some(held.refusal(503, why))));
+                return Ok(Err(Some(held.refusal(503, NO_HTTPS))));
             }
             let files = Token::fresh();
             if !look {
@@ -168,6 +170,42 @@ impl Store {
                 note_first(tx, &held.spec, Stage::Loader, from, now_ms)?;
             }
             Ok(Ok(held.spec))
+        })?;
+        Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
+    }
+
+    /// The medium, to whoever asked for it first and for as long as the grant is open: a BMC reads a medium in many pieces, and again while
+    /// the node boots. Gives the token under which the node may fetch what is not on the medium.
+    pub(super) fn medium(
+        &self,
+        token: &Token,
+        look: bool,
+        https: bool,
+        from: IpAddr,
+        now_ms: i64,
+    ) -> Result<Result<Script, Refusal>, BootError> {
+        let answer = self.ask(from, now_ms, |tx| {
+            let Some(held) = grant_of(tx, token, "medium")?.map_or(Ok(None), |id| held(tx, &id))? else {
+                return Ok(Err(Some(unknown_token())));
+            };
+            if let Some(refusal) = held.over() {
+                return Ok(Err(Some(refusal)));
+            }
+            if held.script_to.as_ref().is_some_and(|first| *first != from.to_string()) {
+                return Ok(Err(Some(held.refusal(403, "another machine fetched the medium first"))));
+            }
+            let identity = handover::wanted(tx, &held.spec.id)?;
+            if identity && !https {
+                return Ok(Err(Some(held.refusal(503, NO_HTTPS))));
+            }
+            let files = token.derived("files");
+            if !look && held.script_to.is_none() {
+                let id = &held.spec.id;
+                tx.execute("UPDATE boot_grant SET script_to = ?2 WHERE id = ?1", params![id, from.to_string()])?;
+                tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
+                note(tx, &held.spec, Stage::Medium, from, now_ms)?;
+            }
+            Ok(Ok(Script { spec: held.spec, files, identity }))
         })?;
         Ok(answer.map_err(|refusal| refusal.unwrap_or_else(unknown_token)))
     }

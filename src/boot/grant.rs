@@ -11,6 +11,8 @@ use sha2::{Digest as _, Sha256};
 use super::identity::IdentityNote;
 use crate::model::{Artifact, Digest, Mac, NodeId, PlanId, RunId};
 
+/// Last part of a medium's address.
+pub const MEDIUM: &str = "bringup.iso";
 /// Most initial RAM disks of one image.
 const INITRDS: usize = 32;
 /// Longest kernel command line that x86 Linux takes (`COMMAND_LINE_SIZE` 2048), less what `bringup` adds itself.
@@ -56,6 +58,14 @@ pub enum SpecError {
     /// iPXE splits its commands on spaces, has no quotes, and expands `${…}`.
     #[error("the kernel argument `{argument}` cannot pass through iPXE: {why}")]
     Argument {
+        /// Escaped.
+        argument: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// GRUB, which starts a medium, changes what is quoted.
+    #[error("the kernel argument `{argument}` cannot pass through GRUB: {why}")]
+    Medium {
         /// Escaped.
         argument: String,
         /// The rule that it breaks.
@@ -141,6 +151,12 @@ impl Token {
         good.then(|| Self(text.to_owned()))
     }
 
+    /// Another token that follows from this one, for what must be the same each time it is asked for.
+    pub(super) fn derived(&self, purpose: &str) -> Self {
+        let digest = Sha256::digest(format!("{purpose} {}", self.0).as_bytes());
+        Self(Digest::from_bytes(&digest.into()).as_str().chars().take(32).collect())
+    }
+
     /// What the store knows it by.
     pub(super) fn hash(&self) -> String {
         Digest::from_bytes(&Sha256::digest(self.0.as_bytes()).into()).as_str().to_owned()
@@ -150,6 +166,24 @@ impl Token {
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// What a grant opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opens {
+    /// A script, for a node that comes by the network.
+    Script,
+    /// A medium, for a BMC; no script is given for it, whoever asks.
+    Medium,
+}
+
+impl Opens {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Medium => "medium",
+        }
     }
 }
 
@@ -168,6 +202,12 @@ impl Issued {
         format!("/g/{}/ipxe.efi", self.token.expose())
     }
 
+    /// Path of the medium for this grant, where it was issued for one. The name is all that some BMCs show of what is in their drive.
+    #[must_use]
+    pub fn medium_path(&self) -> String {
+        format!("/g/{}/{MEDIUM}", self.token.expose())
+    }
+
     /// Path of the script for this grant.
     #[must_use]
     pub fn script_path(&self) -> String {
@@ -181,6 +221,8 @@ impl Issued {
 pub enum Stage {
     /// The grant exists.
     Issued,
+    /// The BMC asked for the boot medium; the node itself was not heard.
+    Medium,
     /// The UEFI loader was fetched.
     Loader,
     /// The script was handed out.
@@ -212,8 +254,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Issued,
+        Self::Medium,
         Self::Loader,
         Self::Script,
         Self::Kernel,
@@ -235,6 +278,7 @@ impl Stage {
     pub fn word(self) -> &'static str {
         match self {
             Self::Issued => "issued",
+            Self::Medium => "medium",
             Self::Loader => "loader",
             Self::Script => "script",
             Self::Kernel => "kernel",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::grant::{GrantSpec, GrantStatus, Issued, Noted, now_ms};
+use super::grant::{GrantSpec, GrantStatus, Issued, Noted, Opens, now_ms};
 use super::identity::{BootKey, Identity};
 use super::sightings::Sighting;
 use super::signs::{Sign, SignsOf};
@@ -35,7 +35,15 @@ impl Grants {
     /// # Errors
     /// [`BootError`]; nothing was granted.
     pub async fn issue(&self, spec: GrantSpec) -> Result<Issued, BootError> {
-        self.on_disk(move |store| store.issue(&spec, None, now_ms())).await
+        self.on_disk(move |store| store.issue(&spec, None, Opens::Script, now_ms())).await
+    }
+
+    /// Makes a grant that opens a boot medium for a BMC, and nothing for a node that asks for a script. It may bring an identity.
+    ///
+    /// # Errors
+    /// [`BootError`]; nothing was granted.
+    pub async fn issue_medium(&self, spec: GrantSpec, identity: Option<Identity>) -> Result<Issued, BootError> {
+        self.on_disk(move |store| store.issue(&spec, identity.as_ref(), Opens::Medium, now_ms())).await
     }
 
     /// Makes a grant that brings its node an identity, which is kept here until the node has fetched it or the grant ends.
@@ -43,7 +51,7 @@ impl Grants {
     /// # Errors
     /// As [`Self::issue`].
     pub async fn issue_with(&self, spec: GrantSpec, identity: Identity) -> Result<Issued, BootError> {
-        self.on_disk(move |store| store.issue(&spec, Some(&identity), now_ms())).await
+        self.on_disk(move |store| store.issue(&spec, Some(&identity), Opens::Script, now_ms())).await
     }
 
     /// The host key of the system that a node's newest boot started.

@@ -116,7 +116,9 @@ impl Store {
                     .query_row(params![id, stage.word()], |_| Ok(()))
                     .optional()
             };
-            let booted = seen(Stage::Kernel)?.is_some() && (held.spec.initrd.is_empty() || seen(Stage::Initrd)?.is_some());
+            // A node that boots from a medium fetches neither; its BMC did, before.
+            let booted = seen(Stage::Medium)?.is_some()
+                || seen(Stage::Kernel)?.is_some() && (held.spec.initrd.is_empty() || seen(Stage::Initrd)?.is_some());
             if !booted {
                 return no(409, "the identity was asked for before kernel and initrd were fetched");
             }

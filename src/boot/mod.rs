@@ -20,6 +20,8 @@ mod grant;
 mod grants;
 mod handover;
 mod identity;
+mod loaders;
+mod media;
 mod range;
 mod route;
 mod script;
@@ -34,15 +36,20 @@ mod told;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask, health};
-pub use grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token, new_grant_id, now_ms};
+pub use grant::{
+    GrantSpec, GrantState, GrantStatus, Issued, MEDIUM, Noted, Opens, SpecError, Stage, Token, new_grant_id, now_ms,
+};
 pub use grants::Grants;
 pub use identity::{BootKey, Identity, IdentityError, IdentityNote};
+pub use loaders::{
+    LOADERS, Loader, LoaderError, Loaders, Pin, lock_of, look as look_at_loaders, write_lock as write_loaders_lock,
+};
 pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use signs::{Sign, SignKind, SignsOf};
 pub use store::BootError;
 pub use tftp::{
-    Files, FilesError, LOADERS, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile,
-    note_down as note_tftp_down, serve as serve_tftp,
+    Files, FilesError, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, note_down as note_tftp_down,
+    serve as serve_tftp,
 };
 pub use tls::{Door, Shown, TlsError, serve_https};

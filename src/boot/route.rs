@@ -1,6 +1,6 @@
 //! Reads a request line. It knows a handful of names; no part of a URL is ever used as a path of a file.
 
-use super::grant::{Stage, Token};
+use super::grant::{MEDIUM, Stage, Token};
 use super::told::Word;
 use crate::model::Mac;
 
@@ -26,6 +26,8 @@ pub(super) enum Ask {
     OpenLoader(Loader),
     /// A file of a grant whose script was handed out.
     File(Token, Which),
+    /// The boot medium of a grant, for its BMC.
+    Medium(Token),
     /// The identity of such a grant.
     Identity(Token, Claims),
     /// The node tells how far it has come.
@@ -120,6 +122,7 @@ pub(super) fn route(path: &str, query: Option<&str>) -> Result<Ask, NotUnderstoo
         }
         (Some("g"), Some("ipxe.efi"), None, None) => Ok(Ask::Loader(token()?, Loader::Ipxe)),
         (Some("g"), Some("snponly.efi"), None, None) => Ok(Ask::Loader(token()?, Loader::SnpOnly)),
+        (Some("g"), Some(MEDIUM), None, None) => Ok(Ask::Medium(token()?)),
         (Some("g"), Some("kernel"), None, None) => Ok(Ask::File(token()?, Which::Kernel)),
         (Some("g"), Some("root"), None, None) => Ok(Ask::File(token()?, Which::Root)),
         (Some("g"), Some("identity"), None, None) => Ok(Ask::Identity(token()?, claims(query.unwrap_or_default())?)),

@@ -34,13 +34,36 @@ fn bare(host: &str) -> &str {
 /// image needs an absolute address and the request did not say a plain `Host`. `door` is where the node fetches its identity, when it has one.
 pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>, door: Option<&Door>) -> Option<String> {
     let base = format!("/g/{files}");
+    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
+    let mut words: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    words.extend(arguments(spec, files, host, mac, door)?);
+    let mut text = String::from("#!ipxe\n");
+    text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
+    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", words.join(" ")));
+    for n in 0..spec.initrd.len() {
+        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
+    }
+    text.push_str(
+        "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
+    );
+    Some(text)
+}
+
+/// The kernel's command line: the image's, and the marks of the grant. `None` as above.
+pub(super) fn arguments(
+    spec: &GrantSpec,
+    files: &str,
+    host: Option<&str>,
+    mac: Option<Mac>,
+    door: Option<&Door>,
+) -> Option<Vec<String>> {
+    let base = format!("/g/{files}");
     let root = match (&spec.root, plain_host(host)) {
         (None, _) => None,
         (Some(artifact), Some(host)) => Some((format!("http://{host}{base}/root"), &artifact.sha256)),
         (Some(_), None) => return None,
     };
-    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
-    let mut arguments: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    let mut arguments = Vec::new();
     let root_url = root.as_ref().map_or("", |(url, _)| url);
     arguments.extend(spec.cmdline.iter().map(|argument| argument.replace("{root-url}", root_url)));
     arguments.push(format!("bringup.plan={}", spec.plan));
@@ -68,16 +91,7 @@ pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Opt
         // PXELINUX's form, which Debian's and dracut's initrds read: hardware type 1, then the address with hyphens.
         arguments.push(format!("BOOTIF=01-{}", mac.to_string().replace(':', "-")));
     }
-    let mut text = String::from("#!ipxe\n");
-    text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
-    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", arguments.join(" ")));
-    for n in 0..spec.initrd.len() {
-        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
-    }
-    text.push_str(
-        "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
-    );
-    Some(text)
+    Some(arguments)
 }
 
 #[cfg(test)]

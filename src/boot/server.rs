@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +19,12 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::answer::{Method, Reply, Request, answer};
-use super::body::{self, Body};
+use super::answer::{Method, Reply, Request, SendingMedium, answer};
+use super::body::{self, Body, Tell};
 use super::grant::{Stage, now_ms};
 use super::grants::Grants;
+use super::loaders::Loaders;
+use super::media;
 use super::stall::Stall;
 use super::store::shown;
 use super::tls::Door;
@@ -108,24 +109,17 @@ impl BootLog {
 }
 
 /// How to serve.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct ServeOptions {
-    /// Folder of `ipxe.efi` and `snponly.efi`.
-    pub loaders: PathBuf,
+    /// What nodes start with; none of them by default.
+    pub loaders: Loaders,
     /// Where to tell what is seen.
     pub log: BootLog,
     /// Where the same grants are served over TLS (see [`super::serve_https`]), for the scripts of nodes that fetch an identity there.
     pub door: Option<Door>,
 }
 
-impl Default for ServeOptions {
-    /// Debian's iPXE, and a log of its own.
-    fn default() -> Self {
-        Self { loaders: "/usr/lib/ipxe".into(), log: BootLog::default(), door: None }
-    }
-}
-
-/// Serves with Debian's loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.
+/// Serves without loaders and without a log until `stop` is cancelled; transfers under way then have five seconds.
 pub async fn serve(listener: TcpListener, grants: Grants, stop: CancellationToken) {
     serve_with(listener, grants, ServeOptions::default(), stop).await;
 }
@@ -256,22 +250,36 @@ async fn send(reply: Reply, head: bool, log: BootLog) -> Result<Response<Body>, 
         Reply::File(sending) => {
             let (whole, slice, kind, tag) = (sending.length, sending.slice, sending.kind, sending.tag.clone());
             let mut response = Response::new(if head { body::empty() } else { body::file(*sending, log).await? });
-            if let Some((from, count)) = slice {
-                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                put(&mut response, header::CONTENT_RANGE, &format!("bytes {from}-{}/{whole}", from + count - 1));
-            }
-            put(&mut response, header::CONTENT_LENGTH, &slice.map_or(whole, |(_, count)| count).to_string());
-            put(&mut response, header::CONTENT_TYPE, kind);
-            put(&mut response, header::ACCEPT_RANGES, "bytes");
-            if let Some(tag) = tag {
-                put(&mut response, header::ETAG, &format!("\"{tag}\""));
-            }
+            describe(&mut response, whole, slice, kind, tag.as_deref());
+            response
+        }
+        Reply::Medium(sending) => {
+            let SendingMedium { medium, slice, kind, seen } = *sending;
+            let (whole, tag) = (medium.length, medium.sha256.clone());
+            let (from, count) = slice.unwrap_or((0, whole));
+            let mut response =
+                Response::new(if head { body::empty() } else { media::stream(medium, from, count, Tell::new(seen, log)) });
+            describe(&mut response, whole, slice, kind, Some(tag.as_str()));
             response
         }
     };
     // What a token opens must not stay in a cache on the way.
     put(&mut response, header::CACHE_CONTROL, "no-store");
     Ok(response)
+}
+
+/// Says what of a file the answer holds.
+fn describe(response: &mut Response<Body>, whole: u64, slice: Option<(u64, u64)>, kind: &str, tag: Option<&str>) {
+    if let Some((from, count)) = slice {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        put(response, header::CONTENT_RANGE, &format!("bytes {from}-{}/{whole}", from + count - 1));
+    }
+    put(response, header::CONTENT_LENGTH, &slice.map_or(whole, |(_, count)| count).to_string());
+    put(response, header::CONTENT_TYPE, kind);
+    put(response, header::ACCEPT_RANGES, "bytes");
+    if let Some(tag) = tag {
+        put(response, header::ETAG, &format!("\"{tag}\""));
+    }
 }
 
 fn put(response: &mut Response<Body>, name: HeaderName, value: &str) {

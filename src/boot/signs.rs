@@ -175,7 +175,7 @@ mod tests {
             expires_at_ms: 1_000_000,
         };
         let id = spec.id.clone();
-        store.issue(&spec, 1000).unwrap();
+        store.issue(&spec, None, crate::boot::Opens::Script, 1000).unwrap();
         store
             .saw(&[
                 sighting("given", &format!("{mac} dhcp ack"), 2000),
@@ -192,8 +192,8 @@ mod tests {
         let other: IpAddr = "10.0.0.9".parse().unwrap();
         store.saw_loader(from, "snponly.efi", 3100);
         let wrong = Claims { serial: Some("S2".into()), ..Claims::default() };
-        assert!(store.script(&By::Mac(mac), &wrong, false, other, 3500).unwrap().is_err());
-        assert!(store.script(&By::Mac(mac), &Claims::default(), false, from, 4000).unwrap().is_ok());
+        assert!(store.script(&By::Mac(mac), &wrong, false, false, other, 3500).unwrap().is_err());
+        assert!(store.script(&By::Mac(mac), &Claims::default(), false, false, from, 4000).unwrap().is_ok());
         let of = SignsOf { grant: id, mac, address: from, since_ms: 1000 };
         let signs: Vec<(SignKind, String)> = store.signs(&of).unwrap().into_iter().map(|s| (s.kind, s.text)).collect();
         let text = |key: &str| format!("line of {key}");

@@ -11,9 +11,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::artifact::{ArtifactError, Artifacts};
-use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, SpecError, Stage, Token};
+use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, Opens, SpecError, Stage, Token};
 use super::handover;
 use super::identity::Identity;
+use super::media;
 use crate::model::{NodeId, PlanId};
 
 /// Format that this build writes.
@@ -94,6 +95,7 @@ pub(super) struct Store {
     db: Mutex<Connection>,
     store_id: String,
     pub(super) artifacts: Artifacts,
+    pub(super) media: media::Remembered,
 }
 
 impl Store {
@@ -128,7 +130,7 @@ impl Store {
             }
         };
         tx.commit().map_err(fail)?;
-        Ok(Self { db: Mutex::new(db), store_id, artifacts: Artifacts::default() })
+        Ok(Self { db: Mutex::new(db), store_id, artifacts: Artifacts::default(), media: media::Remembered::default() })
     }
 
     /// Random name of the store, made with the file: equal in all processes that share it, and in no other.
@@ -145,13 +147,25 @@ impl Store {
     ///
     /// # Errors
     /// [`BootError`]; nothing was granted.
-    pub(super) fn issue(&self, spec: &GrantSpec, identity: Option<&Identity>, now_ms: i64) -> Result<Issued, BootError> {
+    pub(super) fn issue(
+        &self,
+        spec: &GrantSpec,
+        identity: Option<&Identity>,
+        opens: Opens,
+        now_ms: i64,
+    ) -> Result<Issued, BootError> {
         spec.check(now_ms)?;
+        if opens == Opens::Medium
+            && let Some((argument, why)) = spec.cmdline.iter().find_map(|a| media::argument_fault(a).map(|why| (a, why)))
+        {
+            return Err(SpecError::Medium { argument: argument.escape_debug().take(80).collect(), why }.into());
+        }
         for artifact in std::iter::once(&spec.kernel).chain(&spec.initrd).chain(&spec.root) {
             self.artifacts.open(artifact)?;
         }
         let token = Token::fresh();
-        let mac = spec.mac.map(|mac| mac.to_string());
+        // A medium's grant is not found by its MAC: its node does not come for a script.
+        let mac = spec.mac.filter(|_| opens == Opens::Script).map(|mac| mac.to_string());
         let mut db = self.db();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         expire(&tx, now_ms)?;
@@ -176,7 +190,10 @@ impl Store {
             "INSERT INTO boot_grant (id, node, plan, mac, spec, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![spec.id, spec.node.as_str(), spec.plan.as_str(), mac, serde_json::to_string(spec)?, spec.expires_at_ms],
         )?;
-        tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'script')", params![token.hash(), spec.id])?;
+        tx.execute(
+            "INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, ?3)",
+            params![token.hash(), spec.id, opens.word()],
+        )?;
         if let Some(identity) = identity {
             handover::keep(&tx, &spec.id, identity)?;
         }

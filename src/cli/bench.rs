@@ -71,7 +71,7 @@ impl Bench {
         line: &NodePlan,
         shell: Arc<dyn Shell>,
     ) -> Result<Netboot, ActionError> {
-        let bmc = self.hands.bmc(node).map_err(|e| no_hand(&node.id, e.error))?;
+        let bmc = self.hands.whole(node).map_err(|e| no_hand(&node.id, e.error))?;
         let target =
             NetbootTarget::new(node, spec, run, plan, &line.rests_on.observed.boot).map_err(|why| no_hand(&node.id, why))?;
         let netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(self.settle());

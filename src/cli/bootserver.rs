@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
+use super::loaders::LoaderFlags;
 use super::serve_https::HttpsDoor;
 use crate::boot::{self, Grants, ServeOptions};
 use crate::model::{ActionSpec, Inventory, Plan};
@@ -28,7 +28,13 @@ impl BootServers {
 ///
 /// # Errors
 /// One that is neither running nor ours to start, or that serves other grants.
-pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants: &Grants, loaders: &Path) -> Result<BootServers> {
+pub async fn ensure(
+    global: &Global,
+    plan: &Plan,
+    inventory: &Inventory,
+    grants: &Grants,
+    loaders: &LoaderFlags,
+) -> Result<BootServers> {
     let mut servers = BootServers { stop: tokio_util::sync::CancellationToken::new(), tasks: tokio::task::JoinSet::new() };
     for (url, identity) in urls(plan, inventory) {
         let address = address(&url)?;
@@ -57,7 +63,9 @@ pub async fn ensure(global: &Global, plan: &Plan, inventory: &Inventory, grants:
                 let (grants, stop) = (grants.clone(), servers.stop.clone());
                 let https = if identity { Some(HttpsDoor::beside(address.ip(), global).await?) } else { None };
                 let door = https.as_ref().map(|h| h.door.clone());
-                let options = ServeOptions { loaders: loaders.to_path_buf(), door, ..ServeOptions::default() };
+                let pinned = loaders.open()?;
+                loaders.tell(&pinned, global);
+                let options = ServeOptions { loaders: pinned, door, ..ServeOptions::default() };
                 if let Some(https) = https {
                     let served = https.serve(grants.clone(), options.clone(), stop.clone());
                     servers.tasks.spawn(async { drop(served.await) });

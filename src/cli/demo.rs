@@ -124,7 +124,12 @@ async fn walk(global: &Global, loaders: &Path) -> Result {
         looked.plan.nodes.len(),
         looked.plan.blocked.len()
     ));
-    let flags = RunFlags { events: None, pace: Duration::from_millis(200), loaders: loaders.to_path_buf(), no_console: false };
+    let flags = RunFlags {
+        events: None,
+        pace: Duration::from_millis(200),
+        loaders: super::loaders::LoaderFlags::in_folder(loaders.to_path_buf()),
+        no_console: false,
+    };
     let id = runner::new_run_id()?;
     let start = Start { id, plan: looked.plan, state: None, inventory: site.inventory, hands, lock };
     Box::pin(runner::run(global, &flags, start)).await

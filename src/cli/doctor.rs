@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::bootserver;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms, today};
-use crate::boot::{self, AskError};
+use super::loaders::LoaderFlags;
+use crate::boot::{self, AskError, Pin};
 use crate::journal::Journal;
 use crate::model::Inventory;
 use crate::spec;
@@ -28,9 +29,9 @@ const FIRST_DAY_MS: i64 = 1_767_225_600_000;
     after_help = "Example:\n  bringup doctor\n  bringup -i inventory/kr-ai-1 doctor -o json\n\nEnds with 1 when something is broken."
 )]
 pub struct Args {
-    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`
-    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
-    pub loaders: PathBuf,
+    /// What nodes start with.
+    #[command(flatten)]
+    pub loaders: LoaderFlags,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -177,12 +178,31 @@ fn clock(path: &Path) -> Line {
     }
 }
 
-fn loaders(dir: &Path) -> Line {
-    let missing: Vec<&str> = ["ipxe.efi", "snponly.efi"].into_iter().filter(|f| !dir.join(f).is_file()).collect();
-    if missing.is_empty() {
-        return well("loaders", format!("ipxe.efi and snponly.efi are in {}", dir.display()));
+/// Which loaders are there, and whether somebody vouched for each.
+fn loaders(flags: &LoaderFlags) -> Line {
+    let found = match flags.look() {
+        Ok(found) => found,
+        Err(error) => {
+            let seen = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+            let seen = seen.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            return broken("loaders", seen, "bringup image loaders");
+        }
+    };
+    let named = |wanted: bool| {
+        let names = found.iter().filter(|l| (l.pin == Pin::Nobody) == wanted).map(|l| l.name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let (strange, pinned) = (named(true), named(false));
+    if !strange.is_empty() {
+        let seen = format!("{strange}: not of a package that is known, and in no lock, so not served");
+        return note("loaders", seen, "bringup image loaders; --lock there pins what is meant");
     }
-    let seen = format!("{} not found in {}", missing.join(" and "), dir.display());
+    let missing: Vec<&str> =
+        ["ipxe.efi", "snponly.efi"].into_iter().filter(|name| !found.iter().any(|l| l.name == *name)).collect();
+    if missing.is_empty() {
+        return well("loaders", format!("{pinned}: each is pinned by its SHA-256"));
+    }
+    let seen = format!("{} not found in {}", missing.join(" and "), flags.loaders.display());
     note("loaders", seen, "apt install ipxe, or --loaders DIR; UEFI HTTP boot needs them")
 }
 

@@ -30,6 +30,7 @@ pub mod hands;
 pub mod image;
 pub mod init;
 pub mod lanes;
+pub mod loaders;
 pub mod look;
 pub mod memory;
 pub mod output;

@@ -12,7 +12,7 @@ use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
 use super::site::site_with_artifacts;
-use crate::model::{ActionSpec, NodeId, NodePlan, Plan, Wipe};
+use crate::model::{ActionSpec, BootTarget, NodeId, NodePlan, Plan, Wipe};
 use crate::pool::{Ledger, Pool as _};
 use crate::spec::{LoadedInventory, fold, load_inventory};
 
@@ -149,6 +149,7 @@ fn lines(node: &NodePlan) -> Vec<String> {
         .iter()
         .map(|step| {
             let end = match &step.action {
+                ActionSpec::Netboot { image, method: BootTarget::Cd, .. } => format!("image {image} by virtual media"),
                 ActionSpec::Netboot { image, method, .. } => format!("image {image} by {method}"),
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
                 ActionSpec::InstallImage { image, disk, wipe, .. } => {

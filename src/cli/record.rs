@@ -116,6 +116,10 @@ fn header(text: &str) -> Option<Vec<String>> {
 fn merge(file: &Path, text: &str, left: &mut BTreeMap<NodeId, Cells>) -> Result<Option<(String, usize)>> {
     let Some(mut columns) = header(text) else { return Ok(None) };
     let Some(place) = columns.iter().position(|c| c == "node") else { return Ok(None) };
+    // Cabling names nodes, too, and holds no facts.
+    if columns.iter().any(|c| c == "switch") {
+        return Ok(None);
+    }
     let mine: BTreeSet<NodeId> = rows_of(text, place).into_iter().filter(|id| left.contains_key(id)).collect();
     if mine.is_empty() {
         return Ok(None);
@@ -208,11 +212,15 @@ mod tests {
         let two = facts.join("two.csv");
         std::fs::write(&one, "# rack 1\nnode,serial\na1,S1\na2,S2\n").unwrap();
         std::fs::write(&two, "serial,bmc_cert_sha256,node\nS3,,a3\nS4,,a4\n").unwrap();
-        let inputs = [one.display().to_string(), two.display().to_string()];
+        // A table of cables comes first by its name, and is left as it is.
+        let cables = dir.path().join("cabling.csv");
+        std::fs::write(&cables, "node,interface,switch,port\na2,eth0,leaf1,swp1\n").unwrap();
+        let inputs = [&cables, &one, &two].map(|file| file.display().to_string());
         let ab = "ab".repeat(32);
         let done = certificates(dir.path(), inputs.iter(), &new(&["a2", "a3", "a9"])).unwrap();
         assert_eq!(done.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [1, 1, 1]);
         let text = |file: &std::path::Path| std::fs::read_to_string(file).unwrap();
+        assert_eq!(text(&cables), "node,interface,switch,port\na2,eth0,leaf1,swp1\n");
         assert_eq!(text(&one), format!("# rack 1\nnode,serial,bmc_cert_sha256\na1,S1,\na2,S2,{ab}\n"));
         assert_eq!(text(&two), format!("serial,bmc_cert_sha256,node\nS3,{ab},a3\nS4,,a4\n"));
         assert_eq!(text(&facts.join("first-contact.csv")), format!("node,bmc_cert_sha256\na9,{ab}\n"));

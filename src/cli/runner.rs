@@ -13,6 +13,7 @@ use super::events::EventFile;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms, today};
 use super::hands::Hands;
+use super::loaders::LoaderFlags;
 use super::progress::Progress;
 use super::summary;
 use crate::boot::Grants;
@@ -31,9 +32,9 @@ pub struct RunFlags {
     /// Time between two looks at a node
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::global::parse_duration)]
     pub pace: Duration,
-    /// Folder of the UEFI loaders `ipxe.efi` and `snponly.efi`, when the run starts its own boot server
-    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
-    pub loaders: PathBuf,
+    /// What nodes start with, when the run starts its own boot server.
+    #[command(flatten)]
+    pub loaders: LoaderFlags,
     /// Leave the consoles of booting nodes (IPMI SOL) to others; an error then shows none of their lines
     #[arg(long)]
     pub no_console: bool,

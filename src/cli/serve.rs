@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
+use super::loaders::LoaderFlags;
 use super::output::Format;
 use super::serve_dhcp::Dhcp;
 use super::serve_https::{HttpsArgs, HttpsDoor};
@@ -31,9 +32,9 @@ pub struct Args {
     /// Serve the loaders by TFTP too; port 69 needs root
     #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "0.0.0.0:69")]
     pub tftp: Option<SocketAddrV4>,
-    /// Folder of the loaders `ipxe.efi`, `snponly.efi` and `undionly.kpxe`
-    #[arg(long, value_name = "DIR", default_value = "/usr/lib/ipxe")]
-    pub loaders: std::path::PathBuf,
+    /// What nodes start with.
+    #[command(flatten)]
+    pub loaders: LoaderFlags,
     /// Give the nodes of the inventory their addresses on this interface, and what to boot
     #[arg(long, value_name = "IFACE", conflicts_with = "proxy_dhcp")]
     pub dhcp: Option<String>,
@@ -61,6 +62,7 @@ struct Listen {
 /// # Errors
 /// The address or the grants cannot be had.
 pub async fn run(args: Args, global: &Global) -> Result {
+    let loaders = args.loaders.open()?;
     let grants = Grants::open(&global.state_dir()?.join("grants.db"))?;
     let bound = tokio::net::TcpListener::bind(args.listen).await.and_then(|l| l.local_addr().map(|at| (l, at)));
     let (listener, address) = bound.map_err(|source| {
@@ -71,13 +73,14 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let mut seen = log.watch();
     let stop = CancellationToken::new();
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
-    let mut tftp = Tftp::start(args.tftp, &args.loaders, &grants, &stop, global)?;
+    let mut tftp = Tftp::start(args.tftp, &loaders, &grants, &stop, global)?;
     let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
-    let options = ServeOptions { loaders: args.loaders, log, door: https.as_ref().map(|h| h.door.clone()) };
+    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()) };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let https = https.map(|h| h.serve(grants.clone(), options.clone(), stop.clone()));
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     global.talk(format!("serving on http://{address}; Ctrl-C stops"));
+    args.loaders.tell(&loaders, global);
     loop {
         tokio::select! {
             _ = interrupt.recv() => break,

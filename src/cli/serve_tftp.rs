@@ -1,7 +1,6 @@
 //! The TFTP half of `bringup serve`: what it needs before it starts, and a line for each transfer.
 
 use std::net::SocketAddrV4;
-use std::path::Path;
 
 use serde_json::json;
 use tokio::sync::broadcast::Receiver;
@@ -12,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::failure::{Exit, Failure, Result};
 use super::global::{Global, now_ms};
 use super::output::Format;
-use crate::boot::{Files, Grants, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, note_tftp_down, serve_tftp};
+use crate::boot::{
+    Files, Grants, Loaders, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, note_tftp_down,
+    serve_tftp,
+};
 
 /// A running TFTP server, or none.
 pub struct Tftp {
@@ -40,7 +42,7 @@ impl Tftp {
     /// The address or the loaders cannot be had.
     pub fn start(
         address: Option<SocketAddrV4>,
-        loaders: &Path,
+        loaders: &Loaders,
         grants: &Grants,
         stop: &CancellationToken,
         global: &Global,
@@ -54,10 +56,8 @@ impl Tftp {
             let hint = hint(&source, address);
             Failure::new(Exit::ERROR, Listen { address, source }).hint(hint)
         })?;
-        global.talk(format!("serving TFTP on {at}, read only:"));
-        for file in files.iter() {
-            global.talk(format!("  {} {} bytes sha256 {}", file.name(), file.bytes().len(), file.sha256()));
-        }
+        let names: Vec<&str> = files.iter().map(VirtualFile::name).collect();
+        global.talk(format!("serving TFTP on {at}, read only: {}", names.join(", ")));
         let log = TftpLog::default();
         let told = log.watch();
         let record = tokio::spawn(note_tftp_down(log.watch(), grants.clone(), stop.clone()));

@@ -210,7 +210,7 @@ pub struct SshAccess {
 /// How the node boots.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BootSettings {
-    /// `uefi-http` sets the URI by Redfish; `pxe` relies on the site's DHCP chaining to `bringup serve`.
+    /// `uefi-http` sets the URI by Redfish; `pxe` relies on the site's DHCP chaining to `bringup serve`; `cd` is written as `virtual-media`.
     pub method: super::BootTarget,
     /// Firmware interface.
     pub mode: BootMode,

@@ -106,7 +106,7 @@ pub enum ActionSpec {
         root: Option<Artifact>,
         /// Kernel arguments.
         cmdline: Vec<String>,
-        /// `pxe` or `uefi-http`.
+        /// `pxe`, `uefi-http`, or `cd`: virtual media.
         method: BootTarget,
         /// Firmware interface.
         mode: BootMode,

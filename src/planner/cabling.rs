@@ -120,12 +120,16 @@ impl Proof {
 
 type Spot = (NodeId, What);
 type Seen = BTreeMap<Spot, Reading<String>>;
+/// What is written of a node.
+type Written<'f> = &'f dyn Fn(&Node) -> Option<String>;
+/// What was seen of it.
+type Look<'f> = &'f dyn Fn(&Node, &Witness) -> Reading<String>;
 
 /// Holds what was seen of some nodes against what is written of all.
 #[must_use]
 pub fn prove(nodes: &BTreeMap<NodeId, Node>, witnesses: &BTreeMap<NodeId, Witness>) -> Proof {
     let mut proof = Proof::default();
-    let own: [(What, &dyn Fn(&Node) -> Option<String>, &dyn Fn(&Node, &Witness) -> Reading<String>); 6] = [
+    let own: [(What, Written<'_>, Look<'_>); 6] = [
         (What::BmcSerial, &|n| n.serial.clone(), &|_, w| w.bmc_serial.clone()),
         (What::BmcUuid, &|n| n.uuid.clone(), &|_, w| w.bmc_uuid.clone()),
         (What::BmcCertificate, &pinned, &|_, w| w.bmc_certificate.clone()),

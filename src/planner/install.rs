@@ -19,6 +19,13 @@ pub(super) fn install(ask: &Ask<'_>, wanted: &DiskInstall, steps: &mut Vec<Step>
         let why = "its firmware boots in BIOS mode, and the installer makes disks that start by UEFI";
         return Err((why.to_owned(), "bringup show NODE --why boot.mode"));
     }
+    if wanted.image.arch != ask.node.boot.arch.to_string() {
+        let why = format!(
+            "the image {} is for {}, and its `boot.arch` is {}",
+            wanted.image.name, wanted.image.arch, ask.node.boot.arch
+        );
+        return Err((why, "bringup show NODE --why boot.arch"));
+    }
     let action = ActionSpec::InstallImage {
         image: wanted.image.name.clone(),
         image_digest: digest,

@@ -5,8 +5,8 @@ use crate::model::{
     SystemFacts,
 };
 
-use super::image_digest;
 use super::settled::settled;
+use super::{image_digest, medium};
 
 /// What the planner is asked about one node.
 #[derive(Debug, Clone, Copy)]
@@ -157,13 +157,20 @@ pub(super) fn netboot_action(ask: &Ask<'_>, image: &Image) -> Result<ActionSpec,
     if ask.node.boot.mac.is_none() {
         return Err(("the facts hold no boot MAC for it".to_owned(), "bringup show NODE --why boot.mac"));
     }
+    if image.arch != ask.node.boot.arch.to_string() {
+        let why = format!("the image {} is for {}, and its `boot.arch` is {}", image.name, image.arch, ask.node.boot.arch);
+        return Err((why, "bringup show NODE --why boot.arch"));
+    }
+    if let Some(obstacle) = medium::obstacle(ask.node) {
+        return Err(obstacle);
+    }
     Ok(ActionSpec::Netboot {
         image: image.name.clone(),
         image_digest: image_digest(image),
         kernel: image.kernel.clone(),
         initrd: image.initrd.clone(),
         root: image.root.clone(),
-        cmdline: image.cmdline.clone(),
+        cmdline: medium::arguments(ask.node, &image.cmdline),
         method: ask.node.boot.method,
         mode: ask.node.boot.mode,
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),

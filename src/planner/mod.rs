@@ -5,6 +5,7 @@ mod digest;
 pub mod exchange;
 mod install;
 mod line;
+mod medium;
 mod mixed;
 mod settled;
 mod stale;

@@ -92,6 +92,8 @@ pub enum RomSource {
     Chain,
     /// UEFI HTTP boot from the URI that the BMC holds.
     Uri(String),
+    /// The virtual CD drive, whatever is in it by then.
+    Medium,
 }
 
 /// What the machine wants done.
@@ -425,7 +427,8 @@ impl Machine {
         let source = match (chosen.target, chosen.http_uri) {
             (BootTarget::Pxe, _) | (BootTarget::UefiHttp, None) => RomSource::Chain,
             (BootTarget::UefiHttp, Some(uri)) => RomSource::Uri(uri),
-            (BootTarget::None | BootTarget::Disk | BootTarget::Cd | BootTarget::Setup, _) => {
+            (BootTarget::Cd, _) => RomSource::Medium,
+            (BootTarget::None | BootTarget::Disk | BootTarget::Setup, _) => {
                 self.fall_to_disk(at, "boot order");
                 return;
             }

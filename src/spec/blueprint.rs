@@ -184,7 +184,7 @@ impl<'l> Stack<'l> {
                 Some("none") => BootTarget::None,
                 Some("pxe") => BootTarget::Pxe,
                 Some("disk") => BootTarget::Disk,
-                Some("cd") => BootTarget::Cd,
+                Some("virtual-media") => BootTarget::Cd,
                 _ => BootTarget::UefiHttp,
             },
             mode: if self.word("boot.mode").as_deref() == Some("legacy") { BootMode::Legacy } else { BootMode::Uefi },

@@ -53,7 +53,7 @@ const TABLE: [(&str, &str, Kind); 42] = [
     ("bmc", "cipher_suite", Kind::Suite),
     ("bmc", "sol_port", Kind::Port),
     ("bmc", "kg", Kind::Secret),
-    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "disk", "cd"])),
+    ("boot", "method", Kind::Choice(&["none", "pxe", "uefi-http", "virtual-media", "disk"])),
     ("boot", "mode", Kind::Choice(&["uefi", "legacy"])),
     ("boot", "server", Kind::Url),
     ("boot", "ip", Kind::Address),

@@ -159,7 +159,7 @@ pub struct BmcShape {
 #[schemars(deny_unknown_fields, rename = "boot")]
 pub struct BootShape {
     /// Where the next boot goes.
-    #[schemars(extend("enum" = ["none", "pxe", "uefi-http", "disk", "cd"]))]
+    #[schemars(extend("enum" = ["none", "pxe", "uefi-http", "virtual-media", "disk"]))]
     pub method: Option<String>,
     /// Firmware interface.
     #[schemars(extend("enum" = ["uefi", "legacy"]))]

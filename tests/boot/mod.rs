@@ -10,6 +10,7 @@ mod files;
 mod grants;
 mod hostile;
 mod identity;
+mod medium;
 mod record;
 mod site;
 mod tftp;

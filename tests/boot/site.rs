@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use bringup::boot::{
-    BootLog, Door, GrantSpec, GrantStatus, Grants, Issued, Noted, Seen, ServeOptions, Shown, new_grant_id, now_ms, serve_https,
-    serve_with,
+    BootLog, Door, GrantSpec, GrantStatus, Grants, Issued, Loaders, Noted, Seen, ServeOptions, Shown, new_grant_id, now_ms,
+    serve_https, serve_with,
 };
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
@@ -25,6 +25,13 @@ pub struct Site {
     stop: CancellationToken,
     shown: Shown,
     options: ServeOptions,
+}
+
+/// Bytes that stand for GRUB: what is written on a medium is looked at, not started.
+pub fn grub() -> Vec<u8> {
+    let mut bytes = b"MZ".to_vec();
+    bytes.extend((0..3_000_001_u32).map(|n| (n % 253) as u8));
+    bytes
 }
 
 /// What curl saw.
@@ -57,6 +64,9 @@ impl Site {
         let loaders = dir.path().join("loaders");
         std::fs::create_dir(&loaders).unwrap();
         std::fs::write(loaders.join("ipxe.efi"), b"MZ loader").unwrap();
+        std::fs::write(loaders.join("gcdx64.efi"), grub()).unwrap();
+        crate::support::pin_loaders(&loaders);
+        let loaders = Loaders::open(&loaders, None).unwrap();
         let seen = std::sync::Mutex::new(log.watch());
         let shown = Shown::own(&dir.path().join("boot-server.pem")).unwrap();
         let tls = runtime.block_on(tokio::net::TcpListener::bind("127.90.0.1:0")).unwrap();
@@ -107,6 +117,10 @@ impl Site {
 
     pub fn issue(&self, spec: GrantSpec) -> Issued {
         self.runtime.block_on(self.grants.issue(spec)).unwrap()
+    }
+
+    pub fn issue_medium(&self, spec: GrantSpec) -> Issued {
+        self.runtime.block_on(self.grants.issue_medium(spec, None)).unwrap()
     }
 
     pub fn status(&self, id: &str) -> GrantStatus {

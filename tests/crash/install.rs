@@ -7,7 +7,7 @@ use bringup::engine::Ending;
 use bringup::journal::Journal;
 use bringup::model::{DiskInstall, DiskRule, Event, Image, Playbook, Touch, Transport, Wipe};
 
-use super::{Cut, run_id, site_with, sweep};
+use super::{Cut, Road, run_id, site_with, sweep};
 
 /// The simulated site's image with a root file system, for the larger of a node's two disks: the smaller holds its old system.
 pub(super) fn wanted(playbook: &Playbook) -> DiskInstall {
@@ -24,7 +24,7 @@ fn touches(journal: &Path, wanted: impl Fn(&Touch) -> bool) -> usize {
 
 /// Events of a run that is never cut.
 async fn length() -> usize {
-    let site = site_with(3, true).await;
+    let site = site_with(3, Road::Http, true).await;
     assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished));
     site.check("uncut, on disk").await;
     let journal = site.state().join("journal.db");
@@ -40,7 +40,7 @@ async fn length() -> usize {
 async fn a_run_that_installs_and_is_cut_after_any_event_ends_the_same() {
     let length = length().await;
     sweep((1..length).map(|cut| async move {
-        let site = site_with(cut as u64, true).await;
+        let site = site_with(cut as u64, Road::Http, true).await;
         let what = format!("on disk, cut after event {cut} of {length}");
         if site.life(Cut::AfterEvents(cut)).await.is_none() {
             assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished), "{what}");
@@ -54,7 +54,7 @@ async fn a_run_that_installs_and_is_cut_after_any_event_ends_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_installs_and_is_cut_at_any_moment_and_again_ends_the_same() {
     sweep((0..24_u64).map(|step| async move {
-        let site = site_with(2000 + step, true).await;
+        let site = site_with(2000 + step, Road::Http, true).await;
         let what = format!("on disk, cut after {} ms, and again", step * 80);
         let mut ended = site.life(Cut::AfterTime(Duration::from_millis(step * 80))).await;
         if ended.is_none() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bringup::action::Workbench;
-use bringup::boot::{Grants, ServeOptions, serve_with};
+use bringup::boot::{Grants, Loaders, ServeOptions, serve_with};
 use bringup::cli::bench::Bench;
 use bringup::cli::hands::{Hands, Trust};
 use bringup::engine::{self, Ending, Run, Stop, Told};
@@ -33,6 +33,7 @@ struct Site {
     plan: Arc<Plan>,
     dir: tempfile::TempDir,
     stop: CancellationToken,
+    road: Road,
     /// Boots of each machine, and installations.
     boots: (u64, u32),
 }
@@ -41,12 +42,19 @@ fn run_id() -> RunId {
     RunId::new("run-crash").unwrap()
 }
 
-async fn site(seed: u64) -> Site {
-    site_with(seed, false).await
+/// The road that the Redfish node of the rack takes; the other is driven by IPMI and netboots always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Road {
+    Http,
+    Medium,
+}
+
+async fn site(seed: u64, road: Road) -> Site {
+    site_with(seed, road, false).await
 }
 
 /// The same with an image that goes on a disk of each node, when wanted.
-async fn site_with(seed: u64, on_disk: bool) -> Site {
+async fn site_with(seed: u64, road: Road, on_disk: bool) -> Site {
     let mut spec = FarmSpec::racks(1, 2, Seed(seed), true).unwrap();
     spec.speed = 600;
     let farm = Farm::start(spec).await.unwrap();
@@ -54,9 +62,15 @@ async fn site_with(seed: u64, on_disk: bool) -> Site {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = format!("http://{}", listener.local_addr().unwrap());
     let written = farm.write_inventory(dir.path(), &server).unwrap();
+    if road == Road::Medium {
+        let file = written.inventory.join("site.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("method: uefi-http"), "{text}");
+        std::fs::write(&file, text.replace("method: uefi-http", "method: virtual-media")).unwrap();
+    }
     farm.chain_to(format!("{server}/boot.ipxe"));
     let stop = CancellationToken::new();
-    let options = ServeOptions { loaders: written.loaders.clone(), ..ServeOptions::default() };
+    let options = ServeOptions { loaders: Loaders::open(&written.loaders, None).unwrap(), ..ServeOptions::default() };
     let grants = Grants::open(&dir.path().join("grants.db")).unwrap();
     tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     let inventory = bringup::spec::load_inventory(&written.inventory, "2026-11-22").unwrap().inventory;
@@ -65,16 +79,8 @@ async fn site_with(seed: u64, on_disk: bool) -> Site {
         playbook.baseline.install = Some(install::wanted(&playbook));
     }
     let plan = Arc::new(plan(&written, &inventory, &playbook).await);
-    Site {
-        farm,
-        written,
-        inventory: Arc::new(inventory),
-        playbook,
-        plan,
-        dir,
-        stop,
-        boots: if on_disk { (2, 1) } else { (1, 0) },
-    }
+    let boots = if on_disk { (2, 1) } else { (1, 0) };
+    Site { farm, written, inventory: Arc::new(inventory), playbook, plan, dir, stop, road, boots }
 }
 
 async fn plan(written: &WrittenSite, inventory: &Inventory, playbook: &Playbook) -> Plan {
@@ -196,8 +202,13 @@ impl Site {
             "{what}: a line of the boot server's record is doubled or out of order: {lines:?}"
         );
         for id in run.state.nodes.keys() {
-            let came = |e: &Event| matches!(e, Event::BootSeen { node, stage, .. } if node == id && stage == "kernel");
-            assert_eq!(events.iter().filter(|e| came(&e.event)).count(), 1, "{what}: {id} fetched its kernel");
+            let machine = &self.farm.node(id.as_str()).unwrap().machine;
+            let by_medium = self.road == Road::Medium && machine.media(|media| media.insertions) > 0;
+            let last = if by_medium { "medium" } else { "kernel" };
+            let came = |e: &Event| matches!(e, Event::BootSeen { node, stage, .. } if node == id && stage == last);
+            assert_eq!(events.iter().filter(|e| came(&e.event)).count(), 1, "{what}: {id} fetched its {last}");
+            // What was borrowed is given back: no medium is left in a drive, and the next boot goes nowhere but to the disk.
+            assert!(machine.media(|media| media.drives.iter().all(|drive| drive.image.is_none())), "{what}: {id} keeps a medium");
         }
         let secret = self.farm.bmc_password();
         assert!(
@@ -224,8 +235,8 @@ fn now() -> i64 {
 }
 
 /// Events of a run that is never cut.
-async fn length() -> usize {
-    let site = site(1).await;
+async fn length(road: Road) -> usize {
+    let site = site(1, road).await;
     assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished));
     site.check("uncut").await;
     let events = Journal::events(&site.state().join("journal.db"), &run_id()).unwrap();
@@ -248,10 +259,20 @@ async fn sweep<F: Future<Output = ()> + Send + 'static>(cuts: impl Iterator<Item
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_cut_after_any_event_ends_the_same() {
-    let length = length().await;
+    cut_after_any_event(Road::Http).await;
+}
+
+/// The same by virtual media: a medium is put in before the power is touched, and taken out at the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_by_virtual_media_that_is_cut_after_any_event_ends_the_same() {
+    cut_after_any_event(Road::Medium).await;
+}
+
+async fn cut_after_any_event(road: Road) {
+    let length = length(road).await;
     sweep((1..length).map(|cut| async move {
-        let site = site(cut as u64).await;
-        let what = format!("cut after event {cut} of {length}");
+        let site = site(cut as u64, road).await;
+        let what = format!("{road:?}: cut after event {cut} of {length}");
         if site.life(Cut::AfterEvents(cut)).await.is_none() {
             assert_eq!(site.life(Cut::Never).await, Some(Ending::Finished), "{what}");
         }
@@ -264,8 +285,10 @@ async fn a_run_that_is_cut_after_any_event_ends_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_cut_at_any_moment_and_again_ends_the_same() {
     sweep((0..24_u64).map(|step| async move {
-        let site = site(1000 + step).await;
-        let what = format!("cut after {} ms, and again", step * 40);
+        // Every third by virtual media.
+        let road = if step % 3 == 2 { Road::Medium } else { Road::Http };
+        let site = site(1000 + step, road).await;
+        let what = format!("{road:?}: cut after {} ms, and again", step * 40);
         let mut ended = site.life(Cut::AfterTime(Duration::from_millis(step * 40))).await;
         if ended.is_none() {
             ended = site.life(Cut::AfterTime(Duration::from_millis(150))).await;

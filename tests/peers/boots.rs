@@ -1,27 +1,27 @@
 //! The main job on machines that other people wrote: a powered-off machine, a plan, an apply, a login in the image, the pool.
 
 use super::lab::{self, Lab, Machine};
-use super::verbs::{plan, run, standing};
+use super::verbs::{apply_to_ssh, plan, run, standing};
 use super::words::Words;
 
 #[test]
 fn redfish_plan_apply_boots_a_real_machine() {
     let Some((lab, _turn)) = lab::need("redfish_plan_apply_boots_a_real_machine") else { return };
-    bring_up(lab, lab.machine(1), &Words::write(lab, &[]));
+    bring_up(lab, lab.machine(1), &Words::write(lab, &[]), "Redfish override, UEFI PXE, site's DHCP");
 }
 
 #[test]
 fn ipmi_plan_apply_boots_a_real_machine() {
     let Some((lab, _turn)) = lab::need("ipmi_plan_apply_boots_a_real_machine") else { return };
-    bring_up(lab, lab.machine(2), &Words::write(lab, &[2]));
+    bring_up(lab, lab.machine(2), &Words::write(lab, &[2]), "IPMI override, UEFI PXE, site's DHCP");
 }
 
-fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
+fn bring_up(lab: &Lab, machine: &Machine, words: &Words, road: &str) {
     let _off = lab.unplug_at_the_end(machine);
     let (starts, kernels) = (lab.starts(machine), lab.kernels(machine).len());
     plan(lab, words, machine);
     let began = std::time::Instant::now();
-    let said = run(lab, words, &["apply", "plan.json", "--yes", "-v"]);
+    let (said, to_ssh) = apply_to_ssh(lab, words, machine);
     let took = began.elapsed();
     assert_eq!(said.exit, Some(0), "stdout:\n{}\nstderr:\n{}\nconsole:\n{}", said.out, said.err, lab.console(machine));
     assert_eq!(lab.starts(machine), starts + 1, "powered on once");
@@ -39,6 +39,7 @@ fn bring_up(lab: &Lab, machine: &Machine, words: &Words) {
     for seen in ["boot server: script", "boot server: kernel", "boot server: initrd", "given back: grant"] {
         assert!(said.err.contains(seen), "{seen} is not in:\n{}", said.err);
     }
+    println!("{road} \u{2192} {to_ssh:.1} s to SSH");
     println!("{}: off to admitted in {:.1} s\n{}", super::words::node(machine), took.as_secs_f64(), said.out);
 }
 

@@ -19,6 +19,8 @@ LIAR=${LIAR:-4}     # its Redfish service answers 2xx to a boot override and doe
 ASTRAY=${ASTRAY:-5} # the site's DHCP sends it elsewhere: it netboots the same system from somebody else's script
 DUD=${DUD:-6}       # every network boot fails at once, and its firmware falls through to the disk
 
+DHCP=${DHCP:-dnsmasq} # none: nobody answers DHCP in the namespace
+
 mac_of() { printf '52:54:77:00:00:%02x' "$1"; }
 uuid_of() { printf '4c4c4544-0077-4000-8000-%012x' "$1"; }
 serial_of() { printf 'BRLAB%04d' "$1"; }

@@ -39,6 +39,15 @@ case $1 in bound | renew)
 esac
 X
 chmod 755 /run/lease
+
+# ip=ADDRESS::ROUTER:MASK:HOST:DEVICE:off, for sites without DHCP (the kernel's form; DEVICE is not needed here). Then DHCP is not even asked.
+static=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^ip=//p')
+if [ -n "$static" ]; then
+  field() { echo "$static" | cut -d: -f"$1"; }
+  interface=$nic ip=$(field 1) mask=$(ipcalc -p "$(field 1)" "$(field 4)" | cut -d= -f2) hostname=$(field 5) /run/lease bound
+  ip route add default via "$(field 3)"
+  tell "static $static"
+fi
 until [ -s /run/ip ]; do udhcpc -q -n -f -i "$nic" -s /run/lease -t 10 -T 1 >/run/udhcpc.log 2>&1; done
 
 dropbear -r /etc/dropbear/host_key -s -j -k 2>/run/dropbear.log

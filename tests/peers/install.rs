@@ -117,6 +117,13 @@ impl Bmc for Qemu {
     async fn close(&self) {}
 }
 
+impl bringup::bmc::meeting::Meeting for Qemu {}
+impl bringup::bmc::sensing::Sensing for Qemu {}
+impl bringup::bmc::settings::Settings for Qemu {}
+impl bringup::bmc::keeping::Keeping for Qemu {}
+impl bringup::bmc::updating::Updating for Qemu {}
+impl bringup::bmc::examining::Examining for Qemu {}
+
 /// Keeps what the journal would.
 #[derive(Default)]
 struct Book {

@@ -29,16 +29,35 @@ pub struct Lab {
     machines: Vec<Machine>,
     script: PathBuf,
     state: PathBuf,
+    /// What makes it another laboratory than the usual one.
+    settings: &'static [(&'static str, &'static str)],
     /// Standard input of the script: it stops the laboratory when this process is gone and the pipe closes.
     _holder: Child,
 }
 
 static LAB: OnceLock<Lab> = OnceLock::new();
+/// Two machines, and nobody who answers DHCP.
+static LAB_WITHOUT_DHCP: OnceLock<Lab> = OnceLock::new();
 /// One test at a time: all boots fetch from the one address that the site's DHCP names.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// The laboratory and the right to use it, or `None` after telling what is missing.
 pub fn need(test: &str) -> Option<(&'static Lab, MutexGuard<'static, ()>)> {
+    need_one(test, &LAB, "", &[])
+}
+
+/// The same with two machines, in a network where nobody answers DHCP. Two, since sushy-tools gives the chassis of all machines one serial number of its
+/// own making, which is taken for the machine's where there is but one.
+pub fn need_without_dhcp(test: &str) -> Option<(&'static Lab, MutexGuard<'static, ()>)> {
+    need_one(test, &LAB_WITHOUT_DHCP, "-quiet", &[("DHCP", "none"), ("MACHINES", "2")])
+}
+
+fn need_one(
+    test: &str,
+    lab: &'static OnceLock<Lab>,
+    suffix: &str,
+    settings: &'static [(&'static str, &'static str)],
+) -> Option<(&'static Lab, MutexGuard<'static, ()>)> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for program in ["virsh", "qemu-system-x86_64", "dnsmasq", "ip", "ipmitool", "ssh", "curl"] {
         support::need_program(test, program)?;
@@ -55,18 +74,19 @@ pub fn need(test: &str) -> Option<(&'static Lab, MutexGuard<'static, ()>)> {
             return None;
         }
     }
-    Some((LAB.get_or_init(Lab::start), turn))
+    Some((lab.get_or_init(|| Lab::start(suffix, settings)), turn))
 }
 
 impl Lab {
-    fn start() -> Self {
+    fn start(suffix: &str, settings: &'static [(&'static str, &'static str)]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/lab.sh");
-        let namespace = format!("bringup-{}", std::process::id());
+        let namespace = format!("bringup-{}{suffix}", std::process::id());
         let state = std::env::temp_dir().join(&namespace);
         let mut holder = Command::new(&script)
             .arg("hold")
             .env("NS", &namespace)
             .env("STATE", &state)
+            .envs(settings.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -76,7 +96,7 @@ impl Lab {
         BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut said).unwrap();
         assert_eq!(said, "ready\n", "{} did not bring the laboratory up", script.display());
         let built = PathBuf::from(std::env::var_os("BRINGUP_LAB").unwrap());
-        let mut lab = Self { namespace, built, machines: Vec::new(), script, state, _holder: holder };
+        let mut lab = Self { namespace, built, machines: Vec::new(), script, state, settings, _holder: holder };
         lab.machines = lab.script(&["facts"]).lines().map(machine).collect();
         lab
     }
@@ -94,6 +114,7 @@ impl Lab {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.script);
         command.args(arguments).env("NS", &self.namespace).env("STATE", &self.state).stdin(Stdio::null());
+        command.envs(self.settings.iter().copied());
         command
     }
 
@@ -112,6 +133,11 @@ impl Lab {
     /// Where the machine goes at its next power-on, by libvirt's own word: `hd` or `network`.
     pub fn device(&self, machine: &Machine) -> String {
         self.script(&["device", &machine.number.to_string()]).trim().to_owned()
+    }
+
+    /// Presses the machine's power button, behind the BMC's back.
+    pub fn press(&self, machine: &Machine, power: &str) {
+        drop(self.script(&["power", &machine.number.to_string(), power]));
     }
 
     /// One line for each kernel that started on the machine, as its serial console showed it.

@@ -39,6 +39,9 @@ inside unshare --mount --propagation private bash -c '
   </dev/null >"$dir/log/stdout" 2>&1 &
 URI=$(libvirt_uri)
 wait_for 60 "libvirtd" virsh -c "$URI" version
+# sushy-tools keeps the images of virtual media in the pool of this name.
+mkdir -p "$dir/pool"
+virsh -q -c "$URI" pool-create-as default dir --target "$dir/pool" >/dev/null
 
 for i in $(machines); do
   qemu-img create -q -f qcow2 -F raw -b "$BUILT/disk.img" "$dir/disks/node$i.qcow2"

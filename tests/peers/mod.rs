@@ -10,6 +10,7 @@ mod faults;
 mod identity;
 mod install;
 mod lab;
+mod media;
 mod node_image;
 mod ramdisk;
 mod roads;

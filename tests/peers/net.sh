@@ -1,6 +1,6 @@
 #!/bin/bash
 # The site's network: a namespace with one bridge, and dnsmasq as THE SITE'S OWN DHCP and TFTP server, which knows the machines and chains
-# their iPXE to `bringup`. No uplink and no route lead out of the namespace.
+# their iPXE to `bringup`. With DHCP=none nobody answers DHCP at all. No uplink and no route lead out of the namespace.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 dir=$STATE/net
@@ -13,6 +13,8 @@ inside ip address add "$GATEWAY/16" dev br0
 inside ip -6 address add fd77::1/64 dev br0 nodad
 for i in $(machines); do inside ip address add "$(bmc_ip "$i")/16" dev br0; done
 inside ip link set br0 up
+
+[ "$DHCP" = none ] && exit 0
 
 cp /usr/lib/ipxe/snponly.efi /usr/lib/ipxe/undionly.kpxe "$dir/tftp/"
 cp "$BUILT/vmlinuz" "$BUILT/initrd.gz" "$dir/tftp/"

@@ -90,7 +90,7 @@ fn the_node_image_holds_no_secret_and_nothing_of_its_build() {
     assert!(named("/usr/sbin/sshd") > 0 && named("/usr/lib/systemd/systemd") > 0 && named("/usr/bin/lspci") > 0, "{list}");
     for path in [
         "/etc/ssh/ssh_host_",
-        "/root/.ssh",
+        "/root/.ssh/",
         "/var/lib/systemd/random-seed",
         "/var/cache/ldconfig",
         "/var/lib/apt/lists/",

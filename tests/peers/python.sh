@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
 PINNED=(sushy-tools==2.2.0 virtualbmc==3.3.0 sushy==5.14.0 pyghmi==1.6.19 bcrypt==5.0.0 jsonschema==4.26.0 PyYAML==6.0.3
-  redfish_service_validator==3.1.8 redfish_protocol_validator==1.3.2)
+  redfish_service_validator==3.1.8 redfish_protocol_validator==1.3.2 virt-firmware==26.10)
 stamp=$VENV/.made
 if [ "$(cat "$stamp" 2>/dev/null)" = "${PINNED[*]}" ] && "$VENV/bin/python" -c 'import libvirt, sushy_tools, virtualbmc, jsonschema, yaml' 2>/dev/null; then
   echo "python: all present"

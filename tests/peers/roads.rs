@@ -36,22 +36,24 @@ struct Road {
     nic: &'static str,
     /// The site has a DHCP server of its own.
     beside: bool,
+    /// A BMC was told `HttpBootUri`: firmware finds the grant's own address in its variables, for the next boot alone.
+    uri: bool,
 }
 
 impl Road {
     fn legacy() -> Self {
-        Self { name: "legacy PXE", firmware: vec![], nic: "", beside: false }
+        Self { name: "legacy PXE", firmware: vec![], nic: "", beside: false, uri: false }
     }
 
     /// QEMU has no PXE ROM but iPXE's, which needs no loader. So iPXE is started by hand in its place, asks for nothing but the loader, and is
     /// the PXE stack (UNDI) under it.
     fn legacy_loader() -> Self {
         let firmware = vec!["-kernel", "/usr/lib/ipxe/ipxe.lkrn", "-initrd", "first.ipxe"];
-        Self { name: "legacy PXE, loader by TFTP", firmware, nic: ",romfile=", beside: false }
+        Self { name: "legacy PXE, loader by TFTP", firmware, nic: ",romfile=", beside: false, uri: false }
     }
 
     fn uefi(name: &'static str, more: &[&'static str]) -> Self {
-        Self { name, firmware: [&UEFI[..], &NO_IPV6_PXE, more].concat(), nic: ",romfile=", beside: false }
+        Self { name, firmware: [&UEFI[..], &NO_IPV6_PXE, more].concat(), nic: ",romfile=", beside: false, uri: false }
     }
 }
 
@@ -110,7 +112,19 @@ fn power_on(test: &str, road: &Road) -> Option<Boot> {
         expires_at_ms: now_ms() + 3_600_000,
     };
     let id = spec.id.clone();
-    runtime.block_on(grants.issue(spec)).unwrap();
+    let issued = runtime.block_on(grants.issue(spec)).unwrap();
+    if road.uri {
+        let program = std::env::var_os("BRINGUP_VENV").map(|venv| PathBuf::from(venv).join("bin/virt-fw-vars"));
+        let Some(program) = program.filter(|program| program.exists()) else {
+            skip(test, "$BRINGUP_VENV/bin/virt-fw-vars, which `tests/run` makes,");
+            return None;
+        };
+        let uri = format!("http://10.77.0.1:8088{}", issued.loader_path());
+        let mut write = std::process::Command::new(program);
+        write.args(["--input", "vars.fd", "--output", "vars.fd", "--set-boot-uri", &uri]).current_dir(lab.dir.path());
+        let said = write.output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    }
 
     let mode = if road.beside { "--proxy-dhcp" } else { "--dhcp" };
     if road.beside {
@@ -252,6 +266,22 @@ fn uefi_http_boot_to_a_login_with_us_alone() {
     boot.must_be_ours(&boot.login(&road));
     boot.must_have_said(&["a001-s01 ack 10.77.1.1 boot http://10.77.0.1:8088/loader/snponly.efi", " - - loader "]);
     assert!(!boot.lab.text("serve.out").contains(" tftp "), "nothing came by TFTP");
+}
+
+/// What a BMC does with `HttpBootUri`: OVMF finds a boot entry with that address and `BootNext` pointing at it, and takes only its IP address from
+/// our DHCP. The loader comes under the grant itself.
+#[test]
+fn uefi_http_boot_from_the_address_that_a_bmc_was_told() {
+    let mut road = Road::uefi("UEFI HTTP boot from HttpBootUri", &[]);
+    road.uri = true;
+    let Some(boot) = power_on("peers::roads::uefi_http_boot_from_the_address_that_a_bmc_was_told", &road) else { return };
+    boot.must_be_ours(&boot.login(&road));
+    boot.must_have_said(&[&format!("{ADDRESS} a001-s01 {} loader ", boot.id)]);
+    let lines = boot.lab.text("serve.out");
+    assert!(
+        !lines.contains(" tftp ") && !lines.contains(" - - loader "),
+        "the loader came by the grant's address alone:\n{lines}"
+    );
 }
 
 /// Addresses come from dnsmasq, the rest from us: to each kind of PXE client.

@@ -99,6 +99,7 @@ pub fn start(lab: &Lab, words: &Words, verb: &[&str]) -> Running {
         .current_dir(words.dir())
         .env("LAB_BMC_PASSWORD", "lab-password")
         .env("CI", "true")
+        .envs(words.loaders_lock().map(|lock| ("BRINGUP_LOADERS_LOCK", lock)))
         .stdout(Stdio::from(std::fs::File::create(&out).unwrap()))
         .stderr(Stdio::from(std::fs::File::create(&err).unwrap()));
     Running { child: command.spawn().unwrap(), out, err }
@@ -108,6 +109,22 @@ pub fn start(lab: &Lab, words: &Words, verb: &[&str]) -> Running {
 #[track_caller]
 pub fn run(lab: &Lab, words: &Words, verb: &[&str]) -> Said {
     start(lab, words, verb).wait(Duration::from_secs(900))
+}
+
+/// Applies `plan.json`, and says how many seconds passed from its start until OpenSSH got into a system that the plan booted.
+#[track_caller]
+pub fn apply_to_ssh(lab: &Lab, words: &Words, machine: &Machine) -> (Said, f64) {
+    let began = Instant::now();
+    let mut running = start(lab, words, &["apply", "plan.json", "--yes", "-v"]);
+    let mut first = None;
+    while first.is_none() && !running.ended() {
+        if lab.on_machine(machine, "cat /proc/cmdline").is_ok_and(|cmdline| cmdline.contains("bringup.plan=")) {
+            first = Some(began.elapsed().as_secs_f64());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let said = running.wait(Duration::from_secs(900));
+    (said, first.unwrap_or_else(|| began.elapsed().as_secs_f64()))
 }
 
 /// Plans one machine into `plan.json`; nothing may have been touched.

@@ -48,6 +48,17 @@ impl Words {
         std::fs::write(self.path(name), text.replace(from, to)).unwrap();
     }
 
+    /// Pins Debian's loaders as they are on this machine, whatever point release they are of.
+    pub fn pin_grub(&self) {
+        let loaders = bringup::boot::look_at_loaders(Path::new("/usr/lib/ipxe"), None).unwrap();
+        self.file("loaders.lock", &bringup::boot::write_loaders_lock(&loaders));
+    }
+
+    /// The lock that [`Self::pin_grub`] wrote.
+    pub fn loaders_lock(&self) -> Option<PathBuf> {
+        Some(self.path("loaders.lock")).filter(|path| path.exists())
+    }
+
     fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

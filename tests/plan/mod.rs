@@ -6,4 +6,5 @@ mod fold;
 mod install;
 mod journal;
 mod line;
+mod medium;
 pub mod written;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bringup::bmc::redfish::{Redfish, RedfishOptions};
 use bringup::bmc::{Bmc as _, Password, Written};
-use bringup::boot::{GrantSpec, Grants, ServeOptions, new_grant_id, now_ms, serve_with};
+use bringup::boot::{GrantSpec, Grants, Loaders, ServeOptions, new_grant_id, now_ms, serve_with};
 use bringup::model::{
     BootMode, BootOverride, BootTarget, Digest, Inventory, Node, NodeId, PlanId, Playbook, PowerVerb, RunId, Suite, Verdict,
 };
@@ -40,7 +40,7 @@ async fn site(faults: &[&str]) -> Site {
     let playbook = bringup::spec::load_playbook(&written.playbook, "2026-11-22").unwrap().playbook;
     let grants = Grants::open(&dir.path().join("grants.db")).unwrap();
     let stop = CancellationToken::new();
-    let options = ServeOptions { loaders: written.loaders.clone(), ..ServeOptions::default() };
+    let options = ServeOptions { loaders: Loaders::open(&written.loaders, None).unwrap(), ..ServeOptions::default() };
     tokio::spawn(serve_with(listener, grants.clone(), options, stop.clone()));
     Site { farm, written, inventory, playbook, grants, server, stop, _dir: dir }
 }

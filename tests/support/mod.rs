@@ -29,6 +29,13 @@ pub fn need_shared(test: &str, path: &str) -> Option<PathBuf> {
     None
 }
 
+/// Pins the loaders that a folder holds by a lock beside them, as `bringup image loaders --lock` does.
+pub fn pin_loaders(folder: &Path) {
+    let mut found = bringup::boot::look_at_loaders(folder, None).expect("loaders");
+    found.retain(|loader| loader.artifact.path.starts_with(folder));
+    std::fs::write(folder.join("loaders.lock"), bringup::boot::write_loaders_lock(&found)).expect("a lock");
+}
+
 /// A program on the search path, or `None` after telling that it is missing.
 pub fn need_program(test: &str, name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();

@@ -2,16 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::boot::loaders::{GRUB, Loaders};
 use crate::model::Digest;
 
-/// The iPXE loaders of Debian's package `ipxe`: UEFI with the firmware's driver, UEFI with iPXE's own, legacy BIOS. The last is for 64-bit Arm;
-/// that package has none, so a site puts its own beside the others.
-pub const LOADERS: [&str; 4] = ["snponly.efi", "ipxe.efi", "undionly.kpxe", "snponly-arm64.efi"];
 /// Longest file; TFTP is for loaders, and every byte lies in memory.
 const LONGEST: u64 = 64 << 20;
 
@@ -83,25 +81,20 @@ impl VirtualFile {
 pub struct Files(BTreeMap<String, Arc<VirtualFile>>);
 
 impl Files {
-    /// Reads the loaders that a folder holds into memory; later changes of the folder change nothing here.
+    /// Reads the pinned loaders into memory; later changes of their folder change nothing here. GRUB is not among them: it is for media.
     ///
     /// # Errors
-    /// [`FilesError`]: none is there, or one that is there cannot be read.
-    pub fn loaders(folder: &Path) -> Result<Self, FilesError> {
+    /// [`FilesError`]: there is none, or one cannot be read or was changed since it was found.
+    pub fn loaders(loaders: &Loaders) -> Result<Self, FilesError> {
         let mut files = Self::default();
-        for name in LOADERS {
-            let path = folder.join(name);
+        for loader in loaders.iter().filter(|loader| loader.name != GRUB) {
+            let path = &loader.artifact.path;
             let read = |source| FilesError::Read { path: path.clone(), source };
-            let file = match std::fs::File::open(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(read(error)),
-            };
             let mut bytes = Vec::new();
-            file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(read)?;
-            files.put(name, bytes, None)?;
+            std::fs::File::open(path).map_err(read)?.take(LONGEST + 1).read_to_end(&mut bytes).map_err(read)?;
+            files.put(loader.name, bytes, Some(&loader.artifact.sha256))?;
         }
-        if files.0.is_empty() { Err(FilesError::None(folder.to_owned())) } else { Ok(files) }
+        if files.0.is_empty() { Err(FilesError::None(loaders.folder().to_owned())) } else { Ok(files) }
     }
 
     /// Offers a file under a name; with a digest only when it is that file.
@@ -174,12 +167,20 @@ mod tests {
     #[test]
     fn a_folder_without_loaders_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Files::loaders(dir.path()), Err(FilesError::None(_))));
+        let loaders = || Loaders::open(dir.path(), None).unwrap();
+        assert!(matches!(Files::loaders(&loaders()), Err(FilesError::None(_))));
         std::fs::write(dir.path().join("undionly.kpxe"), b"bios").unwrap();
         std::fs::write(dir.path().join("secret"), b"secret").unwrap();
-        let files = Files::loaders(dir.path()).unwrap();
+        std::fs::write(
+            dir.path().join("loaders.lock"),
+            format!("{}  undionly.kpxe\n", Digest::from_bytes(&Sha256::digest(b"bios").into())),
+        )
+        .unwrap();
+        let pinned = loaders();
+        let files = Files::loaders(&pinned).unwrap();
         assert_eq!(files.iter().map(VirtualFile::name).collect::<Vec<_>>(), ["undionly.kpxe"]);
         std::fs::write(dir.path().join("undionly.kpxe"), b"changed").unwrap();
         assert_eq!(files.find(b"undionly.kpxe").unwrap().bytes(), b"bios");
+        assert!(matches!(Files::loaders(&pinned), Err(FilesError::Digest { .. })), "it was swapped since it was found");
     }
 }

@@ -34,7 +34,7 @@ mod transfer;
 mod weather;
 
 pub use desk::TftpLimits;
-pub use files::{Files, FilesError, LOADERS, VirtualFile};
+pub use files::{Files, FilesError, VirtualFile};
 pub use record::note_down;
 pub use server::{StartError, serve};
 pub use socket::TftpSocket;

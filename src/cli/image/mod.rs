@@ -14,7 +14,7 @@ use crate::image::{Cache, FetchError};
 use crate::model::{Digest, RamdiskLock};
 use crate::spec::{self, Definition};
 
-/// Netboot images
+/// Netboot images and loaders
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bringup image build images/definitions/bringup.yaml")]
 pub struct Args {
@@ -25,6 +25,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Build(BuildArgs),
+    Loaders(super::loaders::Args),
 }
 
 /// Builds netboot images from definitions, reproducibly, from Debian packages
@@ -66,7 +67,10 @@ struct Write {
 /// # Errors
 /// A definition with mistakes (exit code 3), packages that cannot be had or are not those of the lock, a folder that cannot be written.
 pub async fn run(args: Args, global: &Global) -> Result {
-    let Verb::Build(args) = args.verb;
+    let args = match args.verb {
+        Verb::Build(args) => args,
+        Verb::Loaders(args) => return super::loaders::run(&args, global),
+    };
     let cache = Cache::new(args.cache.clone().map_or_else(default_cache, Ok)?);
     // All are read before the first is built.
     let mut definitions = Vec::new();
@@ -161,7 +165,10 @@ fn mib(bytes: u64) -> String {
 }
 
 /// Written under another name and renamed: whoever reads at the same time sees the old file or the new one.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let part = path.with_file_name(format!(".{}.part", path.file_name().unwrap_or_default().to_string_lossy()));
     let done = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
     done.map_err(|source| {

@@ -67,7 +67,7 @@ hostname bringup
 ip link set lo up
 ln -s /run/resolv.conf /etc/resolv.conf 2>/dev/null
 
-# ip=ADDRESS::GATEWAY:NETMASK:HOSTNAME:DEVICE, the kernel's own form (Documentation/admin-guide/nfs/nfsroot.rst), for sites without DHCP;
+# ip=ADDRESS::GATEWAY:NETMASK:HOSTNAME:DEVICE:off:DNS0:DNS1, the kernel's own form (Documentation/admin-guide/nfs/nfsroot.rst), for sites without DHCP;
 # DEVICE is a name or a MAC address with hyphens. Without it: the interface that booted (BOOTIF=01-aa-bb-…), else the first that appears.
 static=$(argument ip)
 case $static in '' | dhcp | on | any | *::dhcp | :*) static= ;; esac
@@ -88,7 +88,7 @@ card() {
   # shellcheck disable=SC2086 # split at colons
   set -- $static
   IFS=$old_ifs
-  interface=$nic ip=$1 router=$3 mask=$(ipcalc -p "$1" "$4" | cut -d= -f2) hostname=$5 /etc/bringup/lease static
+  interface=$nic ip=$1 router=$3 mask=$(ipcalc -p "$1" "$4" | cut -d= -f2) hostname=$5 dns="${8:-} ${9:-}" /etc/bringup/lease static
 }
 
 # SSH. Both files are the boot's own.

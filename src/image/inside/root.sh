@@ -18,6 +18,7 @@ root_silence=30
 root_log=/run/bringup/wget.log
 
 root_refuse() {
+  touch /run/bringup/no-ssh
   stage "root refused: $*"
   exit 1
 }
@@ -108,7 +109,9 @@ root_identity() {
 root_network() {
   nic=$(cat /run/bringup/booted)
   mac=$(cat "/sys/class/net/$nic/address")
-  mkdir -p /run/systemd/network
+  mkdir -p /run/systemd/network /run/systemd/system
+  # It would read `ip=` a second time, and fails over a card that is named by its MAC address (systemd 252).
+  ln -sf /dev/null /run/systemd/system/systemd-network-generator.service
   {
     printf '[Match]\nMACAddress=%s\n\n[Network]\n' "$mac"
     if [ -n "$static" ]; then
@@ -128,18 +131,34 @@ root_network() {
   esac
 }
 
-# The last stage is told by the node itself: its SSH server runs. With a unit of this boot only, below /run.
+# The last stage is told by the node itself, on its console and to the boot server as the ramdisk does: its SSH server runs. By a unit of this boot
+# only, below /run, with the ramdisk's busybox: a root need not have a program that speaks HTTP.
 root_told() {
   mkdir -p /run/systemd/system/multi-user.target.wants
+  cp /bin/busybox /run/bringup/busybox
+  cat >/run/bringup/told.sh <<'TOLD'
+stage() { read -r up rest </proc/uptime; echo "<1>bringup: stage $* uptime=$up" >/dev/kmsg; }
+if ! systemctl -q is-active ssh.service && ! systemctl -q is-active sshd.service; then
+  stage "ssh refused: the node has no SSH server that runs"
+  exit 1
+fi
+stage ssh port=22
+at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
+case $at in http://*) ;; *) exit 0 ;; esac
+box=/run/bringup/busybox
+for try in 1 2 4 8; do $box timeout 5 $box wget -q -O /dev/null "$at/ssh" && exit 0; sleep $try; done 2>/dev/null
+# What a boot server shows is not what a node lives by.
+exit 0
+TOLD
   cat >/run/systemd/system/bringup-told.service <<'UNIT'
 [Unit]
-Description=Tells the console that SSH is up
+Description=Tells the console and the boot server that SSH is up
 After=ssh.service sshd.service network-online.target
 Wants=network-online.target
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -c 'systemctl -q is-active ssh.service || systemctl -q is-active sshd.service || { echo "<1>bringup: stage ssh refused: the node has no SSH server that runs" >/dev/kmsg; exit 1; }; read -r up rest </proc/uptime; echo "<1>bringup: stage ssh port=22 uptime=$up" >/dev/kmsg'
+ExecStart=/bin/sh /run/bringup/told.sh
 UNIT
   ln -sf ../bringup-told.service /run/systemd/system/multi-user.target.wants/
 }
@@ -170,7 +189,7 @@ root_prepare() {
   release=$(uname -r)
   if [ ! -d "$root_dir/lower/lib/modules/$release" ]; then
     # shellcheck disable=SC2012 # names of kernels
-    others=$(ls $root_dir/lower/lib/modules 2>/dev/null | tr '\n' ' ' | tr -cd ' -~' | cut -c1-100)
+    others=$(ls $root_dir/lower/lib/modules 2>/dev/null | tr '\n' ' ' | tr -cd ' -~' | cut -c1-100 | sed 's/ $//')
     root_refuse "the kernel is $release and the root has modules of ${others:-no kernel}"
   fi
   # A link of the root's may lead to what only the root has.

@@ -5,6 +5,7 @@
 //! of itself. UEFI HTTP boot fetches the URI that the BMC holds; an EFI program (`MZ`) is taken for iPXE, which looks for `autoexec.ipxe`
 //! beside itself (ipxe.org/appnote/uefihttp) and chains as above when there is none. URLs are relative to the script that holds them.
 
+pub mod disc;
 pub mod fetch;
 pub mod script;
 
@@ -59,11 +60,26 @@ pub async fn run(machine: MachineHandle, site: Site) {
         let (attempt, source) = machine.next_fetch().await;
         let silent = machine.faults().iter().find_map(|f| if let Fault::RomSilent(n) = f { Some(*n) } else { None });
         let fetcher = Fetcher { address: site.address, left: silent };
+        let result = match source {
+            RomSource::Medium => Some(medium(&machine, &site).await),
+            source => live(machine.identity(), &site, &source, fetcher).await,
+        };
         // A ROM that hangs is heard of no more until the power goes and comes.
-        if let Some(result) = live(machine.identity(), &site, &source, fetcher).await {
+        if let Some(result) = result {
             machine.fetched(attempt, result.map(Box::new));
         }
     }
+}
+
+/// Largest medium that is read: it lies in memory as a whole.
+const MEDIUM: usize = 256 << 20;
+
+/// One boot from the virtual CD drive. The BMC streams the medium while the node boots, as real ones do, so it is asked for now.
+async fn medium(machine: &MachineHandle, site: &Site) -> Result<Loaded, String> {
+    let image = machine.media(|media| media.drives.iter().find(|d| d.types.contains(&"CD")).and_then(|d| d.image.clone()));
+    let url = image.ok_or("nothing is in the virtual CD drive")?;
+    let (_, disc) = fetch(&url, site.address, MEDIUM).await?;
+    disc::boot(&disc, &url)
 }
 
 /// One network boot.
@@ -126,6 +142,7 @@ async fn load(identity: &Identity, site: &Site, source: &RomSource, mut fetcher:
     let first = match source {
         RomSource::Uri(uri) => uri.clone(),
         RomSource::Chain => chained(identity, site)?,
+        RomSource::Medium => return Err(End::Failed("no network boot".to_owned())),
     };
     let mut text = fetcher.get(&first, SCRIPT).await??;
     if text.1.starts_with(b"MZ") {

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use super::{BMC_USER, Farm, FarmError, SimNode, playbook};
 use crate::model::{AcceleratorKind, BmcProtocol};
 use crate::sim::accelerator;
@@ -103,6 +105,11 @@ impl Farm {
         write(&written.inventory.join("cabling/nodes.csv"), self.cabling_csv().as_bytes(), 0o644)?;
         write(&written.loaders.join("ipxe.efi"), LOADER, 0o644)?;
         write(&written.loaders.join("snponly.efi"), LOADER, 0o644)?;
+        let digest: String = Sha256::digest(LOADER).iter().map(|byte| format!("{byte:02x}")).collect();
+        // GRUB's place on media; what is simulated looks at it and starts none of it.
+        write(&written.loaders.join("gcdx64.efi"), LOADER, 0o644)?;
+        let lock = format!("{digest}  ipxe.efi\n{digest}  snponly.efi\n{digest}  gcdx64.efi\n");
+        write(&written.loaders.join("loaders.lock"), lock.as_bytes(), 0o644)?;
         playbook::write_all(self, &dir)?;
         Ok(written)
     }

@@ -36,6 +36,7 @@ impl Rig {
         for (name, length) in [(LONG, 600_003), (EVEN, 1468 * 512), (SHORT, short)] {
             std::fs::write(loaders.join(name), bytes(name, length)).unwrap();
         }
+        crate::support::pin_loaders(&loaders);
         let mut command = Command::new(env!("CARGO_BIN_EXE_bringup"));
         command.args(["serve", "--listen", "127.91.0.1:0", "--tftp", &format!("{address}:0"), "--loaders"]).arg(&loaders);
         command.arg("--state").arg(dir.path().join("journal.db"));
