@@ -1,5 +1,5 @@
-//! From a request to what is sent back, without a socket: every rule of the boot server can be tried here. It blocks on the store and,
-//! the first time, on reading a file.
+//! From a request to what is sent back, without a socket: every rule of the boot server can be tried here. It blocks on the store and
+//! on nothing else: a file whose digest is not known yet is left to be read by the caller.
 
 use std::fs::File;
 use std::net::IpAddr;
@@ -16,6 +16,7 @@ use super::store::{BootError, Store};
 use super::tls::Door;
 use super::told::Word;
 use super::{fetch, script};
+use crate::model::Artifact;
 
 /// A request, read off the wire.
 pub(super) struct Request {
@@ -53,6 +54,10 @@ pub(super) enum Reply {
     File(Box<Sending>),
     /// A boot medium, or a range of it.
     Medium(Box<SendingMedium>),
+    /// The server itself, to which the listener adds how it goes.
+    Health(Health),
+    /// The file must be read and hashed first; then the same question is asked again.
+    NotYet(Box<Artifact>),
     /// 416.
     OutsideRange {
         length: u64,
@@ -107,7 +112,7 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Loaders, now_ms
             Some(mac) => give_script(request, store, &By::Mac(mac), claims, now_ms),
             None => Ok(plain(400, "`mac=` is missing")),
         },
-        Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token), claims, now_ms),
+        Ask::ScriptByToken(token, claims) => give_script(request, store, &By::Token(token.clone()), claims, now_ms),
         Ask::OpenLoader(loader) => Ok(give_open_loader(request, store, loaders, *loader, now_ms)),
         Ask::Loader(token, loader) => give_loader(request, store, token, loaders, *loader, now_ms),
         Ask::At(token, word) => take_word(request, store, token, *word, now_ms),
@@ -124,15 +129,14 @@ pub(super) fn answer(request: &Request, store: &Store, loaders: &Loaders, now_ms
 }
 
 fn health(request: &Request, store: &Store) -> Reply {
-    let health = Health { service: "bringup".into(), state: store.store_id().to_owned(), https: request.door.clone() };
-    let text = serde_json::to_string(&health).unwrap_or_default() + "\n";
-    Reply::Text { status: 200, kind: "application/json", text, seen: None }
+    let https = request.door.clone();
+    Reply::Health(Health { service: "bringup".into(), state: store.store_id().to_owned(), https, storm: None })
 }
 
 fn give_script(
     request: &Request,
     store: &Store,
-    by: &By<'_>,
+    by: &By,
     claims: &super::route::Claims,
     now_ms: i64,
 ) -> Result<Reply, BootError> {
@@ -243,7 +247,7 @@ fn give_medium(request: &Request, store: &Store, token: &Token, loaders: &Loader
     let seen = Seen::given(request.from, &spec.id, &spec.node, Stage::Medium, medium.length);
     Ok(match slice(request, Some(medium.sha256.as_str()), medium.length) {
         Ok(slice) => Reply::Medium(Box::new(SendingMedium { medium, slice, kind: "application/vnd.efi.iso", seen })),
-        Err(outside) => outside,
+        Err(Outside) => Reply::OutsideRange { length: medium.length },
     })
 }
 
@@ -253,7 +257,10 @@ fn give_file(request: &Request, store: &Store, token: &Token, which: Which, now_
         Ok(given) => given,
         Err(refusal) => return Ok(refused(request, refusal)),
     };
-    match store.artifacts.open(&given.artifact) {
+    let Some(opened) = store.artifacts.open_known(&given.artifact) else {
+        return Ok(Reply::NotYet(Box::new(given.artifact)));
+    };
+    match opened {
         Ok(opened) => {
             let seen = Seen::given(request.from, &given.grant, &given.node, which.stage(), opened.length);
             Ok(sending(request, opened, Some(given.artifact.sha256.to_string()), "application/octet-stream", seen))
@@ -307,19 +314,22 @@ fn sending(request: &Request, opened: Opened, tag: Option<String>, kind: &'stati
             let Opened { file, length, stamp } = opened;
             Reply::File(Box::new(Sending { file, length, slice, stamp, tag, kind, seen }))
         }
-        Err(outside) => outside,
+        Err(Outside) => Reply::OutsideRange { length: opened.length },
     }
 }
 
+/// What is asked for lies behind the end.
+struct Outside;
+
 /// The part that is asked for: where it begins and how much, `None` for all of it.
-fn slice(request: &Request, tag: Option<&str>, length: u64) -> Result<Option<(u64, u64)>, Reply> {
+fn slice(request: &Request, tag: Option<&str>, length: u64) -> Result<Option<(u64, u64)>, Outside> {
     // A range of another version of the file would be glued to the wrong half.
     let same = request.if_range.as_ref().is_none_or(|wanted| tag.is_some_and(|tag| *wanted == format!("\"{tag}\"")));
     let range = request.range.as_deref().filter(|_| same && request.method == Method::Get);
     match part(range, length) {
         Part::Whole => Ok(None),
         Part::Slice(from, count) => Ok(Some((from, count))),
-        Part::Outside => Err(Reply::OutsideRange { length }),
+        Part::Outside => Err(Outside),
     }
 }
 

@@ -56,43 +56,100 @@ pub(super) struct Opened {
     pub(super) stamp: Stamp,
 }
 
-type Answered = Arc<Mutex<Option<(Stamp, Digest)>>>;
+/// One path.
+#[derive(Default)]
+struct Slot {
+    /// Held for as long as the file is read.
+    reading: Mutex<()>,
+    /// Held for a moment.
+    answered: Mutex<Option<(Stamp, Digest)>>,
+}
+
+impl Slot {
+    fn known(&self, now: Stamp) -> Option<Digest> {
+        let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.as_ref().filter(|(then, _)| *then == now).map(|(_, found)| found.clone())
+    }
+}
 
 /// Remembers digests by path. Two askers of one file wait for one reading.
 #[derive(Default)]
 pub(super) struct Artifacts {
-    known: Mutex<BTreeMap<PathBuf, Answered>>,
+    known: Arc<Known>,
+    /// Who may read a file now.
+    turns: Mutex<BTreeMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
 }
+
+#[derive(Default)]
+struct Known(Mutex<BTreeMap<PathBuf, Arc<Slot>>>);
 
 impl Artifacts {
     /// Opens a file after checking it; blocks, the first time as long as it takes to read it all.
     pub(super) fn open(&self, artifact: &Artifact) -> Result<Opened, ArtifactError> {
-        let path = &artifact.path;
-        let read = |source| ArtifactError::Read { path: path.clone(), source };
-        let mut file = File::open(path).map_err(read)?;
-        let about = file.metadata().map_err(read)?;
-        if !about.is_file() {
-            return Err(ArtifactError::NotAFile(path.clone()));
-        }
-        let stamp = Stamp::of(&about);
-        let slot = {
-            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(known.entry(path.clone()).or_default())
-        };
-        let mut answered = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = match &*answered {
-            Some((then, found)) if *then == stamp => found.clone(),
-            _ => {
-                let found = hash(&mut file).map_err(read)?;
-                *answered = Some((stamp, found.clone()));
-                found
-            }
-        };
-        if found != artifact.sha256 {
-            return Err(ArtifactError::Digest { path: path.clone(), found, want: artifact.sha256.clone() });
-        }
-        Ok(Opened { file, length: about.len(), stamp })
+        self.known.open(artifact)
     }
+
+    /// The same without reading: `None` when the file would have to be read first.
+    pub(super) fn open_known(&self, artifact: &Artifact) -> Option<Result<Opened, ArtifactError>> {
+        let (file, about) = match look(artifact) {
+            Ok(found) => found,
+            Err(error) => return Some(Err(error)),
+        };
+        let found = self.known.slot(artifact).known(Stamp::of(&about))?;
+        Some(judge(file, &about, artifact, &found))
+    }
+
+    /// Reads and hashes a file, once for all who wait for it; how that went is what [`Self::open_known`] says then.
+    pub(super) async fn learn(&self, artifact: &Artifact) {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(artifact.path.clone()).or_default())
+        };
+        let held = turn.lock().await;
+        let (known, artifact) = (Arc::clone(&self.known), artifact.clone());
+        drop(tokio::task::spawn_blocking(move || drop(known.open(&artifact))).await);
+        drop(held);
+    }
+}
+
+impl Known {
+    fn slot(&self, artifact: &Artifact) -> Arc<Slot> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(artifact.path.clone()).or_default())
+    }
+
+    fn open(&self, artifact: &Artifact) -> Result<Opened, ArtifactError> {
+        let (mut file, about) = look(artifact)?;
+        let stamp = Stamp::of(&about);
+        let slot = self.slot(artifact);
+        if let Some(found) = slot.known(stamp) {
+            return judge(file, &about, artifact, &found);
+        }
+        let reading = slot.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else may have read it meanwhile.
+        let found = match slot.known(stamp) {
+            Some(found) => found,
+            None => hash(&mut file).map_err(|source| ArtifactError::Read { path: artifact.path.clone(), source })?,
+        };
+        *slot.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some((stamp, found.clone()));
+        drop(reading);
+        judge(file, &about, artifact, &found)
+    }
+}
+
+fn look(artifact: &Artifact) -> Result<(File, Metadata), ArtifactError> {
+    let path = &artifact.path;
+    let read = |source| ArtifactError::Read { path: path.clone(), source };
+    let file = File::open(path).map_err(read)?;
+    let about = file.metadata().map_err(read)?;
+    if about.is_file() { Ok((file, about)) } else { Err(ArtifactError::NotAFile(path.clone())) }
+}
+
+fn judge(file: File, about: &Metadata, artifact: &Artifact, found: &Digest) -> Result<Opened, ArtifactError> {
+    if *found == artifact.sha256 {
+        return Ok(Opened { file, length: about.len(), stamp: Stamp::of(about) });
+    }
+    Err(ArtifactError::Digest { path: artifact.path.clone(), found: found.clone(), want: artifact.sha256.clone() })
 }
 
 /// SHA-256 of a file from where it stands; leaves it at its beginning.

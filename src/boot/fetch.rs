@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::grant::{GrantSpec, Stage, Token};
 use super::handover;
@@ -34,8 +34,9 @@ pub(super) struct Refusal {
 }
 
 /// How a script was asked for.
-pub(super) enum By<'a> {
-    Token(&'a Token),
+#[derive(Clone)]
+pub(super) enum By {
+    Token(Token),
     Mac(Mac),
 }
 
@@ -103,18 +104,20 @@ impl Store {
     /// fetch an identity (`https`) a node that needs one is not sent on its way.
     pub(super) fn script(
         &self,
-        by: &By<'_>,
+        by: &By,
         claims: &Claims,
         look: bool,
         https: bool,
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Script, Option<Refusal>>, BootError> {
-        self.ask(from, now_ms, |tx| {
-            let id = match by {
+        let (by, claims) = (by.clone(), claims.clone());
+        self.ask(from, now_ms, move |tx| {
+            let id = match &by {
                 By::Token(token) => grant_of(tx, token, "script")?,
                 By::Mac(mac) => tx
-                    .query_row("SELECT id FROM boot_grant WHERE mac = ?1 AND closed IS NULL", [mac.to_string()], |r| r.get(0))
+                    .prepare_cached("SELECT id FROM boot_grant WHERE mac = ?1 AND closed IS NULL")?
+                    .query_row([mac.to_string()], |r| r.get(0))
                     .optional()?,
             };
             let Some(held) = id.map_or(Ok(None), |id| held(tx, &id))? else {
@@ -123,7 +126,7 @@ impl Store {
                     By::Mac(_) => None,
                 }));
             };
-            if let Some(refusal) = held.over().or_else(|| held.foreign(claims)) {
+            if let Some(refusal) = held.over().or_else(|| held.foreign(&claims)) {
                 return Ok(Err(Some(refusal)));
             }
             // A ROM that got the script and then nothing tries again; anybody else is a replay.
@@ -138,13 +141,12 @@ impl Store {
             let files = Token::fresh();
             if !look {
                 let id = &held.spec.id;
-                tx.execute(
-                    "UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1",
-                    params![id, from.to_string()],
-                )?;
+                tx.prepare_cached("UPDATE boot_grant SET scripts = scripts + 1, script_to = ?2 WHERE id = ?1")?
+                    .execute(params![id, from.to_string()])?;
                 // A retry gets files of its own; those of the script before it are shut.
-                tx.execute("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'", [id])?;
-                tx.execute("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')", params![files.hash(), id])?;
+                tx.prepare_cached("DELETE FROM token WHERE grant_id = ?1 AND opens = 'files'")?.execute([id])?;
+                tx.prepare_cached("INSERT INTO token (hash, grant_id, opens) VALUES (?1, ?2, 'files')")?
+                    .execute(params![files.hash(), id])?;
                 note(tx, &held.spec, Stage::Script, from, now_ms)?;
             }
             Ok(Ok(Script { spec: held.spec, files, identity }))
@@ -159,8 +161,9 @@ impl Store {
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<GrantSpec, Refusal>, BootError> {
-        let answer = self.ask(from, now_ms, |tx| {
-            let Some(held) = grant_of(tx, token, "script")?.map_or(Ok(None), |id| held(tx, &id))? else {
+        let token = token.clone();
+        let answer = self.ask(from, now_ms, move |tx| {
+            let Some(held) = grant_of(tx, &token, "script")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
             };
             if let Some(refusal) = held.over() {
@@ -184,8 +187,9 @@ impl Store {
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Script, Refusal>, BootError> {
-        let answer = self.ask(from, now_ms, |tx| {
-            let Some(held) = grant_of(tx, token, "medium")?.map_or(Ok(None), |id| held(tx, &id))? else {
+        let token = token.clone();
+        let answer = self.ask(from, now_ms, move |tx| {
+            let Some(held) = grant_of(tx, &token, "medium")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
             };
             if let Some(refusal) = held.over() {
@@ -219,8 +223,9 @@ impl Store {
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Given, Refusal>, BootError> {
-        let answer = self.ask(from, now_ms, |tx| {
-            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+        let token = token.clone();
+        let answer = self.ask(from, now_ms, move |tx| {
+            let Some(held) = grant_of(tx, &token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
             };
             if let Some(refusal) = held.over() {
@@ -236,7 +241,7 @@ impl Store {
             };
             if !look {
                 if !held.fetched {
-                    tx.execute("UPDATE boot_grant SET fetched = 1 WHERE id = ?1", [&held.spec.id])?;
+                    tx.prepare_cached("UPDATE boot_grant SET fetched = 1 WHERE id = ?1")?.execute([&held.spec.id])?;
                 }
                 note_first(tx, &held.spec, which.stage(), from, now_ms)?;
             }
@@ -246,15 +251,16 @@ impl Store {
     }
 
     /// Something that the node does with the token of its files, while its grant is open.
-    pub(super) fn under_grant<T>(
+    pub(super) fn under_grant<T: Send + 'static>(
         &self,
         token: &Token,
         from: IpAddr,
         now_ms: i64,
-        deed: impl FnOnce(&Transaction<'_>, &GrantSpec) -> Result<T, BootError>,
+        deed: impl FnOnce(&Connection, &GrantSpec) -> Result<T, BootError> + Send + 'static,
     ) -> Result<Result<T, Refusal>, BootError> {
-        let answer = self.ask(from, now_ms, |tx| {
-            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+        let token = token.clone();
+        let answer = self.ask(from, now_ms, move |tx| {
+            let Some(held) = grant_of(tx, &token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
             };
             match held.over() {
@@ -267,29 +273,25 @@ impl Store {
 
     /// Records what was refused outside of a grant's own rules: a file that is not what it should be any more.
     pub(super) fn refuse(&self, refusal: &Refusal, from: IpAddr, now_ms: i64) -> Result<(), BootError> {
-        let mut db = self.db();
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        record(&tx, refusal, from, now_ms)?;
-        Ok(tx.commit()?)
+        let refusal = refusal.clone();
+        self.together(move |tx| Ok(record(tx, &refusal, from, now_ms)?))
     }
 
     /// One question: expiry first, then the question, then the record of a refusal, all or nothing.
-    pub(super) fn ask<T>(
+    pub(super) fn ask<T: Send + 'static>(
         &self,
         from: IpAddr,
         now_ms: i64,
-        question: impl FnOnce(&Transaction<'_>) -> Result<Result<T, Option<Refusal>>, BootError>,
+        question: impl FnOnce(&Connection) -> Result<Result<T, Option<Refusal>>, BootError> + Send + 'static,
     ) -> Result<Result<T, Option<Refusal>>, BootError> {
-        let mut db = self.db();
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        expire(&tx, now_ms)?;
-        let answer = question(&tx)?;
-        if let Err(Some(refusal)) = &answer {
-            record(&tx, refusal, from, now_ms)?;
-        }
-        tx.commit()?;
-        handover::scrub(&db)?;
-        Ok(answer)
+        self.together(move |tx| {
+            expire(tx, now_ms)?;
+            let answer = question(tx)?;
+            if let Err(Some(refusal)) = &answer {
+                record(tx, refusal, from, now_ms)?;
+            }
+            Ok(answer)
+        })
     }
 }
 
@@ -297,13 +299,13 @@ pub(super) fn unknown_token() -> Refusal {
     Refusal { status: 404, why: "no such grant", grant: None, node: None }
 }
 
-pub(super) fn grant_of(tx: &Transaction<'_>, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
+pub(super) fn grant_of(tx: &Connection, token: &Token, opens: &str) -> rusqlite::Result<Option<String>> {
     tx.prepare_cached("SELECT grant_id FROM token WHERE hash = ?1 AND opens = ?2")?
         .query_row(params![token.hash(), opens], |r| r.get(0))
         .optional()
 }
 
-pub(super) fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootError> {
+pub(super) fn held(tx: &Connection, id: &str) -> Result<Option<Held>, BootError> {
     let mut query = tx.prepare_cached("SELECT spec, closed, scripts, script_to, fetched FROM boot_grant WHERE id = ?1")?;
     let mut rows = query.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -317,18 +319,12 @@ pub(super) fn held(tx: &Transaction<'_>, id: &str) -> Result<Option<Held>, BootE
     }))
 }
 
-fn note(tx: &Transaction<'_>, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+fn note(tx: &Connection, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
     Line { grant: Some(&spec.id), node: Some(&spec.node), stage, from: Some(from), detail: "" }.write(tx, now_ms)
 }
 
 /// Ranges and retries make many requests of one file; its first is what counts. True when this was it.
-pub(super) fn note_first(
-    tx: &Transaction<'_>,
-    spec: &GrantSpec,
-    stage: Stage,
-    from: IpAddr,
-    now_ms: i64,
-) -> rusqlite::Result<bool> {
+pub(super) fn note_first(tx: &Connection, spec: &GrantSpec, stage: Stage, from: IpAddr, now_ms: i64) -> rusqlite::Result<bool> {
     let before = tx
         .prepare_cached("SELECT 1 FROM noted WHERE grant_id = ?1 AND stage = ?2 LIMIT 1")?
         .query_row(params![spec.id, stage.word()], |_| Ok(()))
@@ -339,7 +335,7 @@ pub(super) fn note_first(
     Ok(before.is_none())
 }
 
-fn record(tx: &Transaction<'_>, refusal: &Refusal, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
+fn record(tx: &Connection, refusal: &Refusal, from: IpAddr, now_ms: i64) -> rusqlite::Result<()> {
     if let Some(id) = &refusal.grant {
         tx.execute("UPDATE boot_grant SET refused = refused + 1 WHERE id = ?1", [id])?;
         let refused: i64 = tx.query_row("SELECT refused FROM boot_grant WHERE id = ?1", [id], |r| r.get(0))?;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::fetch::{Refusal, grant_of, held, unknown_token};
 use super::grant::{GrantSpec, Stage, Token};
@@ -28,7 +28,7 @@ pub(super) struct Handed {
 }
 
 /// Keeps the identity of a grant that is being issued.
-pub(super) fn keep(tx: &Transaction<'_>, grant: &str, identity: &Identity) -> Result<(), BootError> {
+pub(super) fn keep(tx: &Connection, grant: &str, identity: &Identity) -> Result<(), BootError> {
     let note = &identity.note;
     tx.execute(
         "INSERT INTO boot_identity (grant_id, host_key, let_in, address, secret) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -44,7 +44,7 @@ pub(super) fn keep(tx: &Transaction<'_>, grant: &str, identity: &Identity) -> Re
 }
 
 /// Takes the secret of a grant that ends away.
-pub(super) fn drop_secret(tx: &Transaction<'_>, grant: &str) -> rusqlite::Result<()> {
+pub(super) fn drop_secret(tx: &Connection, grant: &str) -> rusqlite::Result<()> {
     tx.prepare_cached("UPDATE boot_identity SET secret = x'' WHERE grant_id = ?1 AND secret IS NOT NULL")?.execute([grant])?;
     Ok(())
 }
@@ -73,7 +73,7 @@ pub(super) fn note(db: &Connection, grant: &str) -> Result<Option<IdentityNote>,
 }
 
 /// The grant brings an identity.
-pub(super) fn wanted(tx: &Transaction<'_>, grant: &str) -> rusqlite::Result<bool> {
+pub(super) fn wanted(tx: &Connection, grant: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT 1 FROM boot_identity WHERE grant_id = ?1";
     Ok(tx.prepare_cached(sql)?.query_row([grant], |_| Ok(())).optional()?.is_some())
 }
@@ -88,8 +88,9 @@ impl Store {
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Handed, Refusal>, BootError> {
-        let answer = self.ask(from, now_ms, |tx| {
-            let Some(held) = grant_of(tx, token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
+        let (token, claims) = (token.clone(), claims.clone());
+        let answer = self.ask(from, now_ms, move |tx| {
+            let Some(held) = grant_of(tx, &token, "files")?.map_or(Ok(None), |id| held(tx, &id))? else {
                 return Ok(Err(Some(unknown_token())));
             };
             let id = held.spec.id.clone();
@@ -102,7 +103,7 @@ impl Store {
             if !secure {
                 return no(403, "the identity is handed out over HTTPS only");
             }
-            if let Some(refusal) = held.over().or_else(|| held.foreign(claims)) {
+            if let Some(refusal) = held.over().or_else(|| held.foreign(&claims)) {
                 return Ok(Err(Some(refusal)));
             }
             if given.is_some() {

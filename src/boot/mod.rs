@@ -13,12 +13,12 @@
 mod answer;
 mod artifact;
 mod ask;
-mod body;
 pub mod dhcp;
 mod fetch;
 mod grant;
 mod grants;
 mod handover;
+mod http;
 mod identity;
 mod loaders;
 mod media;
@@ -28,11 +28,12 @@ mod script;
 mod server;
 mod sightings;
 mod signs;
-mod stall;
 mod store;
+mod storm;
 mod tftp;
 mod tls;
 mod told;
+mod writer;
 
 pub use artifact::ArtifactError;
 pub use ask::{AskError, ask, health};
@@ -48,6 +49,7 @@ pub use server::{BootLog, Health, Seen, ServeOptions, serve, serve_with};
 pub use sightings::Sighting;
 pub use signs::{Sign, SignKind, SignsOf};
 pub use store::BootError;
+pub use storm::{Gauge, Rate, RateError, Storm, StormRules, TRANSFERS};
 pub use tftp::{
     Files, FilesError, StartError, TftpEnd, TftpLimits, TftpLog, TftpSocket, TftpTold, VirtualFile, note_down as note_tftp_down,
     serve as serve_tftp,

@@ -1,6 +1,6 @@
 //! What the DHCP server saw, on disk beside the grants: machines that nobody wrote down, other servers, refusals. Bounded; the oldest go.
 
-use rusqlite::{Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::dhcp::Discovery;
@@ -24,7 +24,7 @@ const MOST_COURSE: i64 = 16_384;
 /// One thing that was seen, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sighting {
-    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`; [`COURSE`] is kept beside them, for whoever looks for one node.
+    /// `discovered`, `refused`, `foreign`, `malformed` or `trouble`; what a boot did in its course is kept beside them, for whoever looks for one node.
     pub kind: String,
     /// What equal ones have in common: for a discovery the MAC.
     pub key: String,
@@ -46,35 +46,8 @@ impl Store {
     /// # Errors
     /// The store's trouble.
     pub(super) fn saw(&self, news: &[Sighting]) -> Result<(), BootError> {
-        let mut db = self.db();
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        {
-            let mut add = tx.prepare_cached(
-                "INSERT INTO dhcp_sighting (kind, key, detail, discovery, first_ms, last_ms, times) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-                 ON CONFLICT (kind, key) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms), times = times + excluded.times, \
-                 discovery = coalesce(excluded.discovery, discovery)",
-            )?;
-            for one in news {
-                let discovery = one.discovery.as_ref().map(serde_json::to_string).transpose()?;
-                let times = i64::try_from(one.times).unwrap_or(i64::MAX);
-                add.execute(params![one.kind, one.key, one.detail, discovery, one.first_ms, one.last_ms, times])?;
-            }
-        }
-        let kinds: std::collections::BTreeSet<&str> = news.iter().map(|one| one.kind.as_str()).collect();
-        for kind in kinds {
-            let most = if COURSE.contains(&kind) { MOST_COURSE } else { MOST };
-            let rows: i64 =
-                tx.prepare_cached("SELECT count(*) FROM dhcp_sighting WHERE kind = ?1")?.query_row([kind], |row| row.get(0))?;
-            if rows > most {
-                tx.execute(
-                    "DELETE FROM dhcp_sighting WHERE kind = ?1 AND key NOT IN \
-                     (SELECT key FROM dhcp_sighting WHERE kind = ?1 ORDER BY last_ms DESC, key LIMIT ?2)",
-                    params![kind, most],
-                )?;
-            }
-        }
-        tx.commit()?;
-        Ok(())
+        let news = news.to_vec();
+        self.together(move |tx| add(tx, &news))
     }
 
     /// Everything that was seen and is not the ordinary course of things, the latest first.
@@ -89,6 +62,33 @@ impl Store {
         let rows = found.query_map([], read)?.collect::<Result<_, _>>()?;
         Ok(rows)
     }
+}
+
+fn add(tx: &Connection, news: &[Sighting]) -> Result<(), BootError> {
+    let mut add = tx.prepare_cached(
+        "INSERT INTO dhcp_sighting (kind, key, detail, discovery, first_ms, last_ms, times) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (kind, key) DO UPDATE SET last_ms = max(last_ms, excluded.last_ms), times = times + excluded.times, \
+         discovery = coalesce(excluded.discovery, discovery)",
+    )?;
+    for one in news {
+        let discovery = one.discovery.as_ref().map(serde_json::to_string).transpose()?;
+        let times = i64::try_from(one.times).unwrap_or(i64::MAX);
+        add.execute(params![one.kind, one.key, one.detail, discovery, one.first_ms, one.last_ms, times])?;
+    }
+    let kinds: std::collections::BTreeSet<&str> = news.iter().map(|one| one.kind.as_str()).collect();
+    for kind in kinds {
+        let most = if COURSE.contains(&kind) { MOST_COURSE } else { MOST };
+        let rows: i64 =
+            tx.prepare_cached("SELECT count(*) FROM dhcp_sighting WHERE kind = ?1")?.query_row([kind], |row| row.get(0))?;
+        if rows > most {
+            tx.execute(
+                "DELETE FROM dhcp_sighting WHERE kind = ?1 AND key NOT IN \
+                 (SELECT key FROM dhcp_sighting WHERE kind = ?1 ORDER BY last_ms DESC, key LIMIT ?2)",
+                params![kind, most],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Sighting> {

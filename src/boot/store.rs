@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use super::artifact::{ArtifactError, Artifacts};
 use super::grant::{GrantSpec, GrantState, GrantStatus, Issued, Noted, Opens, SpecError, Stage, Token};
 use super::handover;
 use super::identity::Identity;
 use super::media;
+use super::writer::Writer;
 use crate::model::{NodeId, PlanId};
 
 /// Format that this build writes.
@@ -31,6 +32,7 @@ CREATE INDEX IF NOT EXISTS grant_mac ON boot_grant (mac) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_open ON boot_grant (expires_ms) WHERE closed IS NULL;
 CREATE INDEX IF NOT EXISTS grant_node ON boot_grant (node, plan);
 CREATE TABLE IF NOT EXISTS token (hash TEXT PRIMARY KEY, grant_id TEXT NOT NULL, opens TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS token_grant ON token (grant_id);
 CREATE TABLE IF NOT EXISTS noted (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, grant_id TEXT, node TEXT, stage TEXT NOT NULL, peer TEXT,
     detail TEXT NOT NULL
@@ -65,6 +67,12 @@ pub enum BootError {
     /// SQLite said no: a full disk, a lock that was held for ten seconds, a damaged file.
     #[error("use the boot grants")]
     Store(#[from] rusqlite::Error),
+    /// A write that several questions shared was refused.
+    #[error("write to the boot grants")]
+    Commit(#[source] Arc<rusqlite::Error>),
+    /// The thread that writes has ended.
+    #[error("the boot grants are not written any more")]
+    WriterGone,
     /// What is stored cannot be understood.
     #[error("read a stored grant")]
     Stored(#[from] serde_json::Error),
@@ -92,7 +100,8 @@ pub enum BootError {
 
 /// The store. Methods block for a disk write each; asynchronous callers use `spawn_blocking`.
 pub(super) struct Store {
-    db: Mutex<Connection>,
+    db: Arc<Mutex<Connection>>,
+    writer: Writer,
     store_id: String,
     pub(super) artifacts: Artifacts,
     pub(super) media: media::Remembered,
@@ -130,7 +139,9 @@ impl Store {
             }
         };
         tx.commit().map_err(fail)?;
-        Ok(Self { db: Mutex::new(db), store_id, artifacts: Artifacts::default(), media: media::Remembered::default() })
+        let writer = Writer::new(handover::scrub);
+        let (artifacts, media) = (Artifacts::default(), media::Remembered::default());
+        Ok(Self { db: Arc::new(Mutex::new(db)), writer, store_id, artifacts, media })
     }
 
     /// Random name of the store, made with the file: equal in all processes that share it, and in no other.
@@ -141,6 +152,17 @@ impl Store {
 
     pub(super) fn db(&self) -> MutexGuard<'_, Connection> {
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks together with all who ask at the same time: see [`Writer`].
+    ///
+    /// # Errors
+    /// What `question` says, or the disk.
+    pub(super) fn together<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> Result<T, BootError> + Send + 'static,
+    ) -> Result<T, BootError> {
+        self.writer.ask(&self.db, question)
     }
 
     /// Makes a grant. The files are read and checked first. An older open grant of the same node is revoked: one node boots one image.
@@ -341,7 +363,7 @@ fn status(db: &Connection, id: &str, now_ms: i64) -> Result<Option<GrantStatus>,
 }
 
 /// Closes what has run out.
-pub(super) fn expire(tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<Vec<String>> {
+pub(super) fn expire(tx: &Connection, now_ms: i64) -> rusqlite::Result<Vec<String>> {
     let ids: Vec<String> = tx
         .prepare_cached("SELECT id FROM boot_grant WHERE closed IS NULL AND expires_ms <= ?1")?
         .query_map([now_ms], |r| r.get(0))?
@@ -352,7 +374,7 @@ pub(super) fn expire(tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<Vec<
     Ok(ids)
 }
 
-fn close(tx: &Transaction<'_>, id: &str, how: Stage, why: &str, now_ms: i64) -> rusqlite::Result<bool> {
+fn close(tx: &Connection, id: &str, how: Stage, why: &str, now_ms: i64) -> rusqlite::Result<bool> {
     let changed = tx.execute("UPDATE boot_grant SET closed = ?2 WHERE id = ?1 AND closed IS NULL", params![id, how.word()])?;
     if changed == 0 {
         return Ok(false);
@@ -375,7 +397,7 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    pub(super) fn write(&self, tx: &Transaction<'_>, now_ms: i64) -> rusqlite::Result<()> {
+    pub(super) fn write(&self, tx: &Connection, now_ms: i64) -> rusqlite::Result<()> {
         let detail = shown(self.detail);
         tx.prepare_cached("INSERT INTO noted (at_ms, grant_id, node, stage, peer, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![

@@ -54,7 +54,7 @@ impl Store {
         from: IpAddr,
         now_ms: i64,
     ) -> Result<Result<Told, Refusal>, BootError> {
-        self.under_grant(token, from, now_ms, |tx, spec| {
+        self.under_grant(token, from, now_ms, move |tx, spec| {
             let first = !look && super::fetch::note_first(tx, spec, word.stage(), from, now_ms)?;
             Ok(Told { grant: spec.id.clone(), node: spec.node.clone(), first })
         })

@@ -74,7 +74,7 @@ async fn ask_all(inventory: &Inventory, hands: &Hands, nodes: &BTreeSet<NodeId>)
         opened.push((node, hands.whole(node)?, hands.shell(node)?));
     }
     use futures_util::StreamExt as _;
-    let asked = lanes(opened.into_iter(), AT_ONCE, |(node, bmc, shell)| async move {
+    let asked = lanes(opened, AT_ONCE, |(node, bmc, shell)| async move {
         let witness = ask(node, bmc.as_ref(), shell.as_ref()).await;
         hands.leave(&node.id).await;
         (node.id.clone(), witness)

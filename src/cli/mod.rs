@@ -49,6 +49,7 @@ pub mod secret;
 pub mod serve;
 mod serve_dhcp;
 mod serve_https;
+mod serve_storm;
 mod serve_tftp;
 pub mod sessionfiles;
 pub mod shellfiles;

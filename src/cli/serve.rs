@@ -14,8 +14,9 @@ use super::loaders::LoaderFlags;
 use super::output::Format;
 use super::serve_dhcp::Dhcp;
 use super::serve_https::{HttpsArgs, HttpsDoor};
+use super::serve_storm::{Budget, Teller, rules};
 use super::serve_tftp::Tftp;
-use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
+use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, Storm, serve_with};
 
 /// Serves iPXE scripts and images to nodes under single-use grants
 #[derive(Debug, clap::Args)]
@@ -23,8 +24,10 @@ use crate::boot::{BootLog, Grants, Seen, ServeOptions, Stage, serve_with};
     With --dhcp no other DHCP server may be on that network; the words `network`, `router`, `dns` and `lease` under `boot:` of the\n\
     inventory say what nodes are told. Machines that the inventory does not know are told of and never answered.\n\
     With --tftp it also hands the iPXE loaders to boot ROMs, read only.\n\
-    Images with `identity: grant` need --https: each boot fetches an SSH host key of its own there, once.\n\n\
-    Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp")]
+    Images with `identity: grant` need --https: each boot fetches an SSH host key of its own there, once.\n\
+    When more nodes ask than --transfers, the others wait in order, and a line says how many. --budget leaves room on an uplink.\n\n\
+    Examples:\n  bringup serve --listen 10.77.0.1:8088 --tftp\n  bringup serve --dhcp eth1 --tftp\n  \
+    bringup serve --dhcp eth1 --tftp --budget 8Gbit --budget a001=900Mbit")]
 pub struct Args {
     /// Address and port
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8088")]
@@ -47,6 +50,12 @@ pub struct Args {
     /// Send no router advertisements (iPXE then waits 13 s for IPv6)
     #[arg(long)]
     pub no_ra: bool,
+    /// Files over 2 MiB that are sent at once; other nodes wait in order, scripts and loaders never do
+    #[arg(long, value_name = "N", default_value = "64", value_parser = clap::value_parser!(u16).range(1..))]
+    pub transfers: u16,
+    /// Send no faster than this in all, or to the nodes of a rack: 8Gbit, a001=900Mbit; may be repeated
+    #[arg(long, value_name = "[RACK=]RATE")]
+    pub budget: Vec<Budget>,
 }
 
 /// Why the address cannot be had.
@@ -75,7 +84,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let mut dhcp = Dhcp::start(&args, address, &grants, &stop, global)?;
     let mut tftp = Tftp::start(args.tftp, &loaders, &grants, &stop, global)?;
     let https = HttpsDoor::of_flags(&args.https, address.ip(), global).await?;
-    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()) };
+    let storm = Storm::new(rules(&args, global)?);
+    let mut teller = Teller::new(storm.clone());
+    let options = ServeOptions { loaders: loaders.clone(), log, door: https.as_ref().map(|h| h.door.clone()), storm };
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let https = https.map(|h| h.serve(grants.clone(), options.clone(), stop.clone()));
     let server = tokio::spawn(serve_with(listener, grants, options, stop.clone()));
@@ -93,6 +104,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
             heard = dhcp.next() => if !Dhcp::tell(global, heard) {
                 break;
             },
+            news = teller.next() => Teller::tell(global, news),
             heard = tftp.next() => if !Tftp::tell(global, heard) {
                 break;
             },

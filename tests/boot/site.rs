@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use bringup::boot::{
-    BootLog, Door, GrantSpec, GrantStatus, Grants, Issued, Loaders, Noted, Seen, ServeOptions, Shown, new_grant_id, now_ms,
-    serve_https, serve_with,
+    BootLog, Door, GrantSpec, GrantStatus, Grants, Issued, Loaders, Noted, Seen, ServeOptions, Shown, Storm, new_grant_id,
+    now_ms, serve_https, serve_with,
 };
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use sha2::{Digest as _, Sha256};
@@ -54,6 +54,10 @@ impl Got {
 
 impl Site {
     pub fn start(test: &str) -> Option<Self> {
+        Self::start_in(test, Storm::default())
+    }
+
+    pub fn start_in(test: &str, storm: Storm) -> Option<Self> {
         need_program(test, "curl")?;
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -71,7 +75,7 @@ impl Site {
         let shown = Shown::own(&dir.path().join("boot-server.pem")).unwrap();
         let tls = runtime.block_on(tokio::net::TcpListener::bind("127.90.0.1:0")).unwrap();
         let door = Some(Door { address: None, port: tls.local_addr().unwrap().port(), sha256: shown.sha256().clone() });
-        let options = ServeOptions { loaders, log, door };
+        let options = ServeOptions { loaders, log, door, storm };
         runtime.spawn(serve_with(listener, grants.clone(), options.clone(), stop.clone()));
         runtime.spawn(serve_https(tls, shown.clone(), grants.clone(), options.clone(), stop.clone()));
         Some(Self { dir, address, grants, runtime, seen, stop, shown, options })

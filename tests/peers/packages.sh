@@ -9,8 +9,8 @@ set -euo pipefail
 
 FROM_BACKPORTS=(qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
 FROM_STABLE=(python3 python3-venv python3-libvirt ovmf ipxe dnsmasq-base isc-dhcp-client busybox-static dropbear-bin kmod cpio mtools
-  mmdebstrap squashfs-tools grub-common grub-efi-amd64-bin iproute2 curl openssl openssh-client openssh-server
-  tcpdump tftp-hpa lldpd patch ipmitool freeipmi-tools openipmi xz-utils procps git gcc libc6-dev libssl-dev pkg-config)
+  mmdebstrap squashfs-tools xorriso grub-common grub-efi-amd64-bin iproute2 curl openssl openssh-client openssh-server
+  aria2 tcpdump tftp-hpa lldpd patch ipmitool freeipmi-tools openipmi xz-utils procps git gcc libc6-dev libssl-dev pkg-config)
 
 missing() { # prints those of its arguments that are not installed
   local p

@@ -7,7 +7,6 @@
 mod fat;
 mod grub;
 mod iso;
-mod stream;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +22,6 @@ use super::loaders::{GRUB, Loaders};
 use crate::model::{Artifact, Digest};
 
 pub(super) use grub::argument_fault;
-pub(super) use stream::stream;
 
 /// What UEFI firmware looks for on x86-64.
 const PROGRAM: &[u8; 11] = b"BOOTX64 EFI";
@@ -55,7 +53,7 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::File(opened) => opened.length,

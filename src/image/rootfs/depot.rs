@@ -1,4 +1,4 @@
-//! The locked packages as a repository in a folder (https://wiki.debian.org/DebianRepository/Format, the flat form). Each was held against its
+//! The locked packages as a repository in a folder (<https://wiki.debian.org/DebianRepository/Format>, the flat form). Each was held against its
 //! digest when it was fetched; here its own words are held against the lock's, and apt holds what it reads against both once more.
 
 use std::fmt::Write as _;
