@@ -22,7 +22,7 @@
 //! | [`verify`] | what to ask each accelerator, how to judge the answer | model |
 //! | [`bmc`] | the out-of-band hand: Redfish and IPMI | model |
 //! | [`shell`] | the in-band hand: SSH | model, verify |
-//! | [`boot`] | the boot server: DHCP, TFTP, HTTP; grants, scripts, artifacts | model |
+//! | [`boot`] | the boot server: DHCP, TFTP, HTTP(S); grants, scripts, identities, boot media | model |
 //! | [`image`] | boot images from Debian packages: same definition, same bytes | model |
 //! | [`journal`] | the store: append, fold, hash chain, lock | model |
 //! | [`pool`] | where admitted nodes work | model, verify |

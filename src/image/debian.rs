@@ -227,8 +227,8 @@ impl Apt {
             let _ = writeln!(text, "{key} \"{}\";", value.replace('"', ""));
         }
         for (part, text) in [("sources.list", list.as_str()), ("status", ""), ("apt.conf", text.as_str())] {
-            // Renamed into place: another build may be reading.
-            let fresh = at(&format!("{part}.{}", std::process::id()));
+            // Renamed into place: another build may be reading, or another thread of this one be writing the same.
+            let fresh = at(&format!("{part}.{:016x}", rand::random::<u64>()));
             fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, at(part))).map_err(fail)?;
         }
         Ok(Self { settings: at("apt.conf"), empty: at("empty") })

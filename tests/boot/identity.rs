@@ -226,3 +226,24 @@ fn what_is_no_tls_ends_at_the_handshake() {
         }
     }
 }
+
+/// A medium has no script: its own command line leads to the identity, and the BMC's fetch is what begins the boot.
+#[test]
+fn a_medium_leads_to_an_identity_too() {
+    let Some(site) = Site::start("boot::identity::a_medium_leads_to_an_identity_too") else { return };
+    let identity = Identity::fresh(&[LETS_IN.into()], None).unwrap();
+    let host_key = identity.note().host_key.clone();
+    let issued = site.runtime.block_on(site.grants.issue_medium(site.spec(), Some(identity))).unwrap();
+    assert_eq!(key(&site), BootKey::Elsewhere, "its medium has not gone out");
+    let disc = site.get(&issued.medium_path()).body;
+    assert_eq!(key(&site), BootKey::Awaited);
+    let words = String::from_utf8_lossy(&disc[disc.len() - 4096..]).into_owned();
+    let address = words.split("'bringup.identity=https://").nth(1).and_then(|rest| rest.split('\'').next()).expect(&words);
+    let path = format!("/{}", address.split_once('/').unwrap().1);
+    assert_eq!(site.get(&path).status, 403, "over HTTPS only");
+    let got = site.https(&path, &[]);
+    assert_eq!(got.status, 200, "{}", got.text());
+    assert_eq!(private_key(&got).fingerprint(HashAlg::Sha256).to_string(), host_key);
+    assert_eq!(key(&site), BootKey::Given(host_key));
+    assert_eq!(site.https(&path, &[]).status, 410);
+}
