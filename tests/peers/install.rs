@@ -274,6 +274,7 @@ async fn site() -> Option<Site> {
         serial: SERIAL.into(),
         uuid: Some(UUID.into()),
         mac: MAC.parse().unwrap(),
+        address: "10.0.2.15".parse().unwrap(),
         server: format!("http://10.0.2.2:{boot_server}"),
         method: BootTarget::Pxe,
         mode: BootMode::Uefi,
