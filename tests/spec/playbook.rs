@@ -260,7 +260,7 @@ fn a_mistake_is_shown_like_a_compiler_would() {
 error[E201]: there is no image `ubuntu`
  --> playbooks/p.yaml:2:19
   |
-2 | baseline: {image: ubuntu, stack: s, boot_deadline: 10m, install: {image: \"i\", disk: {transport: nvme, size_min: 400GB}, wipe: blank-only}}
+2 | baseline: {image: ubuntu, stack: s, boot_deadline: 10m, install: {image: \"i\", disk: {transport: nvme, size_min: 400GB}, wipe: blank-o...
   |                   ^^^^^^";
     assert!(shown.starts_with(want), "{shown}");
     assert!(shown.contains("looked for images/ubuntu.yaml"), "{shown}");

@@ -24,11 +24,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::remote::{Progress, State};
-use super::netboot::Netboot;
+use super::netboot::{Netboot, from_bmc};
 use super::system::{Heard, hear, identity};
 use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::boot::now_ms;
-use crate::model::{BootMark, BootOverride, BootTarget, Class, Reading, SystemFacts, Touch};
+use crate::model::{BootMark, BootOverride, BootTarget, Class, PowerState, Reading, SystemFacts, Touch};
 
 pub use target::InstallTarget;
 
@@ -46,6 +46,8 @@ pub struct InstallImage {
     started: Mutex<Option<i64>>,
     /// The power was seen off and on again since then.
     cycled: AtomicBool,
+    /// The disk was read back, by this life or an earlier one, and nothing but the start from it has come since.
+    written: AtomicBool,
 }
 
 /// What a system that answers is.
@@ -72,11 +74,10 @@ impl Action for InstallImage {
                 Runs::Other => {}
             }
         }
-        match (&heard, self.started_s_ago()) {
-            (Heard::Nothing(_) | Heard::Stranger(_), Some(age)) if age < u64::from(self.target.boot_deadline_s) => {
-                return Ok(Standing::Busy { with: format!("starting from its disk for {age} s") });
-            }
-            _ => {}
+        if !matches!(heard, Heard::System(_))
+            && let Some(standing) = self.starting().await?
+        {
+            return Ok(standing);
         }
         Ok(match self.netboot.look(open).await? {
             Standing::Done(_) => Standing::Ready { seen: "the image that does the writing has just come up".to_owned() },
@@ -85,8 +86,13 @@ impl Action for InstallImage {
     }
 
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
+        if self.written.load(Ordering::Relaxed) && self.off().await? {
+            // A boot over the network would only find out again that the disk is written.
+            return self.start(scribe).await;
+        }
         if !self.installer_runs().await? {
             *self.lock() = None;
+            self.written.store(false, Ordering::Relaxed);
             self.netboot.act(scribe).await?;
             self.wait_for_installer(scribe).await?;
         }
@@ -105,9 +111,12 @@ impl Action for InstallImage {
     }
 
     fn remember(&self, last: &Touch, at_ms: i64) {
-        if matches!(last, Touch::StartInstalled(_)) {
-            *self.lock() = Some(at_ms);
+        match last {
+            Touch::StartInstalled(_) => *self.lock() = Some(at_ms),
+            Touch::SetBoot(held) if held.target == BootTarget::Disk => {}
+            _ => return,
         }
+        self.written.store(true, Ordering::Relaxed);
     }
 }
 
@@ -116,7 +125,15 @@ impl InstallImage {
     /// may take to show.
     #[must_use]
     pub fn new(target: InstallTarget, netboot: Netboot, pace: Duration, settle: Duration) -> Self {
-        Self { target, netboot, pace, settle, started: Mutex::new(None), cycled: AtomicBool::new(false) }
+        Self {
+            target,
+            netboot,
+            pace,
+            settle,
+            started: Mutex::new(None),
+            cycled: AtomicBool::new(false),
+            written: AtomicBool::new(false),
+        }
     }
 
     fn shell(&self) -> &dyn crate::shell::Shell {
@@ -140,6 +157,29 @@ impl InstallImage {
             (Some(image), None) if image == self.target.from => Runs::Installer,
             _ => Runs::Other,
         }
+    }
+
+    /// How a silent node stands whose disk is written: off, or starting from it; `None` when neither, or when the time for it is over.
+    async fn starting(&self) -> Result<Option<Standing>, ActionError> {
+        let started = self.started_s_ago();
+        if !self.written.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if self.off().await? {
+            // A life that was cut within a power cycle leaves the node off; the other half of the cycle may still come.
+            if let Some(age) = started.filter(|age| Duration::from_secs(*age) < self.settle) {
+                let with = format!("told to start from its disk {age} s ago, which may still show");
+                return Ok(Some(Standing::Busy { with }));
+            }
+            return Ok(Some(Standing::Ready { seen: "its disk is written, and it is off".to_owned() }));
+        }
+        let waits = started.filter(|age| *age < u64::from(self.target.boot_deadline_s));
+        Ok(waits.map(|age| Standing::Busy { with: format!("starting from its disk for {age} s") }))
+    }
+
+    async fn off(&self) -> Result<bool, ActionError> {
+        let power = self.netboot.bmc.power().await.map_err(|e| from_bmc("read the power", e))?;
+        Ok(power == Reading::Known(PowerState::Off))
     }
 
     /// The image runs and says that a disk brought it: the disk itself is looked at.

@@ -17,6 +17,7 @@ impl InstallImage {
     /// Starts the node from its disk.
     pub(super) async fn start(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
         self.netboot.same_machine().await?;
+        self.written.store(true, Ordering::Relaxed);
         self.close_grant(scribe).await?;
         let want = BootOverride { target: BootTarget::Disk, once: true, mode: Some(self.netboot.target.mode), http_uri: None };
         if let Err(why) = self.set_boot(want, scribe).await? {
