@@ -245,13 +245,32 @@ fn put_own(tree: &mut Tree) -> Result<(), TreeError> {
 }
 
 fn pack(archive: &[u8], compression: Compression) -> std::io::Result<Vec<u8>> {
-    match compression {
-        Compression::Zstd => zstd::bulk::compress(archive, ZSTD_LEVEL),
+    let mut packed = match compression {
+        Compression::Zstd => zstd::bulk::compress(archive, ZSTD_LEVEL)?,
         Compression::Gzip => {
             // No name and no time in the header.
             let mut gzip = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::best());
             gzip.write_all(archive)?;
-            gzip.finish()
+            gzip.finish()?
+        }
+    };
+    // Linux's EFI stub joins several initrds without a gap, and a plain archive has to begin at a multiple of four bytes; zeros between are
+    // skipped (Documentation/driver-api/early-userspace/buffer-format.rst).
+    packed.resize(packed.len().next_multiple_of(4), 0);
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_initrd_can_follow() {
+        for n in 0..16_u8 {
+            let archive: Vec<u8> = (0..64 + n).map(|i| i.wrapping_mul(n | 1)).collect();
+            for compression in [Compression::Zstd, Compression::Gzip] {
+                assert_eq!(pack(&archive, compression).unwrap().len() % 4, 0, "{n} {compression:?}");
+            }
         }
     }
 }

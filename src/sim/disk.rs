@@ -15,8 +15,18 @@ pub struct Disk {
     written: Option<(String, bool)>,
     /// When the installer that runs now will have ended, and on which boot it runs.
     ends: Option<(SimTime, u64)>,
+    /// An installer that fetches before it writes.
+    fetch: Option<Fetch>,
     /// Installations that were begun.
     begun: u32,
+}
+
+/// What an installer fetches, before it touches the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fetch {
+    order: String,
+    boot: u64,
+    failed: Option<String>,
 }
 
 /// How an installer stands.
@@ -31,12 +41,41 @@ pub enum Writing {
 }
 
 impl Disk {
+    /// Starts an installer on this boot that fetches first; false when one runs, or the order is none.
+    pub fn fetch(&mut self, boot: u64, order: &str) -> bool {
+        let fetches = self.fetch.as_ref().is_some_and(|f| f.boot == boot && f.failed.is_none());
+        if order.is_empty() || order.len() > ORDER || fetches || self.writing(boot) == Writing::Running {
+            return false;
+        }
+        self.fetch = Some(Fetch { order: order.to_owned(), boot, failed: None });
+        true
+    }
+
+    /// What came of the fetch of that boot: it writes now, or it has failed. Nothing happens when the machine has lost its power meanwhile.
+    pub fn fetched(&mut self, now: SimTime, boot: u64, came: Result<(), String>) {
+        let Some(fetch) = self.fetch.as_mut().filter(|f| f.boot == boot && f.failed.is_none()) else { return };
+        match came {
+            Err(why) => fetch.failed = Some(why),
+            Ok(()) => {
+                let order = std::mem::take(&mut fetch.order);
+                self.begin(now, boot, &order);
+            }
+        }
+    }
+
+    /// The order of an installer of this boot that fetches, and why it failed if it did.
+    #[must_use]
+    pub fn fetching(&self, boot: u64) -> Option<(&str, Option<&str>)> {
+        self.fetch.as_ref().filter(|f| f.boot == boot).map(|f| (f.order.as_str(), f.failed.as_deref()))
+    }
+
     /// Starts an installer on this boot; false when one runs, or the order is none.
     pub fn begin(&mut self, now: SimTime, boot: u64, order: &str) -> bool {
         self.live(now);
         if order.is_empty() || order.len() > ORDER || self.writing(boot) == Writing::Running {
             return false;
         }
+        self.fetch = None;
         self.written = Some((order.to_owned(), false));
         self.ends = Some((now.after_s(WRITES), boot));
         self.begun = self.begun.saturating_add(1);
@@ -56,6 +95,7 @@ impl Disk {
     pub fn cut(&mut self, at: SimTime) {
         self.live(at);
         self.ends = None;
+        self.fetch = None;
     }
 
     /// How the installer of this boot stands.
@@ -115,5 +155,20 @@ mod tests {
         assert_eq!((disk.options(), disk.writing(2), disk.writing(3)), (Some("a=b"), Writing::Done, Writing::None));
         disk.cut(SimTime(170_000));
         assert_eq!((disk.options(), disk.begun()), (Some("a=b"), 2));
+    }
+
+    #[test]
+    fn what_is_fetched_first_touches_nothing_until_it_has_come() {
+        let mut disk = Disk::default();
+        assert!(disk.fetch(1, "options a=b\n") && !disk.fetch(1, "options a=b\n"));
+        disk.fetched(SimTime(0), 1, Err("HTTP 404".to_owned()));
+        assert_eq!((disk.fetching(1), disk.begun()), (Some(("options a=b\n", Some("HTTP 404"))), 0));
+        assert!(disk.fetch(1, "options c=d\n"));
+        disk.cut(SimTime(1));
+        disk.fetched(SimTime(2), 1, Ok(()));
+        assert_eq!((disk.fetching(1), disk.begun()), (None, 0), "its machine has lost its power");
+        assert!(disk.fetch(2, "options e=f\n"));
+        disk.fetched(SimTime(3), 2, Ok(()));
+        assert_eq!((disk.fetching(2), disk.begun(), disk.writing(2)), (None, 1, Writing::Running));
     }
 }

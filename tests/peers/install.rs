@@ -24,6 +24,7 @@ use russh::keys::ssh_key::{HashAlg, LineEnding};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::node_image::node_image;
 use super::ramdisk::{image, key};
 use crate::support::{Service, need_program, skip};
 
@@ -163,30 +164,6 @@ fn artifact(path: PathBuf) -> Artifact {
     Artifact { path, sha256 }
 }
 
-/// A root file system of two programs: enough to boot, take an address and let somebody in.
-fn root(dir: &Path) -> PathBuf {
-    let script = r#"set -e; mkdir -p root/bin root/sbin root/etc/ssh root/etc/dropbear root/etc/systemd root/usr/sbin root/usr/bin root/root
-cp /bin/busybox root/bin/busybox; ln -s busybox root/bin/sh; cp /usr/sbin/dropbear root/usr/sbin/
-for lib in $(ldd /usr/sbin/dropbear | grep -o '/[^ ]*'); do mkdir -p "root$(dirname "$lib")"; cp -L "$lib" "root$lib"; done
-echo root:x:0:0:root:/root:/bin/sh >root/etc/passwd; echo root:x:0: >root/etc/group; echo /bin/sh >root/etc/shells
-echo everybodys >root/etc/machine-id; echo baked >root/etc/ssh/ssh_host_rsa_key
-cat >root/sbin/init <<'I'
-#!/bin/sh
-export PATH=/bin:/sbin:/usr/bin:/usr/sbin
-/bin/busybox --install -s /bin
-mkdir -p /dev/pts; mount -t devpts devpts /dev/pts
-hostname -F /etc/hostname
-printf '#!/bin/sh\n[ "$1" = bound ] && ip addr replace "$ip/${mask:-24}" dev "$interface"\n' >/run/lease; chmod +x /run/lease
-for nic in /sys/class/net/e*; do ip link set "${nic##*/}" up; udhcpc -i "${nic##*/}" -s /run/lease -b -t 30 -T 1; done
-dropbear -F -E -s -r /etc/dropbear/dropbear_ed25519_host_key -p 22 &
-while :; do sleep 1000; done
-I
-chmod 755 root/sbin/init; mksquashfs root root.squashfs -quiet -no-progress -all-root -comp zstd"#;
-    let made = Command::new("sh").args(["-c", script]).current_dir(dir).stdout(Stdio::null()).status().unwrap();
-    assert!(made.success());
-    dir.join("root.squashfs")
-}
-
 struct Site {
     dir: tempfile::TempDir,
     qemu: Arc<Qemu>,
@@ -207,6 +184,25 @@ impl Site {
         InstallImage::new(target, netboot, Duration::from_secs(1), Duration::from_secs(15))
     }
 
+    /// What the installed system says of itself, once systemd has started all that it has.
+    async fn until_running(&self) -> String {
+        let began = Instant::now();
+        loop {
+            let told = self
+                .on_node(
+                    "echo; tr ' ' '\\n' </proc/cmdline; cat /etc/hostname /etc/bringup/installed /proc/1/comm; \
+                     stat -c '%s %n' /etc/machine-id; ls /etc/ssh/ssh_host*; stat -c '%a %n' /root/.ssh/authorized_keys; \
+                     awk '$2 == \"/\" { print $1, $3 }' /proc/mounts; systemctl --failed --no-legend; systemctl is-system-running",
+                )
+                .await;
+            let starts = ["\nstarting\n", "\ninitializing\n"].iter().any(|word| told.ends_with(word));
+            if !starts || began.elapsed() > Duration::from_secs(BOOT_S.into()) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     async fn on_node(&self, script: &str) -> String {
         let probe = bringup::model::Probe::new("test", ["sh", "-c", script]);
         match self.shell.run(&probe).await.unwrap() {
@@ -217,20 +213,18 @@ impl Site {
 }
 
 async fn site() -> Option<Site> {
-    for program in ["mksquashfs", "qemu-system-x86_64", "dropbear", "busybox"] {
-        need_program(TEST, program)?;
-    }
+    need_program(TEST, "qemu-system-x86_64")?;
     for file in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/qemu/efi-virtio.rom"] {
         if !Path::new(file).exists() {
             skip(TEST, file);
             return None;
         }
     }
-    let image = image(TEST)?;
+    let (image, node) = (image(TEST)?, node_image(TEST)?);
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", at("vars.fd")).unwrap();
-    std::fs::File::create(at("a.img")).unwrap().set_len(2 << 30).unwrap();
+    std::fs::File::create(at("a.img")).unwrap().set_len(3 << 30).unwrap();
     // A disk that holds something: the superblock of an ext4, as far as anybody looks, in the middle of other bytes.
     let other = std::fs::File::create(at("b.img")).unwrap();
     other.set_len(1 << 30).unwrap();
@@ -254,6 +248,7 @@ async fn site() -> Option<Site> {
         first_contact: FirstContact::Refuse,
     }));
     let bringup_image = |name: &str| artifact(image.out.join("bringup").join(name));
+    let node_file = |name: &str| artifact(node.out.join("node").join(name));
     let netboot = ActionSpec::Netboot {
         image: "bringup".into(),
         image_digest: Digest::from_bytes(&[7; 32]),
@@ -288,12 +283,12 @@ async fn site() -> Option<Site> {
         deadline_s: BOOT_S,
     };
     let spec = ActionSpec::InstallImage {
-        image: "small".into(),
+        image: "node".into(),
         image_digest: Digest::from_bytes(&[8; 32]),
-        kernel: bringup_image("vmlinuz"),
-        initrd: vec![bringup_image("initrd.img")],
-        root: artifact(root(dir.path())),
-        cmdline: vec!["console=ttyS0".into()],
+        kernel: node_file("vmlinuz"),
+        initrd: vec![node_file("initrd.img")],
+        root: node_file("root.squashfs"),
+        cmdline: vec!["console=tty0".into(), "console=ttyS0,115200n8".into()],
         disk: DiskRule::default(),
         wipe: Wipe::BlankOnly,
         deadline_s: 600,
@@ -313,7 +308,7 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
     let both = DiskRule { size_min: Some(1 << 30), ..DiskRule::default() };
     for (rule, words) in [
         (both, ["2 disks fit the rule (at least 1 GB)", "serial NVME-A", "serial VIRT-B"]),
-        (by(Transport::Sas), ["no disk fits the rule (sas)", "2.1 GB nvme QEMU NVMe Ctrl, serial NVME-A", "serial VIRT-B"]),
+        (by(Transport::Sas), ["no disk fits the rule (sas)", "3.2 GB nvme QEMU NVMe Ctrl, serial NVME-A", "serial VIRT-B"]),
         (by(Transport::Virtio), ["is not blank and the plan does not wipe", "serial VIRT-B", "--allow wipe"]),
     ] {
         let action = site.action(rule);
@@ -340,26 +335,28 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
         tokio::time::sleep(Duration::from_secs(1)).await;
     };
     book.progress(&done);
-    assert!(done.contains("image 080808080808 from the disk 2.1 GB nvme QEMU NVMe Ctrl, serial NVME-A"), "{done}");
+    assert!(done.contains("image 080808080808 from the disk 3.2 GB nvme QEMU NVMe Ctrl, serial NVME-A"), "{done}");
     assert_eq!(*site.qemu.starts.lock().unwrap(), 2, "one netboot, one start from the disk");
     assert_eq!(digest(&site.dir.path().join("b.img")), untouched, "the other disk");
 
-    // The same host key (the shell knows no other), the plan's words, and what a first boot needs.
-    let told = site
-        .on_node(
-            "cat /proc/cmdline /etc/hostname /etc/bringup/installed; stat -c %s /etc/machine-id; ls /etc/ssh; awk '$2 == \"/\" { print $1 }' /proc/mounts",
-        )
-        .await;
+    // Debian with systemd runs, all of it, with the same host key (the shell knows no other), the plan's words, and what a first boot needs.
+    let told = site.until_running().await;
     println!("{told}");
     for word in [
-        "bringup.plan=plan-install",
-        "bringup.disk=",
+        "\nbringup.plan=plan-install\n",
+        "\nbringup.disk=",
         "\na001-s01\n",
-        "serial NVME-A",
-        "\n0\nssh_host_ed25519_key\n/dev/nvme0n1p2",
+        "\nserial NVME-A\n",
+        "\n33 /etc/machine-id\n",
+        "\n/etc/ssh/ssh_host_ed25519_key\n",
+        "\n/dev/nvme0n1p2 ext4\n",
+        "\nsystemd\n",
+        "\nrunning\n",
+        "\n600 /root/.ssh/authorized_keys\n",
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }
+    assert!(!told.contains("bringup.root") && !told.contains("bringup.grant="), "{told}");
     let lines = book.lines.lock().unwrap().clone();
     let installs: Vec<_> = lines.iter().filter(|(t, _)| matches!(t, Touch::InstallImage { .. })).collect();
     assert!(
@@ -370,4 +367,20 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
     assert!(!format!("{lines:?}").contains("/dev/"), "{lines:?}");
     let returned = action.release(&book).await.unwrap();
     assert!(returned.kept.is_empty(), "{returned:?}");
+
+    // What was borrowed is given back: the next power cycle, network first as ever, ends in the same system.
+    let name = site.on_node("cat /etc/machine-id /proc/sys/kernel/random/boot_id").await;
+    assert!(matches!(site.qemu.set_power(PowerVerb::Cycle, Duration::from_secs(60)).await, Written::Applied(_)));
+    site.shell.close().await;
+    let began = Instant::now();
+    while let Err(error) = site.shell.boot_id().await {
+        assert!(began.elapsed() < Duration::from_secs(BOOT_S.into()), "{error}\n{}", site.qemu.console(3));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let again = site.on_node("cat /etc/machine-id /proc/sys/kernel/random/boot_id").await;
+    let (name, again): (Vec<&str>, Vec<&str>) = (name.lines().collect(), again.lines().collect());
+    assert!(name.len() == 2 && name[0] == again[0] && name[1] != again[1], "{name:?} {again:?}");
+    assert!(site.qemu.console(3).contains("/boot.ipxe"), "it asked the boot server first:\n{}", site.qemu.console(3));
+    assert!(matches!(action.look(None).await.unwrap(), Standing::Done(_)));
+    book.progress("and again from its disk");
 }

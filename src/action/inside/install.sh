@@ -25,6 +25,27 @@ run() {
   [ $code = 0 ] || fail "at $step: $1 ended with exit code $code: $(tail -n 1 log | text)"
 }
 
+# Before the disk is touched; the controller knows a failure by its first words, and sends the file itself.
+file=$(order fetch)
+if [ -n "$file" ]; then
+  step fetch
+  want=$(order file | sed -n "s/^$file //p")
+  at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
+  case $at in http://*/at) ;; *) fail "at fetch: nothing says where the boot server is" ;; esac
+  began=$(cut -d. -f1 /proc/uptime)
+  until [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$want" ]; do
+    # It goes on where it was cut. A rack that installs at once is let in by turns: 503 is no end.
+    if wget -q -c -T 60 -O "$file" "${at%/at}/$file" 2>said; then
+      [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$want" ] || { rm -f "$file" && fail "at fetch: what came is not what the plan names"; }
+    else
+      cat said >>log
+      ! grep -q ' 4[0-9][0-9] ' said || fail "at fetch: $(tail -n 1 said | text)"
+      [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt "$(order seconds)" ] || fail "at fetch: $(tail -n 1 said | text)"
+      sleep 3
+    fi
+  done
+fi
+
 step check
 name=$(order disk)
 disk=/dev/$(echo "$name" | tr '!' /)
@@ -119,14 +140,15 @@ if [ -n "$mac" ] && [ -e $new/lib/systemd/systemd-networkd ]; then
   nic=${nic%/address}
   mkdir -p $new/etc/systemd/network
   {
-    printf '[Match]\nMACAddress=%s\n[Network]\n' "$mac"
+    printf '[Match]\nMACAddress=%s\n\n[Network]\n' "$mac"
     # The address that this system was told on its command line, or DHCP as it did.
     held=$(first "/run/bringup/net/${nic##*/}")
     if [ -n "$held" ] && grep -Eq '(^| )ip=[0-9]' /proc/cmdline; then
       echo "Address=$held"
       ip route | sed -n "s/^default via \([0-9.]*\) .*/Gateway=\1/p" | head -n 1
     else
-      echo 'DHCP=yes'
+      # As the ramdisk did: the server knows machines by MAC address; a lease lost takes no address away from under the node.
+      printf 'DHCP=ipv4\nKeepConfiguration=dhcp\n\n[DHCPv4]\nClientIdentifier=mac\n'
     fi
   } >$new/etc/systemd/network/10-bringup.network
 fi

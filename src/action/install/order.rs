@@ -17,6 +17,8 @@ const BELOW: &str = include_str!("../inside/below.sh");
 pub(super) const PUT: &str = include_str!("../inside/put.sh");
 pub(super) const BEGIN: &str = include_str!("../inside/begin.sh");
 pub(super) const STATUS: &str = include_str!("../inside/status.sh");
+/// Name of the root file system among the files.
+pub(super) const ROOT: &str = "root";
 /// Longest part of the installer that one command carries. dropbear takes no command line longer than 9,000 bytes (`MAX_CMD_LEN`), and
 /// quoting makes it longer.
 const PART: usize = 4000;
@@ -50,7 +52,7 @@ pub(super) fn installer() -> (Vec<String>, Digest) {
 pub(super) fn files(target: &InstallTarget) -> Vec<(String, &Artifact)> {
     let mut files = vec![("kernel".to_owned(), &target.kernel)];
     files.extend(target.initrd.iter().enumerate().map(|(n, initrd)| (format!("initrd{n}"), initrd)));
-    files.push(("root".to_owned(), &target.root));
+    files.push((ROOT.to_owned(), &target.root));
     files
 }
 
@@ -79,8 +81,9 @@ pub(super) fn table_of(target: &InstallTarget, disk: &Disk) -> String {
     named("disk", target, disk)
 }
 
-/// The order, a `KEY VALUE` a line. No value holds a line break: they are names of the model, digests, and what was read of the disk.
-pub(super) fn order(target: &InstallTarget, disk: &Disk) -> String {
+/// The order, a `KEY VALUE` a line. No value holds a line break: they are names of the model, digests, and what was read of the disk. `fetches`: the
+/// root is not sent, the installer fetches it from the boot server.
+pub(super) fn order(target: &InstallTarget, disk: &Disk, fetches: bool) -> String {
     let (table, root) = (table_of(target, disk), named("root", target, disk));
     // An argument that tells a diskless system where its root is would send the installed one there too.
     let own = target.cmdline.iter().filter(|word| !word.contains("{root-url}") && !word.starts_with("root="));
@@ -91,6 +94,7 @@ pub(super) fn order(target: &InstallTarget, disk: &Disk) -> String {
     options.push(format!("bringup.image={}", target.image_digest));
     options.push(format!("bringup.disk={table}"));
     let (options, mac, size) = (options.join(" "), target.mac.to_string(), disk.size.to_string());
+    let seconds = target.deadline_s.to_string();
     let mut text = String::new();
     for (key, value) in [
         ("plan", target.plan.as_str()),
@@ -104,11 +108,15 @@ pub(super) fn order(target: &InstallTarget, disk: &Disk) -> String {
         ("disk-uuid", table.as_str()),
         ("root-uuid", root.as_str()),
         ("options", options.as_str()),
+        ("seconds", seconds.as_str()),
     ] {
         text.push_str(&format!("{key} {value}\n"));
     }
     for (name, artifact) in files(target) {
         text.push_str(&format!("file {name} {}\n", artifact.sha256));
+    }
+    if fetches {
+        text.push_str(&format!("fetch {ROOT}\n"));
     }
     text
 }

@@ -114,7 +114,7 @@ fn a_disk_that_holds_something_is_not_written_by_itself() {
 
 #[test]
 fn an_order_in_full() {
-    let text = order::order(&target(), &disk("A", 2 << 30));
+    let text = order::order(&target(), &disk("A", 2 << 30), false);
     let line = |key: &str| text.lines().find_map(|l| l.strip_prefix(&format!("{key} "))).unwrap().to_owned();
     let (table, root) = (line("disk-uuid"), line("root-uuid"));
     assert_eq!((table.len(), &table[14..15], root == table), (36, "8", false), "{table}");
@@ -122,13 +122,14 @@ fn an_order_in_full() {
     let options = format!("console=ttyS0 root=UUID={root} rw bringup.plan=plan-1 bringup.image={image} bringup.disk={table}");
     assert_eq!(line("options"), options);
     assert_eq!(text.lines().filter(|l| l.starts_with("file ")).count(), 4);
-    assert!(text.contains(&format!("file initrd1 {}\nfile root {}\n", "03".repeat(32), "04".repeat(32))));
+    assert!(text.ends_with(&format!("file initrd1 {}\nfile root {}\n", "03".repeat(32), "04".repeat(32))));
+    assert_eq!(order::order(&target(), &disk("A", 2 << 30), true), format!("{text}fetch root\n"));
 }
 
 /// dropbear ends a connection whose command is longer than 9,000 bytes; the shell quotes every operand.
 #[test]
 fn every_command_fits_through_dropbear() {
-    let order = order::order(&target(), &disk(&"x".repeat(128), 1 << 40));
+    let order = order::order(&target(), &disk(&"x".repeat(128), 1 << 40), true);
     let (parts, digest) = order::installer();
     let mut commands = vec![
         vec![order::STATUS.to_owned()],

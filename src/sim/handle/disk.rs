@@ -23,4 +23,18 @@ impl MachineHandle {
         let boots = state.machine.boots();
         state.machine.disk().begin(now, boots, order)
     }
+
+    /// Starts an installer that fetches first; false when one runs already.
+    #[must_use]
+    pub fn begin_fetch(&self, order: &str) -> bool {
+        let mut state = self.step(Input::Tick);
+        let boots = state.machine.boots();
+        state.machine.disk().fetch(boots, order)
+    }
+
+    /// What came of the fetch that an installer of that boot began with.
+    pub fn end_fetch(&self, boot: u64, came: Result<(), String>) {
+        let now = self.inner.clock.now();
+        self.step(Input::Tick).machine.disk().fetched(now, boot, came);
+    }
 }

@@ -1,8 +1,11 @@
 //! The scripts of an installation, as a simulated system answers them: its two disks, and an installer that takes a minute of its own time.
 
+use std::net::IpAddr;
+
 use sha2::{Digest as _, Sha256};
 
 use super::guest::{Guest, Printed};
+use crate::sim::bootrom::fetch;
 use crate::sim::disk::{Disk, Writing};
 use crate::sim::system::Origin;
 
@@ -37,7 +40,7 @@ impl Guest {
                 Some(Printed::ok(""))
             }
             ([_, digest, order], script) if script.contains("setsid sh") => {
-                if disk.writing(boot) != Writing::None {
+                if disk.writing(boot) != Writing::None || matches!(disk.fetching(boot), Some((_, None))) {
                     return Some(Printed::ok("begun already\n"));
                 }
                 let whole: String = self.parts.values().map(String::as_str).collect();
@@ -46,7 +49,9 @@ impl Guest {
                     return Some(Printed::fail(1, "the installer did not arrive whole"));
                 }
                 // What it is told to write must have been sent.
+                let root = order.lines().find_map(|l| l.strip_prefix("file root ")).filter(|_| order.contains("\nfetch root\n"));
                 let sent = |line: &str| match line.split(' ').collect::<Vec<_>>().as_slice() {
+                    ["file", "root", _] if root.is_some() => true,
                     ["file", name, sha256] => {
                         self.files.get(&format!("/run/bringup/install/{name}")).is_some_and(|f| f.sha256 == *sha256)
                     }
@@ -55,9 +60,19 @@ impl Guest {
                 if !order.lines().all(sent) {
                     return Some(Printed::fail(1, "a file of the order is not there"));
                 }
-                Some(Printed::ok(if self.machine.begin_install(order) { "started\n" } else { "begun already\n" }))
+                let begun = match root {
+                    Some(sha256) => self.machine.begin_fetch(order) && self.fetch_root(boot, sha256),
+                    None => self.machine.begin_install(order),
+                };
+                Some(Printed::ok(if begun { "started\n" } else { "begun already\n" }))
             }
             (_, script) if script.contains("/run/bringup/install") && script.contains("echo none") => {
+                if let Some((order, failed)) = disk.fetching(boot) {
+                    let told = |key: &str| order.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default().to_owned();
+                    let state =
+                        failed.map_or("state running fetch\nalive".to_owned(), |why| format!("state failed at fetch: {why}"));
+                    return Some(Printed::ok(format!("plan {}\nimage {}\n{state}\nwhole\n", told("plan "), told("image "))));
+                }
                 let state = match disk.writing(boot) {
                     Writing::None => return Some(Printed::ok("none\n")),
                     Writing::Running => "state running write\nalive",
@@ -68,6 +83,22 @@ impl Guest {
             }
             _ => None,
         }
+    }
+
+    /// Fetches the root as the installer does: under the token that this system was booted with, and compared with its digest.
+    fn fetch_root(&self, boot: u64, sha256: &str) -> bool {
+        let at = self.system.cmdline.split(' ').find_map(|word| word.strip_prefix("bringup.at=")).unwrap_or_default();
+        let url = format!("{}/root", at.strip_suffix("/at").unwrap_or_default());
+        let (machine, sha256) = (self.machine.clone(), sha256.to_owned());
+        tokio::spawn(async move {
+            let came = match fetch(&url, IpAddr::from([127, 0, 0, 1]), 0).await {
+                Ok((blob, _)) if blob.sha256 == sha256 => Ok(()),
+                Ok((blob, _)) => Err(format!("it has SHA-256 {}", blob.sha256)),
+                Err(why) => Err(why),
+            };
+            machine.end_fetch(boot, came);
+        });
+        true
     }
 
     fn system_disk(&self) -> String {
