@@ -336,6 +336,22 @@ fn kernel_behind(stanza: &str) -> Option<String> {
 mod tests {
     use super::*;
 
+    /// Packages are fetched by several threads, and all of them share the settings of "no sources at all".
+    #[test]
+    fn threads_that_write_the_same_settings_do_not_take_them_from_each_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = std::thread::scope(|scope| {
+            let write = || (0..20).map(|_| Apt::new(dir.path(), None).map(drop)).collect::<Result<(), _>>();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(write)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect::<Result<(), _>>()
+        });
+        made.unwrap();
+        let home = fs::read_dir(dir.path().join("apt")).unwrap().next().unwrap().unwrap().path();
+        let mut files: Vec<_> = fs::read_dir(home).unwrap().map(|e| e.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["apt.conf", "archives", "empty", "lists", "sources.list", "status"]);
+    }
+
     #[test]
     fn a_kernel_of_the_day_is_found_and_others_are_themselves() {
         let meta =
