@@ -17,7 +17,9 @@ use crate::pool::{Ledger, Pool as _};
 
 /// Does exactly what a plan says; without a file it plans and asks
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup apply rack-a001.plan.json --max-nodes 64")]
+#[command(
+    after_help = "Example:\n  bringup apply rack-a001.plan.json --max-nodes 64\n  bringup apply rack-a001.plan.json --allow wipe   # the plan may write disks that hold something"
+)]
 pub struct Args {
     /// Plan that `bringup plan --out FILE` wrote
     #[arg(value_name = "FILE")]

@@ -5,7 +5,11 @@ use super::bad_rig::Rig;
 
 /// A site whose playbook installs, with this rule and these words after it.
 fn site(rule: &str) -> Rig {
-    let rig = Rig::up(2, &[]);
+    site_with(rule, &[])
+}
+
+fn site_with(rule: &str, faults: &[&str]) -> Rig {
+    let rig = Rig::up(2, faults);
     let image = rig.read("images/sim-live.yaml");
     let digest = image.lines().find_map(|l| l.split("initrd.img, sha256: \"").nth(1)).unwrap();
     let root = format!("root: {{file: sim-live/initrd.img, sha256: \"{}\"}}\n", &digest[..64]);
@@ -49,4 +53,20 @@ fn rules_that_mean_two_disks_or_a_full_one_write_nothing() {
         assert!(words.iter().all(|w| events.contains(w)), "{rule}: {events}");
         assert!(rig.farm().nodes().iter().all(|n| n.machine.disk().0.begun() == 0), "{rule}");
     }
+}
+
+/// A root comes from the boot server; to a node that cannot reach it, over SSH. Either way its disk is written once.
+#[test]
+fn a_root_that_cannot_be_fetched_is_sent() {
+    let rig = site_with("{transport: nvme, size_min: 2TB}", &["a001-s02=no-fetch"]);
+    rig.run(&["apply", "--yes"]).ends(0, &[]);
+    assert!(rig.farm().nodes().iter().all(|n| n.machine.boots() == 2 && n.machine.disk().0.begun() == 1));
+    let events: Vec<String> = rig.events(".bringup/journal.db").iter().map(ToString::to_string).collect();
+    let of =
+        |node: &str, words: &[&str]| events.iter().filter(|e| e.contains(node) && words.iter().all(|w| e.contains(w))).count();
+    for (node, sent, fetched) in [("a001-s01", 0, 1), ("a001-s02", 2, 0)] {
+        assert_eq!(of(node, &["/run/bringup/install/root"]), sent, "{node}: {events:#?}");
+        assert_eq!(of(node, &["boot-seen", "\"root\""]), fetched, "{node}: {events:#?}");
+    }
+    assert_eq!(of("a001-s02", &["nothing was written: at fetch: wget: can't connect to remote host"]), 1, "{events:#?}");
 }

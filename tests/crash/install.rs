@@ -31,7 +31,9 @@ async fn length() -> usize {
     assert_eq!(touches(&journal, |t| matches!(t, Touch::Power(_))), 2, "one netboot a node");
     assert_eq!(touches(&journal, |t| matches!(t, Touch::InstallImage { holds, .. } if holds.is_empty())), 2);
     assert_eq!(touches(&journal, |t| matches!(t, Touch::StartInstalled(_))), 2);
+    assert_eq!(touches(&journal, |t| matches!(t, Touch::Push { to, .. } if to.ends_with("/root"))), 0, "fetched, not sent");
     let events = Journal::events(&journal, &run_id()).unwrap();
+    assert_eq!(events.iter().filter(|e| matches!(&e.event, Event::BootSeen { stage, .. } if stage == "root")).count(), 2);
     site.end().await;
     events.len()
 }

@@ -55,6 +55,8 @@ path=/sys/block/$name
   [ $(($(cat "$path/size") * 512)) = "$(order size)" ] || fail "the disk $name is not the one that was chosen any more"
 used=$(users_of "$path" | text)
 [ -z "$used" ] || fail "the disk is in use: $used"
+held=$([ "$(order blank)" != yes ] || content_of "$path" | text)
+[ -z "$held" ] || fail "the disk was blank when it was chosen, and is not any more: $held"
 order file | while read -r file digest; do
   [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$digest" ] || echo "$file"
 done >wrong

@@ -115,6 +115,10 @@ pub(super) fn order(target: &InstallTarget, disk: &Disk, fetches: bool) -> Strin
     for (name, artifact) in files(target) {
         text.push_str(&format!("file {name} {}\n", artifact.sha256));
     }
+    // Nobody has written to it meanwhile, either: an installer that waits for its files waits for minutes.
+    if disk.holds.is_empty() {
+        text.push_str("blank yes\n");
+    }
     if fetches {
         text.push_str(&format!("fetch {ROOT}\n"));
     }

@@ -122,8 +122,10 @@ fn an_order_in_full() {
     let options = format!("console=ttyS0 root=UUID={root} rw bringup.plan=plan-1 bringup.image={image} bringup.disk={table}");
     assert_eq!(line("options"), options);
     assert_eq!(text.lines().filter(|l| l.starts_with("file ")).count(), 4);
-    assert!(text.ends_with(&format!("file initrd1 {}\nfile root {}\n", "03".repeat(32), "04".repeat(32))));
+    assert!(text.ends_with(&format!("file initrd1 {}\nfile root {}\nblank yes\n", "03".repeat(32), "04".repeat(32))));
     assert_eq!(order::order(&target(), &disk("A", 2 << 30), true), format!("{text}fetch root\n"));
+    let held = Disk { holds: vec!["nvme0n1: PTUUID=1 PTTYPE=gpt".into()], ..disk("A", 2 << 30) };
+    assert!(!order::order(&target(), &held, true).contains("blank"));
 }
 
 /// dropbear ends a connection whose command is longer than 9,000 bytes; the shell quotes every operand.

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::guest::{Guest, Printed};
 use crate::sim::bootrom::fetch;
 use crate::sim::disk::{Disk, Writing};
+use crate::sim::fault::Fault;
 use crate::sim::system::Origin;
 
 /// Parts of an installer that are kept.
@@ -90,8 +91,10 @@ impl Guest {
         let at = self.system.cmdline.split(' ').find_map(|word| word.strip_prefix("bringup.at=")).unwrap_or_default();
         let url = format!("{}/root", at.strip_suffix("/at").unwrap_or_default());
         let (machine, sha256) = (self.machine.clone(), sha256.to_owned());
+        let barred = machine.has(&Fault::NoFetch);
         tokio::spawn(async move {
             let came = match fetch(&url, IpAddr::from([127, 0, 0, 1]), 0).await {
+                _ if barred => Err("wget: can't connect to remote host: No route to host".to_owned()),
                 Ok((blob, _)) if blob.sha256 == sha256 => Ok(()),
                 Ok((blob, _)) => Err(format!("it has SHA-256 {}", blob.sha256)),
                 Err(why) => Err(why),
