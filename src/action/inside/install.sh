@@ -33,16 +33,35 @@ if [ -n "$file" ]; then
   at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
   case $at in http://*/at) ;; *) fail "at fetch: nothing says where the boot server is" ;; esac
   began=$(cut -d. -f1 /proc/uptime)
+  have=0 tries=0
   until [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$want" ]; do
-    # It goes on where it was cut. A rack that installs at once is let in by turns: 503 is no end.
-    if wget -q -c -T 60 -O "$file" "${at%/at}/$file" 2>said; then
+    # Not `wget -T`: Debian 12's busybox falls over it (a segmentation fault, 1.35.0-4+deb12u1). A connection that is silent for a minute is ended.
+    wget -q -c -O "$file" "${at%/at}/$file" >said 2>&1 &
+    fetch=$! silent=0 before=
+    while kill -0 $fetch 2>/dev/null; do
+      sleep 1
+      now=$(stat -c %s "$file" 2>/dev/null)
+      if [ "$now" = "$before" ]; then silent=$((silent + 1)); else silent=0 before=$now; fi
+      [ $silent -lt 60 ] || kill $fetch 2>/dev/null
+    done
+    if wait $fetch; then
       [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$want" ] || { rm -f "$file" && fail "at fetch: what came is not what the plan names"; }
-    else
-      cat said >>log
-      ! grep -q ' 4[0-9][0-9] ' said || fail "at fetch: $(tail -n 1 said | text)"
-      [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt "$(order seconds)" ] || fail "at fetch: $(tail -n 1 said | text)"
-      sleep 3
+      continue
     fi
+    cat said >>log
+    why=$(tail -n 1 said | text)
+    now=$(stat -c %s "$file" 2>/dev/null || echo 0)
+    # It goes on where it was cut. A rack that installs at once is let in by turns: 503 is no end.
+    case $why in
+    *' 408'* | *' 429'* | *' 503'*) ;;
+    *' 4'[0-9][0-9]*) fail "at fetch: $why" ;;
+    *) if [ "$now" -gt $have ]; then tries=0; else tries=$((tries + 1)); fi ;;
+    esac
+    have=$now
+    # The other half of the time is for writing.
+    [ $tries -lt 20 ] && [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt $(($(order seconds) / 2)) ] ||
+      fail "at fetch: ${why:-the connection ended early}"
+    sleep $((1 + $(od -An -N1 -tu1 /dev/urandom) % 4))
   done
 fi
 

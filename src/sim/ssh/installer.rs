@@ -93,8 +93,11 @@ impl Guest {
         let (machine, sha256) = (self.machine.clone(), sha256.to_owned());
         let barred = machine.has(&Fault::NoFetch);
         tokio::spawn(async move {
-            let came = match fetch(&url, IpAddr::from([127, 0, 0, 1]), 0).await {
-                _ if barred => Err("wget: can't connect to remote host: No route to host".to_owned()),
+            let fetched = match barred {
+                true => Err("wget: can't connect to remote host: No route to host".to_owned()),
+                false => fetch(&url, IpAddr::from([127, 0, 0, 1]), 0).await,
+            };
+            let came = match fetched {
                 Ok((blob, _)) if blob.sha256 == sha256 => Ok(()),
                 Ok((blob, _)) => Err(format!("it has SHA-256 {}", blob.sha256)),
                 Err(why) => Err(why),
