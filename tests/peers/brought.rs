@@ -18,12 +18,12 @@ use crate::support::{Service, need_program, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
-fn said(file: &Path) -> String {
+pub(super) fn said(file: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
 }
 
 /// The laboratory's words with the ramdisk as image, and no host key written down anywhere.
-fn write(lab: &Lab, built: &Path) -> Words {
+pub(super) fn write(lab: &Lab, built: &Path) -> Words {
     let words = Words::write(lab, &[]);
     words.change("inventory/site.yaml", "host_key: pinned", "host_key: first-contact");
     let facts = std::fs::read_to_string(words.path("inventory/facts/lab.csv")).unwrap();
@@ -37,7 +37,7 @@ fn write(lab: &Lab, built: &Path) -> Words {
 }
 
 /// What a command on the machine prints, by OpenSSH, which takes the host key with this fingerprint and no other.
-fn on_machine(lab: &Lab, machine: &Machine, words: &Words, fingerprint: &str, command: &str) -> String {
+pub(super) fn on_machine(lab: &Lab, machine: &Machine, words: &Words, fingerprint: &str, command: &str) -> String {
     let script = "set -e; cd \"$1\"; ssh-keyscan -T 60 -t ed25519 \"$2\" >shown 2>/dev/null
         [ \"$(ssh-keygen -lf shown | cut -d' ' -f2)\" = \"$3\" ] || { echo another host key: $(ssh-keygen -lf shown); exit 1; }
         exec ssh -F none -i \"$4\" -o BatchMode=yes -o ConnectTimeout=60 -o StrictHostKeyChecking=yes \

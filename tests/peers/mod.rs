@@ -9,6 +9,7 @@ mod diskless_refused;
 mod faults;
 mod identity;
 mod install;
+mod installed;
 mod lab;
 mod media;
 mod node_image;
