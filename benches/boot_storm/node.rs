@@ -110,7 +110,7 @@ async fn tftp(own: Ipv4Addr, file: &[u8]) -> usize {
 struct Asked {
     stream: std::net::TcpStream,
     script: String,
-    parts: [(&'static str, Duration); 2],
+    parts: [(&'static str, Duration); 3],
 }
 
 /// iPXE's two scripts on one connection, which is kept for the files.
@@ -129,7 +129,11 @@ fn scripts(own: Ipv4Addr, mac: [u8; 6]) -> Asked {
     let script = text(&mut stream, &format!("/boot.ipxe?mac={}&arch=x86_64", lab::mac(mac).replace(':', "-")));
     let second = begun.elapsed();
     stream.set_nonblocking(true).unwrap();
-    Asked { stream, script, parts: [("connect, first script", first), ("script of the grant", second)] }
+    Asked {
+        stream,
+        script,
+        parts: [("connect, first script", first), ("script of the grant", second), ("both scripts", first + second)],
+    }
 }
 
 fn request(path: &str) -> String {

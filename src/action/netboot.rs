@@ -110,12 +110,11 @@ impl Action for Netboot {
         if self.target.method == BootTarget::Cd
             && let Err(error) = medium::insert(self.bmc.as_ref(), &self.target, &issued, scribe).await
         {
-            // Nothing boots with it: the next look must not wait for a node that was not touched.
-            drop(self.grants.revoke(&issued.public_id, "the boot medium is not in the drive").await);
+            self.take_back(&issued, "the boot medium is not in the drive").await;
             return Err(error);
         }
         self.override_boot(&issued, scribe).await?;
-        self.power(scribe).await
+        self.power(&issued, scribe).await
     }
 
     async fn release(&self, scribe: &dyn Scribe) -> Result<Returned, ActionError> {
@@ -140,7 +139,12 @@ impl Action for Netboot {
         if let Err(error) = self.same_machine().await {
             let unread = if error.class == Class::Refused { "" } else { "it could not be read: " };
             let why = format!("{unread}{}: {}", error.doing, error.seen);
-            returned.kept.push(Kept { what: "boot override".to_owned(), why });
+            let mut kept = |what: &str| returned.kept.push(Kept { what: what.to_owned(), why: why.clone() });
+            kept("boot override");
+            // UEFI HTTP too: sushy-tools takes an HttpBootUri for a medium, and keeps it in its drive.
+            if matches!(self.target.method, BootTarget::Cd | BootTarget::UefiHttp) {
+                kept("boot medium");
+            }
             return Ok(returned);
         }
         let mut by_medium = self.target.method == BootTarget::Cd;
@@ -376,13 +380,38 @@ impl Netboot {
             Written::NotApplied(error) => {
                 let mut error = from_bmc("set the boot override", error);
                 error.seen = hide(&error.seen, issued);
+                self.take_back(issued, "the boot override was not taken").await;
                 scribe.after(&touch, EvidenceNote::NotApplied(error.seen.clone())).await?;
                 Err(error)
             }
         }
     }
 
-    async fn power(&self, scribe: &dyn Scribe) -> Result<(), ActionError> {
+    /// Closes a grant that nothing boots with: the next look must not wait for a node that was not touched.
+    async fn take_back(&self, issued: &Issued, why: &str) {
+        // One that cannot be closed is over at its deadline.
+        drop(self.grants.revoke(&issued.public_id, why).await);
+    }
+
+    /// A slow BMC uses up the time of the grant before its node has power; a node that boots on the rest of it would be cut off on its way.
+    async fn time_left(&self, issued: &Issued) -> Result<(), ActionError> {
+        let (now, whole) = (now_ms(), i64::from(self.target.deadline_s));
+        let left = self.open_grant().await?.map_or(0, |grant| (grant.spec.expires_at_ms - now) / 1000);
+        if left * 2 >= whole {
+            return Ok(());
+        }
+        self.take_back(issued, "its time was used up before the node was powered").await;
+        Err(ActionError {
+            doing: "power the node while its boot grant is good".to_owned(),
+            seen: format!(
+                "{left} s of {whole} s are left: its BMC took the rest for the boot override; the node was not touched"
+            ),
+            class: Class::Transient,
+            source: None,
+        })
+    }
+
+    async fn power(&self, issued: &Issued, scribe: &dyn Scribe) -> Result<(), ActionError> {
         let now = self.bmc.power().await.map_err(|e| from_bmc("read the power", e))?;
         let verb = match now {
             Reading::Known(PowerState::Off) => PowerVerb::On,
@@ -390,12 +419,15 @@ impl Netboot {
         };
         // It listens, types nothing and takes nothing away: no touch of the node.
         self.console.begin(CONSOLE).await;
+        self.time_left(issued).await?;
         let touch = Touch::Power(verb);
         scribe.before(&touch).await?;
         scribe.progress(&format!("power {verb}"));
         self.cycled.store(false, Ordering::Relaxed);
         // The connection to the old system dies with it.
         self.shell.close().await;
+        // A panic of the boot before is none of this one.
+        self.console.forget();
         match self.bmc.set_power(verb, POWER).await {
             Written::Applied(seen) => {
                 self.cycled.store(true, Ordering::Relaxed);
@@ -406,6 +438,7 @@ impl Netboot {
                 Err(ActionError { doing: format!("power {verb}"), seen, class: Class::Ambiguous, source: None })
             }
             Written::NotApplied(error) => {
+                self.take_back(issued, "the power was not touched").await;
                 scribe.after(&touch, EvidenceNote::NotApplied(error.to_string())).await?;
                 Err(from_bmc(&format!("power {verb}"), error))
             }

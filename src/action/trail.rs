@@ -129,7 +129,7 @@ impl Trail<'_> {
             Stage::Userspace => fixed("it told that its first process runs, and nothing of an address", console),
             Stage::Network => fixed("it told that it has an address, and nothing of an SSH server", console),
             Stage::Identity => {
-                fixed("the boot server saw it fetch its identity, so its network works and its SSH server is next", console)
+                fixed("the boot server handed out its identity, once; whether it arrived whole only its console tells", console)
             }
             Stage::Ssh => fixed(
                 "it told that its SSH server listens, and no login was had",
@@ -219,7 +219,8 @@ pub(super) fn console(heard: &Overheard) -> Vec<String> {
     let after = heard.trouble.as_ref().map(|why| format!("; then not captured: {why}")).unwrap_or_default();
     match (heard.lines.len(), &heard.trouble) {
         (0, Some(why)) => vec![hide(&format!("console: not captured: {why}"))],
-        (0, None) => vec!["console: listened to, and the node printed nothing".to_owned()],
+        (0, None) if heard.gaps == 0 => vec!["console: listened to, and the node printed nothing".to_owned()],
+        (0, None) => vec![format!("console: nothing was heard{gaps}: what the node printed then is lost")],
         (count, _) => {
             let lines = if count == 1 { "line".to_owned() } else { format!("{count} lines") };
             let head = format!("console, the last {lines} of {} bytes{gaps}{after}:", heard.printed);

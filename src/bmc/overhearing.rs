@@ -23,8 +23,10 @@ pub struct Overheard {
 pub trait Overhearing: Send + Sync {
     /// Begins to listen, unless it does so already, and waits at most this long until that works.
     async fn begin(&self, patience: Duration);
-    /// What was overheard since it began; at most so many lines.
+    /// What was overheard since it began or forgot; at most so many lines.
     fn heard(&self, lines: usize) -> Overheard;
+    /// Forgets what was overheard: it is of an earlier boot.
+    fn forget(&self) {}
     /// Stops listening and gives the console back. What was overheard stays.
     async fn end(&self);
 }

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use super::artifact::{Artifacts, Opened, Stamp};
 use super::fetch::{By, Refusal, Script};
-use super::grant::{Stage, Token};
+use super::grant::{GrantSpec, Stage, Token};
 use super::loaders::Loaders;
-use super::media::{self, Medium};
+use super::media::{self, Medium, MediumError};
 use super::range::{Part, part};
 use super::route::{Ask, Loader, NotUnderstood, Which, route};
 use super::server::{Health, Seen};
@@ -58,6 +58,8 @@ pub(super) enum Reply {
     Health(Health),
     /// The file must be read and hashed first; then the same question is asked again.
     NotYet(Box<Artifact>),
+    /// The same for all that the medium of this grant is made of.
+    MediumNotYet(Box<GrantSpec>),
     /// 416.
     OutsideRange {
         length: u64,
@@ -236,6 +238,7 @@ fn give_medium(request: &Request, store: &Store, token: &Token, loaders: &Loader
     let arguments = script::arguments(&spec, files.expose(), host, None, door).unwrap_or_default();
     let medium = match media::make(&spec, &arguments, loaders, &store.artifacts, &store.media) {
         Ok(medium) => medium,
+        Err(MediumError::Unread) => return Ok(Reply::MediumNotYet(Box::new(spec))),
         Err(error) => {
             let why = "the medium cannot be made";
             let refusal = Refusal { status: 500, why, grant: Some(spec.id), node: Some(spec.node) };

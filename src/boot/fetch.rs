@@ -8,7 +8,7 @@ use super::grant::{GrantSpec, Stage, Token};
 use super::handover;
 use super::route::{Claims, Which};
 use super::store::{BootError, Line, Store, expire};
-use crate::model::{Artifact, Mac, NodeId};
+use crate::model::{Artifact, Mac, NodeId, uuid_key};
 
 /// How often a ROM that fetched the script and then nothing may fetch it, the first time included.
 const SCRIPTS: i64 = 3;
@@ -88,7 +88,7 @@ impl Held {
         let spec = &self.spec;
         let why = if matches!((spec.mac, claims.mac), (Some(want), Some(said)) if want != said) {
             "another MAC than the grant's"
-        } else if differs(spec.uuid.as_deref(), claims.uuid.as_deref()) {
+        } else if matches!((&spec.uuid, &claims.uuid), (Some(want), Some(said)) if uuid_key(want.trim()) != uuid_key(said)) {
             "another UUID than the grant's"
         } else if differs(spec.serial.as_deref(), claims.serial.as_deref()) {
             "another serial than the grant's"

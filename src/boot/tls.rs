@@ -9,9 +9,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -66,6 +69,16 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// Its time is over, or has not come.
+    #[error("the certificate of {} {what} {when}", path.display())]
+    Dates {
+        /// Of which file.
+        path: PathBuf,
+        /// `expired at`, `is not valid before`.
+        what: &'static str,
+        /// The date that it names.
+        when: jiff::Timestamp,
+    },
 }
 
 /// A certificate with its key. It has no `Debug`: it holds the key.
@@ -101,14 +114,22 @@ impl Shown {
                 other => other.map_err(fail)?,
             }
         }
-        Self::of_files(path, path)
+        Self::read(path, path).map(|(shown, _)| shown)
     }
 
-    /// The site's own: a certificate with those that vouch for it, and its key, both in PEM form.
+    /// The site's own: a certificate with those that vouch for it, and its key, both in PEM form. Nodes look at no date, but a site's other clients do.
     ///
     /// # Errors
     /// [`TlsError`].
     pub fn of_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let (shown, leaf) = Self::read(certificate, key)?;
+        match dates(&leaf, UnixTime::now()) {
+            Some((what, when)) => Err(TlsError::Dates { path: certificate.to_owned(), what, when }),
+            None => Ok(shown),
+        }
+    }
+
+    fn read(certificate: &Path, key: &Path) -> Result<(Self, CertificateDer<'static>), TlsError> {
         let read = |path: &Path| std::fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source });
         let no = |path: &Path, what| TlsError::Pem { path: path.to_owned(), what };
         let (pem, key_pem) = (read(certificate)?, zeroize::Zeroizing::new(read(key)?));
@@ -130,7 +151,7 @@ impl Shown {
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config), sha256: Digest::from_bytes(&digest(&leaf)), key_pin })
+        Ok((Self { config: Arc::new(config), sha256: Digest::from_bytes(&digest(&leaf)), key_pin }, leaf))
     }
 
     /// SHA-256 of the certificate's DER.
@@ -147,6 +168,27 @@ impl Shown {
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
+    }
+}
+
+/// What is wrong with the dates of a certificate at this time. The TLS library reads them first of all when it is asked to verify (rustls-webpki,
+/// `check_issuer_independent_properties`); what else it finds wrong is nothing that a node cares about. Dates that cannot be read are none.
+fn dates(leaf: &CertificateDer<'_>, now: UnixTime) -> Option<(&'static str, jiff::Timestamp)> {
+    let mut roots = RootCertStore::empty();
+    // Any will do, and none may not be.
+    roots.add(leaf.clone().into_owned()).ok()?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().ok()?;
+    let name = ServerName::try_from("bringup.invalid").ok()?;
+    let at = |time: UnixTime| jiff::Timestamp::from_second(i64::try_from(time.as_secs()).ok()?).ok();
+    match verifier.verify_server_cert(leaf, &[], &name, &[], now) {
+        Err(rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { not_after, .. })) => {
+            Some(("expired at", at(not_after)?))
+        }
+        Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. })) => {
+            Some(("is not valid before", at(not_before)?))
+        }
+        _ => None,
     }
 }
 
@@ -200,5 +242,32 @@ mod tests {
         assert!(matches!(Shown::of_files(&text, &a), Err(TlsError::Pem { what: "certificate", .. })));
         assert!(matches!(Shown::of_files(&a, &text), Err(TlsError::Pem { what: "private key", .. })));
         assert!(matches!(Shown::own(&dir.path().join("no/folder")), Err(TlsError::File { .. })));
+    }
+
+    #[test]
+    fn dates_are_looked_at_of_a_sites_own_certificate_alone() {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let mut params = CertificateParams::new(vec!["boot.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2024, 1, 2);
+        params.not_after = rcgen::date_time_ymd(2025, 3, 4);
+        let by = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        let authority = rcgen::Issuer::new(CertificateParams::new(vec![]).unwrap(), &by);
+        // Its own, and one that an authority vouches for.
+        for leaf in [params.self_signed(&key).unwrap(), params.signed_by(&key, &authority).unwrap()] {
+            let at = |text: &str| {
+                let seconds = text.parse::<jiff::Timestamp>().unwrap().as_second();
+                let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds.unsigned_abs()));
+                dates(leaf.der(), now).map(|(what, when)| format!("{what} {when}"))
+            };
+            assert_eq!(at("2024-01-01T23:59:59Z").unwrap(), "is not valid before 2024-01-02T00:00:00Z");
+            assert_eq!((at("2024-01-02T00:00:00Z"), at("2025-03-04T00:00:00Z")), (None, None));
+            assert_eq!(at("2025-03-04T00:00:01Z").unwrap(), "expired at 2025-03-04T00:00:00Z");
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("pem");
+            std::fs::write(&path, leaf.pem() + &key.serialize_pem()).unwrap();
+            assert!(matches!(Shown::of_files(&path, &path), Err(TlsError::Dates { .. })));
+            // The one that is made here is trusted by its digest alone, and a clock may be wrong.
+            assert!(Shown::own(&path).is_ok());
+        }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::{Exit, Failure, Result};
 use super::global::Global;
-use crate::boot::{Door, Grants, ServeOptions, Shown, serve_https};
+use crate::boot::{Door, Grants, ServeOptions, Shown, TlsError, serve_https};
 
 /// Where `apply` listens when it starts a boot server itself, and what `--https` means by itself. 443 needs root.
 pub const PORT: u16 = 8443;
@@ -55,6 +55,24 @@ struct Listen {
     source: std::io::Error,
 }
 
+fn refused(error: TlsError) -> Failure {
+    let hint = match error {
+        TlsError::Unfit { source: rustls::Error::InvalidCertificate(_), .. } => {
+            Some("a certificate of X.509 version 3 is wanted, the server's own first")
+        }
+        TlsError::Unfit { .. } => Some("does --tls-key hold the key of the first certificate of --tls-cert?"),
+        TlsError::Dates { .. } => {
+            Some("renew it, or leave out --tls-cert: bringup then shows one of its own, which nodes know by its digest")
+        }
+        _ => None,
+    };
+    let failure = Failure::new(Exit::ERROR, error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
 /// A listener with its certificate, not serving yet.
 pub struct HttpsDoor {
     listener: tokio::net::TcpListener,
@@ -74,7 +92,7 @@ impl HttpsDoor {
             Some((certificate, key)) => Shown::of_files(&certificate, &key),
             None => Shown::own(&own),
         };
-        let shown = tokio::task::spawn_blocking(read).await?.map_err(|e| Failure::new(Exit::ERROR, e))?;
+        let shown = tokio::task::spawn_blocking(read).await?.map_err(refused)?;
         let wanted = SocketAddr::new(at.address.unwrap_or(http), at.port);
         let bound = tokio::net::TcpListener::bind(wanted).await.and_then(|l| l.local_addr().map(|at| (l, at)));
         let (listener, address) = bound.map_err(|source| {

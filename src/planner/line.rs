@@ -2,7 +2,7 @@
 
 use crate::model::{
     ActionSpec, Blocked, BootMark, Image, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
-    SystemFacts,
+    SystemFacts, uuid_key,
 };
 
 use super::settled::settled;
@@ -109,7 +109,7 @@ fn identity(node: &Node, observed: &Observed) -> Result<(), Obstacle> {
         return Err((why, "bringup bmc info NODE"));
     }
     if let (Reading::Known(seen), Some(want)) = (&facts.uuid, &node.uuid)
-        && !seen.eq_ignore_ascii_case(want)
+        && uuid_key(seen.trim()) != uuid_key(want.trim())
     {
         let why = format!("wrong UUID behind its BMC address: the facts say {want}, the BMC says {}", seen.escape_debug());
         return Err((why, "bringup bmc info NODE"));

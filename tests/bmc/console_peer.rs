@@ -67,14 +67,28 @@ async fn every_byte_passes_both_ways() {
 async fn a_held_console_is_told_and_taken_over() {
     let Some(mut bench) = bench("a_held_console_is_told_and_taken_over").await else { return };
     let (first, second) = (bmc(&bench), bmc(&bench));
-    let held = first.console(quick()).await.unwrap();
+    let mut held = Watched::new(first.console(quick()).await.unwrap());
     let error = second.console(quick()).await.map(drop).unwrap_err();
     assert_eq!(error.kind, BmcTrouble::Busy, "{error}");
     assert!(error.to_string().contains("another client has it"), "{error}");
     let mut taken = Watched::new(second.console(ConsoleOptions { take_over: true, ..quick() }).await.unwrap());
     bench.port.write_all(b"after the take-over").await.unwrap();
     taken.until("after the take-over").await;
+    // Whoever lost it learns so, and ends nobody's console by leaving: "deactivate" would end the new owner's.
+    let error = loop {
+        if let Some(error) = held.one().await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind, BmcTrouble::Busy, "{error}");
     drop(held);
+    bench.port.write_all(b"and goes on").await.unwrap();
+    taken.until("and goes on").await;
+    // Longer than the BMC is asked for, so that a loss would have shown.
+    tokio::time::sleep(3 * quick().keepalive).await;
+    bench.port.write_all(b"to the end").await.unwrap();
+    taken.until("to the end").await;
+    assert!(!taken.marks.iter().any(|mark| matches!(mark, Mark::Lost { .. })), "{:?}", taken.marks);
     taken.console.close().await;
 }
 

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use bringup::bmc::Password;
-use bringup::bmc::ipmi::sol::SolEar;
+use bringup::bmc::ipmi::sol::{Mark, SolEar};
 use bringup::bmc::ipmi::{Account, IpmiBmc, Lan};
 use bringup::bmc::overhearing::{Overheard, Overhearing as _};
 use bringup::model::PowerVerb;
 
 use super::console_rig::{PASSWORD, Rig, SOON, Watched, quick};
+use crate::support::need_program;
 
 fn bmc(address: std::net::SocketAddr) -> IpmiBmc {
     IpmiBmc::new(Lan::new(), address, Account::new("admin", Password::new(PASSWORD), None).unwrap())
@@ -44,6 +45,8 @@ async fn it_keeps_the_last_lines_and_gives_the_console_back() {
     let next = rig.bmc().console(quick()).await.unwrap();
     let after = ear.heard(10);
     assert_eq!((after.lines, after.trouble.as_deref()), (heard.lines, Some("it is not listened to any more")));
+    ear.forget();
+    assert_eq!((ear.heard(10).lines.len(), ear.heard(10).printed), (0, 0), "of an earlier boot");
     next.close().await;
 }
 
@@ -62,6 +65,31 @@ async fn it_takes_a_console_from_nobody() {
     assert_eq!(ear.heard(10).lines, Vec::<String>::new());
     ear.end().await;
     first.console.close().await;
+}
+
+/// `ipmitool sol deactivate`, as people take a console: whoever they end leaves it to them.
+#[tokio::test]
+async fn whoever_ends_it_from_outside_may_have_it() {
+    if need_program("whoever_ends_it_from_outside_may_have_it", "ipmitool").is_none() {
+        return;
+    }
+    let rig = Rig::start("dell", &[], true).await;
+    let ear = SolEar::new(bmc(rig.address));
+    ear.begin(SOON).await;
+    assert_eq!(ear.heard(10).trouble, None);
+    let (ip, port) = (rig.address.ip().to_string(), rig.address.port().to_string());
+    let words = ["-I", "lanplus", "-C", "17", "-H", &ip, "-p", &port, "-U", "admin", "-E", "sol", "deactivate"];
+    let out = tokio::process::Command::new("ipmitool").args(words).env("IPMI_PASSWORD", PASSWORD).output().await.unwrap();
+    assert!(out.status.success(), "{out:?}");
+    until(&ear, "the end of its console", |heard| heard.trouble.is_some()).await;
+    let mut second = Watched::new(rig.bmc().console(quick()).await.unwrap());
+    second.say("", "login: ").await;
+    // It does not get it back while somebody has it, and says who.
+    until(&ear, "who has it", |heard| heard.trouble.as_deref().is_some_and(|why| why.contains("another client has it"))).await;
+    second.say("root", "Password: ").await;
+    assert!(!second.marks.iter().any(|mark| matches!(mark, Mark::Lost { .. })), "{:?}", second.marks);
+    second.console.close().await;
+    ear.end().await;
 }
 
 #[tokio::test]

@@ -83,6 +83,12 @@ impl Sim {
         Self::start_whole(test, format!("{}:6230", free_ip()).parse().unwrap(), None, "", more_emu, files)
     }
 
+    /// One at this address, with its serial port there and another password.
+    pub fn start_beside(test: &str, addr: SocketAddr, serial: SocketAddr, password: &str) -> Option<Self> {
+        let sol = format!("sol \"tcp:{serial}\" 115200\n");
+        Self::start_whole(test, addr, None, &sol, "", &[("password", password)])
+    }
+
     /// `ipmitool` against it; what it printed.
     pub fn ipmitool(&self, args: &[&str]) -> String {
         let (ip, port) = (self.addr.ip().to_string(), self.addr.port().to_string());
@@ -120,11 +126,12 @@ impl Sim {
         for (name, text) in files {
             std::fs::write(at(name), text).unwrap();
         }
+        let password = files.iter().find(|(name, _)| *name == "password").map_or("s3cret", |(_, password)| password);
         let lan = format!(
             "name \"t\"\nset_working_mc 0x20\nstartlan 1\naddr {} {}\npriv_limit admin\n\
              allowed_auths_user none md2 md5 straight\nallowed_auths_operator none md2 md5 straight\n\
              allowed_auths_admin none md2 md5 straight\nguid 336a1b2c5d0e4f9091a2b3c4d5e6f708\nendlan\n\
-             chassis_control \"/bin/sh {} {}\"\n{more_lan}user 2 true \"admin\" \"s3cret\" admin 10 md2 md5 straight\n",
+             chassis_control \"/bin/sh {} {}\"\n{more_lan}user 2 true \"admin\" \"{password}\" admin 10 md2 md5 straight\n",
             addr.ip(),
             addr.port(),
             at("hook.sh").display(),

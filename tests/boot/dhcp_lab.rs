@@ -114,6 +114,11 @@ impl Lab {
         self.services.push(Service::start(&mut command).unwrap());
     }
 
+    /// Ends everything that was started, each by its process id; the wire stays.
+    pub fn halt(&mut self) {
+        self.services.clear();
+    }
+
     /// Starts `bringup serve` and waits until it serves.
     pub fn serve(&mut self, words: &[&str]) {
         let all = [&["-i", "inventory", "--state", "state/journal.db", "serve", "--listen", "10.77.0.1:8088"], words].concat();
@@ -185,8 +190,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // Stops each by its process id.
-        self.services.clear();
+        self.halt();
         for which in ["server", "site", "client", "wire"] {
             drop(Command::new("ip").args(["netns", "del", &self.space(which)]).stderr(Stdio::null()).status());
         }

@@ -12,6 +12,7 @@ mod hostile;
 mod http;
 mod identity;
 mod medium;
+mod own_certificate;
 mod record;
 mod site;
 mod storm;

@@ -25,4 +25,5 @@ mod sel;
 mod sel_follow;
 mod sessions;
 mod silent;
+mod sol_beside;
 mod trust;

@@ -60,7 +60,7 @@ fn exec(lab: &Lab, machine: &Machine, words: &Words, state: &str, argv: &[&str])
 }
 
 /// Writes down every frame of the laboratory's bridge.
-fn listen(lab: &Lab, words: &Words) -> Service {
+pub(super) fn listen(lab: &Lab, words: &Words) -> Service {
     let mut dump = lab.inside("tcpdump");
     dump.args(["-i", "br0", "-U", "-s", "0", "-Z", "root", "-w"]).arg(words.path("wire.pcap"));
     dump.stdout(Stdio::null()).stderr(std::fs::File::create(words.path("tcpdump.err")).unwrap());

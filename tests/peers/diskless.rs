@@ -1,20 +1,21 @@
 //! A diskless node from power-on to systemd: `bringup serve` alone gives address, script, kernel, ramdisk and root to QEMU's firmware, and OpenSSH
-//! logs in to the root that it fetched, with the host key that this boot brought.
+//! logs in to the root that it fetched, with the host key that was made for this boot and handed to it once, over TLS with the server's certificate pinned.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bringup::boot::{GrantSpec, Grants, new_grant_id, now_ms};
-use bringup::image::identity;
+use bringup::boot::{BootKey, GrantSpec, Grants, Identity, Stage, new_grant_id, now_ms};
 use bringup::model::{Artifact, Digest, NodeId, PlanId, RunId};
 use russh::keys::PrivateKey;
-use russh::keys::ssh_key::LineEnding;
+use russh::keys::ssh_key::{HashAlg, LineEnding};
 use sha2::{Digest as _, Sha256};
 
+use super::identity::{must_not_hold, secrets};
+use super::login::by_fingerprint;
 use super::node_image::node_image;
 use super::ramdisk::key;
 use crate::boot::dhcp_lab::{ADDRESS, Lab, MAC};
-use crate::support::need_program;
+use crate::support::{need_program, wait_until};
 
 const UUID: &str = "4c4c4544-0077-4000-8000-000000000102";
 const SERIAL: &str = "S102";
@@ -45,7 +46,7 @@ fn on_node(lab: &Lab, host: &PrivateKey, mine: &PrivateKey, command: &str) -> Re
 #[test]
 fn a_diskless_node_boots_to_systemd_and_a_login() {
     let test = "a_diskless_node_boots_to_systemd_and_a_login";
-    for program in ["qemu-system-x86_64", "ssh"] {
+    for program in ["qemu-system-x86_64", "ssh", "ssh-keyscan", "tcpdump", "curl"] {
         if need_program(test, program).is_none() {
             return;
         }
@@ -54,8 +55,9 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
     let Some(mut lab) = Lab::up(test, &[]) else { return };
     std::fs::write(lab.path("inventory/facts/all.csv"), format!("node,serial,uuid,boot_mac\na001-s01,{SERIAL},{UUID},{MAC}\n"))
         .unwrap();
-    let (host, mine, stranger) = (key(21), key(22), key(23));
-    std::fs::write(lab.path("keys.img"), &*identity(&host, &[mine.public_key().clone()]).unwrap()).unwrap();
+    let (mine, stranger) = (key(22), key(23));
+    let identity = Identity::fresh(&[mine.public_key().to_openssh().unwrap()], Some(ADDRESS.parse().unwrap())).unwrap();
+    let host_key = identity.note().host_key.clone();
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
     std::fs::create_dir(lab.path("state")).unwrap();
@@ -71,15 +73,17 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
         serial: Some(SERIAL.into()),
         image: Digest::from_bytes(&[7; 32]),
         kernel: artifact(image.out.join("node/vmlinuz")),
-        initrd: vec![artifact(image.out.join("node/initrd.img")), artifact(lab.path("keys.img"))],
+        initrd: vec![artifact(image.out.join("node/initrd.img"))],
         root: Some(root.clone()),
         cmdline: vec!["console=ttyS0".into(), "quiet".into()],
         expires_at_ms: now_ms() + 3_600_000,
     };
     let id = spec.id.clone();
-    runtime.block_on(grants.issue(spec)).unwrap();
-    lab.serve(&["--dhcp", "eth0", "--tftp"]);
+    runtime.block_on(grants.issue_with(spec, identity)).unwrap();
+    lab.serve(&["--dhcp", "eth0", "--tftp", "--https"]);
     lab.plug();
+    lab.start("server", "tcpdump", "tcpdump", &["-i", "eth0", "-U", "-s", "0", "-Z", "root", "-w", "wire.pcap", "tcp port 8443"]);
+    wait_until("tcpdump listens", BOOT, || lab.text("tcpdump.err").contains("listening on eth0"));
     let nic = format!("virtio-net-pci,netdev=n,bootindex=1,mac={MAC}");
     let smbios = format!("type=1,serial={SERIAL},uuid={UUID}");
     let mut words = vec!["-accel", "tcg", "-machine", "q35,graphics=off", "-cpu", "max", "-m", "1024", "-smp", "2"];
@@ -95,21 +99,23 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
             std::thread::sleep(Duration::from_millis(100));
         }
     };
-    let node = |command: &str| on_node(&lab, &host, &mine, command);
     until("SSH is told on the console", &mut || lab.text("console").contains("bringup: stage ssh port=22"));
-    let (mut up, mut last) = (String::new(), String::new());
-    until("a login", &mut || match node("cat /proc/uptime") {
+    let mut up = String::new();
+    until("a login", &mut || match by_fingerprint(&lab, &host_key, &mine, "cat /proc/uptime") {
         Ok(text) => {
             up = text;
             true
         }
         Err(why) => {
-            last = why;
-            assert!(!last.contains("Permission denied") && !last.contains("Host key verification failed"), "{last}");
+            assert!(!why.contains("Permission denied") && !why.contains("Host key verification failed"), "{why}");
             false
         }
     });
     let seconds = began.elapsed().as_secs_f64();
+    let host = by_fingerprint(&lab, &host_key, &mine, "cat /etc/ssh/ssh_host_ed25519_key").unwrap();
+    let host = PrivateKey::from_openssh(host + "\n").unwrap();
+    assert_eq!(host.fingerprint(HashAlg::Sha256).to_string(), host_key);
+    let node = |command: &str| on_node(&lab, &host, &mine, command);
     let stages: Vec<_> =
         lab.text("console").lines().filter(|l| l.contains("bringup: stage")).map(|l| l.trim().to_owned()).collect();
     println!("diskless \u{2192} {seconds:.1} s from power-on to SSH, {up} s after the kernel began\n{}", stages.join("\n"));
@@ -151,4 +157,19 @@ fn a_diskless_node_boots_to_systemd_and_a_login() {
     node("modprobe e1000e && grep -q ^e1000e /proc/modules && lspci >/dev/null && dmidecode -s system-serial-number").unwrap();
     let served = lab.text("serve.out");
     assert!(served.contains(&format!("{ADDRESS} a001-s01 {id} root ")), "{served}");
+
+    // The identity: handed out once, and in nobody's hands but the node's.
+    let events = runtime.block_on(grants.events_since(0)).unwrap();
+    let handed: Vec<&str> = events.iter().filter(|e| e.stage == Stage::Identity).map(|e| e.detail.as_str()).collect();
+    assert_eq!(handed, [format!("host key {host_key}")]);
+    assert_eq!(runtime.block_on(grants.boot_key(&NodeId::new("a001-s01").unwrap())).unwrap(), BootKey::Given(host_key));
+    let url = cmdline.split_whitespace().find_map(|word| word.strip_prefix("bringup.identity=")).unwrap();
+    assert!(url.starts_with("https://10.77.0.1:8443/g/"), "{url}");
+    let pin = lab.text("serve.err").split("--pinnedpubkey ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let again = lab.inside("server", "curl").args(["-ksS", "--max-time", "60", "--pinnedpubkey", &pin, url]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&again.stdout), "the identity was handed out already\n", "{again:?}");
+    let heard = std::process::Command::new("tcpdump").args(["-nn", "-r"]).arg(lab.path("wire.pcap")).output().unwrap();
+    assert!(String::from_utf8_lossy(&heard.stdout).lines().count() > 10, "the wire was heard: {heard:?}");
+    let kept = ["wire.pcap", "serve.out", "serve.err", "console", "state/grants.db", "state/grants.db-wal"];
+    must_not_hold(&kept.map(|name| lab.path(name)), &secrets(&host));
 }

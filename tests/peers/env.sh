@@ -5,6 +5,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${BRINGUP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bringup-tests}
 VENV=${BRINGUP_VENV:-$CACHE/venv} # Python peers
 BUILT=${BRINGUP_LAB:-$CACHE/lab}  # kernel, initrd, disk, keys: made once, only read by a running lab
+LOADERS=$CACHE/loaders            # iPXE for 64-bit Arm, which Debian 12 does not have
 NS=${NS:-bringup-lab}             # network namespace of one running lab
 STATE=${STATE:-$CACHE/state-$NS}  # what one running lab writes: logs, sockets, certificates, disks
 

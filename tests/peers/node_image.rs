@@ -56,7 +56,7 @@ pub(super) fn node_image(test: &str) -> Option<&'static Image> {
 }
 
 /// Digest of what a build reads: definitions and locks, and the source of the builder.
-fn made_of(definition: &Path) -> String {
+pub(super) fn made_of(definition: &Path) -> String {
     let mut files = Vec::new();
     let mut folders = vec![definition.parent().unwrap().to_owned(), Path::new(env!("CARGO_MANIFEST_DIR")).join("src/image")];
     while let Some(folder) = folders.pop() {

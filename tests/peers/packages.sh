@@ -7,8 +7,8 @@
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
 
-FROM_BACKPORTS=(qemu-system-x86 qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
-FROM_STABLE=(python3 python3-venv python3-libvirt ovmf ipxe dnsmasq-base isc-dhcp-client busybox-static dropbear-bin kmod cpio mtools
+FROM_BACKPORTS=(qemu-system-x86 qemu-system-arm qemu-utils libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients)
+FROM_STABLE=(python3 python3-venv python3-libvirt ovmf qemu-efi-aarch64 ipxe dnsmasq-base isc-dhcp-client busybox-static dropbear-bin kmod cpio mtools
   mmdebstrap squashfs-tools xorriso grub-common grub-efi-amd64-bin iproute2 curl openssl openssh-client openssh-server
   aria2 tcpdump tftp-hpa lldpd patch ipmitool freeipmi-tools openipmi xz-utils procps git gcc libc6-dev libssl-dev pkg-config)
 
@@ -72,8 +72,29 @@ fetch) # fetch PACKAGE DIR: downloads the .deb of a package, or of what a metapa
   # The lists may be older than the mirror, which keeps only the newest kernels: then they are read again.
   download "$@" || { sources && download "$@"; }
   ;;
+arm-loader) # arm-loader DIR: Debian 13's iPXE for 64-bit Arm as DIR/snponly-arm64.efi; Debian 12's package has none
+  if [ -s "$2/snponly-arm64.efi" ]; then
+    echo "packages: the loader for Arm is present"
+    exit 0
+  fi
+  [ -d "$PARTS" ] || sources
+  mirror=$(apt-get "${APT[@]}" indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' | awk '$1 == "bookworm" { print $2; exit }')
+  # Sources and lists of its own: nothing else may come from there.
+  NEWER=("${APT[@]}" -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$CACHE/apt/trixie.d" -o "Dir::State::Lists=$CACHE/apt/trixie"
+    -o Acquire::Languages=none)
+  mkdir -p "$CACHE/apt/trixie.d" "$CACHE/apt/trixie/partial" "$2"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$CACHE/apt/trixie.d/trixie.list"
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  apt-get "${NEWER[@]}" -qq update
+  (cd "$work" && apt-get "${NEWER[@]}" -qq download ipxe)
+  dpkg-deb --fsys-tarfile "$work"/ipxe_*.deb | tar -xO ./usr/lib/ipxe/ipxe-arm64.efi >"$work/loader"
+  mv "$work/loader" "$2/snponly-arm64.efi"
+  rm -rf "$CACHE/apt/trixie"
+  echo "packages: the loader for Arm of $(cd "$work" && echo ipxe_*.deb)"
+  ;;
 *)
-  echo "usage: $0 [install|missing|list|fetch PACKAGE DIR]" >&2
+  echo "usage: $0 [install|missing|list|fetch PACKAGE DIR|arm-loader DIR]" >&2
   exit 64
   ;;
 esac

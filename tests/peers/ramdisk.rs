@@ -31,7 +31,8 @@ pub struct Image {
     pub cache: PathBuf,
 }
 
-fn cache() -> PathBuf {
+/// Where built images and their packages are kept.
+pub(super) fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let tests = set("BRINGUP_CACHE").or_else(|| set("HOME").map(|home| home.join(".cache/bringup-tests")));
     tests.unwrap_or_else(std::env::temp_dir).join("ramdisk")
@@ -45,34 +46,39 @@ pub fn text(path: &Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Built once for all tests. The newest packages are locked the first time: the mirror keeps no others for long, and the committed lock is older.
+/// Builds a definition of the house in this folder. The newest packages are locked the first time: the mirror keeps no others for long, and the
+/// committed lock is older.
+pub(super) fn build(name: &str, home: &Path) -> Result<Image, String> {
+    let made = Image {
+        out: home.join("images"),
+        definition: home.join(format!("definitions/{name}.yaml")),
+        cache: cache().join("packages"),
+    };
+    std::fs::create_dir_all(made.definition.parent().unwrap()).unwrap();
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("images/definitions/{name}.yaml"));
+    let same = std::fs::read(&made.definition).ok() == std::fs::read(&committed).ok();
+    std::fs::copy(committed, &made.definition).unwrap();
+    let (from, to, kept) = (text(&made.definition), text(&made.out), text(&made.cache));
+    let args = vec!["image", "build", &from, "--out", &to, "--cache", &kept, "-v"];
+    let fresh = || bringup(&[&args[..], &["--lock"]].concat());
+    let locked = same && made.definition.with_extension("lock").exists();
+    let built = if locked { bringup(&args) } else { fresh() };
+    // A lock that outlived its packages, here and on the mirror.
+    let built = if locked && !built.status.success() { fresh() } else { built };
+    if !built.status.success() {
+        return Err(said(&built));
+    }
+    println!("{}", said(&built));
+    Ok(made)
+}
+
+/// The bring-up ramdisk, built once for all tests.
 pub fn image(test: &str) -> Option<&'static Image> {
     for program in ["apt-get", "dpkg-deb", "ssh", "qemu-system-x86_64"] {
         need_program(test, program)?;
     }
     static IMAGE: OnceLock<Result<Image, String>> = OnceLock::new();
-    let made = IMAGE.get_or_init(|| {
-        let home = cache();
-        let (definition, out, cache) = (home.join("definitions/bringup.yaml"), home.join("images"), home.join("packages"));
-        std::fs::create_dir_all(definition.parent().unwrap()).unwrap();
-        let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("images/definitions/bringup.yaml");
-        let same = std::fs::read(&definition).ok() == std::fs::read(&committed).ok();
-        std::fs::copy(committed, &definition).unwrap();
-        let (from, to, kept) = (text(&definition), text(&out), text(&cache));
-        let args = vec!["image", "build", &from, "--out", &to, "--cache", &kept, "-v"];
-        let fresh = || bringup(&[&args[..], &["--lock"]].concat());
-        let locked = same && definition.with_extension("lock").exists();
-        let built = if locked { bringup(&args) } else { fresh() };
-        // A lock that outlived its packages, here and on the mirror.
-        let built = if locked && !built.status.success() { fresh() } else { built };
-        let said = format!("{}{}", String::from_utf8_lossy(&built.stdout), String::from_utf8_lossy(&built.stderr));
-        if !built.status.success() {
-            return Err(said);
-        }
-        println!("{said}");
-        Ok(Image { out, definition, cache })
-    });
-    match made {
+    match IMAGE.get_or_init(|| build("bringup", &cache())) {
         Ok(image) => Some(image),
         Err(said) => {
             skip(test, &format!("a built ramdisk ({said})"));

@@ -17,6 +17,7 @@ use super::wire::{HEADERS, READING, Wire};
 use crate::boot::answer::{Method, Reply, Request, Sending, SendingMedium, answer};
 use crate::boot::grant::now_ms;
 use crate::boot::grants::Grants;
+use crate::boot::media;
 use crate::boot::server::ServeOptions;
 
 /// Questions to the grants at once, each on a thread: more would only wait for the same disk.
@@ -39,10 +40,13 @@ impl Desk {
 
     async fn answer(&self, asked: Request) -> io::Result<Reply> {
         let asked = Arc::new(asked);
-        let reply = self.once(&asked).await?;
-        let Reply::NotYet(artifact) = reply else { return Ok(reply) };
-        // Read and hashed once for all who wait, and none of them holds a thread meanwhile.
-        self.grants.0.artifacts.learn(&artifact).await;
+        let store = &self.grants.0;
+        // Read and hashed once for all who wait, and none of them holds a thread or a place meanwhile.
+        match self.once(&asked).await? {
+            Reply::NotYet(artifact) => store.artifacts.learn(&artifact).await,
+            Reply::MediumNotYet(spec) => media::learn(&spec, &self.options.loaders, &store.artifacts, &store.media).await,
+            reply => return Ok(reply),
+        }
         self.once(&asked).await
     }
 
@@ -121,7 +125,7 @@ async fn give<S: Road>(wire: &mut Wire<S>, reply: Reply, look: bool, keep: bool,
             let body = serde_json::to_string(&health).unwrap_or_default() + "\n";
             text(wire, 200, "application/json", &body, look, keep).await
         }
-        Reply::NotYet(_) => {
+        Reply::NotYet(_) | Reply::MediumNotYet(_) => {
             text(wire, 503, "text/plain; charset=utf-8", "the file is being changed while it is read\n", look, keep).await
         }
         Reply::OutsideRange { length } => {

@@ -7,11 +7,7 @@
 mod fat;
 mod grub;
 mod iso;
-
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
-use std::sync::{Mutex, PoisonError};
+mod shared;
 
 use sha2::{Digest as _, Sha256};
 
@@ -21,12 +17,11 @@ use super::grant::GrantSpec;
 use super::loaders::{GRUB, Loaders};
 use crate::model::{Artifact, Digest};
 
-pub(super) use grub::argument_fault;
+pub(super) use self::grub::argument_fault;
+pub(super) use self::shared::Remembered;
 
 /// What UEFI firmware looks for on x86-64.
 const PROGRAM: &[u8; 11] = b"BOOTX64 EFI";
-/// Images whose digest is remembered.
-const REMEMBERED: usize = 16;
 
 /// Why a medium cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +32,8 @@ pub(super) enum MediumError {
     NoLoader,
     #[error("a file of the medium")]
     Artifact(#[from] ArtifactError),
-    #[error("read a file of the medium")]
-    Read(#[from] std::io::Error),
+    #[error("the files of the medium have not been read yet")]
+    Unread,
     #[error("the command line cannot pass through GRUB, or is too long")]
     Arguments,
     #[error("the image does not fit a medium: GRUB may have 31 MiB, each file 4 GiB")]
@@ -69,11 +64,13 @@ pub(super) struct Medium {
     pub(super) sha256: Digest,
 }
 
-/// What is remembered of the media that were made: how far the digest had come before the bytes that are a node's own.
-#[derive(Default)]
-pub(super) struct Remembered(Mutex<BTreeMap<Digest, Sha256>>);
+/// A medium without the bytes that are a node's own.
+struct Shared {
+    recipe: Digest,
+    pieces: Vec<Piece>,
+}
 
-/// Makes the medium of a grant; `arguments` is the whole command line. It reads every file the first time.
+/// Makes the medium of a grant; `arguments` is the whole command line. It reads no file: [`MediumError::Unread`] asks for [`learn`] first.
 pub(super) fn make(
     spec: &GrantSpec,
     arguments: &[String],
@@ -82,11 +79,38 @@ pub(super) fn make(
     remembered: &Remembered,
 ) -> Result<Medium, MediumError> {
     let own = grub::config(spec, arguments).ok_or(MediumError::Arguments)?;
+    let Shared { recipe, mut pieces } = shared(spec, loaders, artifacts)?;
+    let mut hasher = remembered.of(&recipe).ok_or(MediumError::Unread)?;
+    hasher.update(&own);
+    pieces.push(Piece::Bytes(own));
+    let length = pieces.iter().map(Piece::length).sum();
+    Ok(Medium { pieces, length, sha256: Digest::from_bytes(&hasher.finalize().into()) })
+}
+
+/// Reads what a grant's medium is made of, once for all who wait for the same image; how that went is what [`make`] says then.
+pub(super) async fn learn(spec: &GrantSpec, loaders: &Loaders, artifacts: &Artifacts, remembered: &Remembered) {
+    let Ok(parts) = parts(spec, loaders) else { return };
+    for part in parts {
+        if artifacts.open_known(part).is_none() {
+            artifacts.learn(part).await;
+        }
+    }
+    if let Ok(Shared { recipe, pieces }) = shared(spec, loaders, artifacts) {
+        remembered.learn(recipe, pieces).await;
+    }
+}
+
+/// GRUB, kernel and initial RAM disks, in their order on the medium.
+fn parts<'a>(spec: &'a GrantSpec, loaders: &'a Loaders) -> Result<Vec<&'a Artifact>, MediumError> {
     let program = loaders.get(GRUB).ok_or(MediumError::NoLoader)?;
-    let parts: Vec<&Artifact> = [&program.artifact, &spec.kernel].into_iter().chain(&spec.initrd).collect();
+    Ok([&program.artifact, &spec.kernel].into_iter().chain(&spec.initrd).collect())
+}
+
+fn shared(spec: &GrantSpec, loaders: &Loaders, artifacts: &Artifacts) -> Result<Shared, MediumError> {
+    let parts = parts(spec, loaders)?;
     let mut opened = Vec::with_capacity(parts.len());
     for part in &parts {
-        opened.push(artifacts.open(part)?);
+        opened.push(artifacts.open_known(part).ok_or(MediumError::Unread)??);
     }
     let lengths: Vec<u64> = opened.iter().map(|file| file.length).collect();
     let mut opened = opened.into_iter();
@@ -95,7 +119,7 @@ pub(super) fn make(
     let names = std::iter::once("KERNEL".to_owned()).chain((0..spec.initrd.len()).map(grub::initrd));
     let mut files: Vec<Entry> =
         names.zip(lengths.iter().skip(1)).map(|(name, bytes)| Entry { folder: Folder::Boot, name, bytes: *bytes }).collect();
-    files.push(Entry { folder: Folder::Grub, name: "GRUB.CFG".to_owned(), bytes: own.len() as u64 });
+    files.push(Entry { folder: Folder::Grub, name: "GRUB.CFG".to_owned(), bytes: grub::LENGTH as u64 });
     let mut pieces = vec![Piece::Bytes(iso::head(fat.length, &files).ok_or(MediumError::Size)?)];
     let rest = fat.length - fat.head.len() as u64 - program.length;
     pieces.extend([Piece::Bytes(fat.head), Piece::File(program), Piece::Zeros(rest)]);
@@ -103,12 +127,7 @@ pub(super) fn make(
         let rest = file.length.next_multiple_of(BLOCK) - file.length;
         pieces.extend([Piece::File(file), Piece::Zeros(rest)]);
     }
-    let recipe = recipe(&parts);
-    let mut hasher = remembered.of(recipe, &mut pieces)?;
-    hasher.update(&own);
-    pieces.push(Piece::Bytes(own));
-    let length = pieces.iter().map(Piece::length).sum();
-    Ok(Medium { pieces, length, sha256: Digest::from_bytes(&hasher.finalize().into()) })
+    Ok(Shared { recipe: recipe(&parts), pieces })
 }
 
 /// What the bytes that all media of an image share depend on. The form of the medium is this build's own, and so is what is remembered.
@@ -118,43 +137,4 @@ fn recipe(parts: &[&Artifact]) -> Digest {
         hasher.update(part.sha256.as_str().as_bytes());
     }
     Digest::from_bytes(&hasher.finalize().into())
-}
-
-impl Remembered {
-    /// The digest as far as these pieces go. Whoever asks at the same time for the same image waits.
-    fn of(&self, recipe: Digest, pieces: &mut [Piece]) -> std::io::Result<Sha256> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hasher) = known.get(&recipe) {
-            return Ok(hasher.clone());
-        }
-        let mut hasher = Sha256::new();
-        for piece in pieces {
-            match piece {
-                Piece::Bytes(bytes) => hasher.update(bytes),
-                Piece::File(opened) => whole(&mut opened.file, opened.length, &mut hasher)?,
-                Piece::Zeros(count) => hasher.update(vec![0; usize::try_from(*count).unwrap_or_default()]),
-            }
-        }
-        if known.len() >= REMEMBERED {
-            known.pop_first();
-        }
-        known.insert(recipe, hasher.clone());
-        Ok(hasher)
-    }
-}
-
-fn whole(file: &mut File, length: u64, hasher: &mut Sha256) -> std::io::Result<()> {
-    let mut buffer = vec![0; 256 << 10];
-    let mut left = length;
-    while left > 0 {
-        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let got = file.read(buffer.get_mut(..most).unwrap_or_default())?;
-        if got == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        hasher.update(buffer.get(..got).unwrap_or_default());
-        left -= got as u64;
-    }
-    file.seek(SeekFrom::Start(0))?;
-    Ok(())
 }

@@ -18,6 +18,8 @@ sub text {
     if (!utf8::decode($copy)) { $copy = $bytes; $copy =~ s/[^\x00-\x7e]/\x{fffd}/g; }
     my $out = '';
     for my $c (map { ord } split //, $copy) {
+        # Perl decodes halves of surrogate pairs and numbers above Unicode's last; JSON has neither (RFC 8259 section 8.2).
+        $c = 0xfffd if $c > 0x10ffff || ($c >= 0xd800 && $c <= 0xdfff);
         if ($c > 0xffff) { $c -= 0x10000; $out .= sprintf '\\u%04x\\u%04x', 0xd800 + ($c >> 10), 0xdc00 + ($c & 0x3ff) }
         elsif ($c < 0x20 || $c > 0x7e) { $out .= sprintf '\\u%04x', $c }
         elsif ($c == 0x22 || $c == 0x5c) { $out .= '\\' . chr $c }

@@ -138,7 +138,10 @@ root_told() {
   cp /bin/busybox /run/bringup/busybox
   cat >/run/bringup/told.sh <<'TOLD'
 stage() { read -r up rest </proc/uptime; echo "<1>bringup: stage $* uptime=$up" >/dev/kmsg; }
-if ! systemctl -q is-active ssh.service && ! systemctl -q is-active sshd.service; then
+listens=
+# A socket that starts the server at the first login counts: it listens.
+for unit in ssh.service sshd.service ssh.socket sshd.socket; do systemctl -q is-active "$unit" && listens=1; done
+if [ -z "$listens" ]; then
   stage "ssh refused: the node has no SSH server that runs"
   exit 1
 fi
@@ -153,7 +156,7 @@ TOLD
   cat >/run/systemd/system/bringup-told.service <<'UNIT'
 [Unit]
 Description=Tells the console and the boot server that SSH is up
-After=ssh.service sshd.service network-online.target
+After=ssh.service sshd.service ssh.socket sshd.socket network-online.target
 Wants=network-online.target
 [Service]
 Type=oneshot

@@ -46,7 +46,7 @@ pub(super) fn write(rootfs: &Rootfs, built: &Built, apt: bool, keyring: bool, to
 }
 
 /// `bin/x` as `usr/bin/x`: a folder of that name would take the place of the link that is there.
-fn merged(path: &str) -> String {
+pub(super) fn merged(path: &str) -> String {
     let first = path.split('/').next().unwrap_or_default();
     if ["bin", "sbin", "lib", "lib64"].contains(&first) { format!("usr/{path}") } else { path.to_owned() }
 }

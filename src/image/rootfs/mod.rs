@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `depot` | the locked packages as a repository in a folder, all that `mmdebstrap` gets to see |
 //! | `fill` | what comes on top as one tar: kernel modules, settings, the site's files |
-//! | `setup.sh`, `finish.sh` | before the first package; after the last |
+//! | `setup.sh`, `forget.sh`, `finish.sh` | before the first package; after the last; after the site's files |
+//! | `work` | the folder of one build, gone with it |
 //! | `tool` | `mmdebstrap` and `mksquashfs`: found, called, their words when they fail |
 //! | `proof` | reads what was built before it is packed: exactly the lock, root locked, no key |
 //!
@@ -15,7 +16,9 @@ mod depot;
 mod fill;
 mod proof;
 mod tool;
+mod work;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +32,7 @@ use crate::model::{Digest, LockedPackage, Ramdisk, RamdiskLock, Rootfs};
 
 pub use proof::{Flaw, ProofError};
 pub use tool::ToolError;
+use work::Work;
 
 /// Connections to the mirror at once.
 const FETCHERS: usize = 4;
@@ -136,7 +140,7 @@ pub fn build(
     let built = ramdisk::build(ramdisk, ramdisk_lock, cache, tell)
         .map_err(|source| RootError::Ramdisk { name: ramdisk.name.clone(), source: Box::new(source) })?;
     let debs = fetch(lock, cache, tell)?;
-    let work = Work::new(cache)?;
+    let work = Work::new(&cache.folder("work"))?;
     tell(&format!("{} packages into a repository", debs.len()));
     depot::make(&work.path("depot"), suite(rootfs), &debs)?;
     tell("kernel modules and settings");
@@ -145,7 +149,8 @@ pub fn build(
     let tree = work.path("root.tar");
     tools.install(rootfs, &built.release, has_package(lock, "apt"), &work, &tree)?;
     tell("looking at what was installed");
-    let unpacked = proof::check(&tree, lock, &built.release)?;
+    let own: BTreeSet<String> = rootfs.files.iter().map(|f| fill::merged(f.to.trim_start_matches('/'))).collect();
+    let unpacked = proof::check(&tree, lock, &built.release, &own)?;
     tell("packing");
     drop(fs::remove_file(to));
     let packed = tools.pack(&tree, rootfs.epoch, to).and_then(|()| super::debian::measure(to).map_err(file("read", to)));
@@ -200,33 +205,4 @@ fn fetch<'l>(
     let mut had: Vec<_> = parts.into_iter().flatten().collect();
     had.sort_by_key(|(at, _)| *at);
     Ok(lock.packages.iter().zip(had).map(|(package, (_, path))| (package, path)).collect())
-}
-
-/// A folder of one build, gone with it.
-struct Work {
-    dir: PathBuf,
-}
-
-impl Work {
-    fn new(cache: &Cache) -> Result<Self, RootError> {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = cache.folder("work").join(format!("{}-{count}", std::process::id()));
-        // Left by a build that was killed and had this number.
-        drop(fs::remove_dir_all(&dir));
-        for part in ["depot", "tmp"] {
-            fs::create_dir_all(dir.join(part)).map_err(file("make", &dir))?;
-        }
-        Ok(Self { dir })
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.dir));
-    }
 }

@@ -1,7 +1,7 @@
 //! The last look before the root is packed: what was installed is exactly the lock, nobody has a password, no host key and no login key is in it,
 //! its modules are the kernel's. Read from the tar itself, not from what the tools said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,11 @@ use crate::model::RamdiskLock;
 
 /// Largest of the files that are read here; dpkg's own list of 500 packages has 0.5 MiB.
 const TEXT: u64 = 64 << 20;
+
+/// As much of a file as tells whether it is a private key in PEM form: text may stand before it (RFC 7468 §2).
+const HEAD: u64 = 4096;
+/// What munged lets in by; 128 bytes of no form.
+const MUNGE: &str = "etc/munge/munge.key";
 
 /// Why the root is not packed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,11 @@ pub enum Flaw {
     /// A key.
     #[error("it holds the key /{0}; keys come with each boot")]
     Key(String),
+    /// A key that no word of the definition puts there.
+    #[error(
+        "it holds the private key /{0}, which a package made or brought: name a file for it under `files:`, or leave the package out"
+    )]
+    Made(String),
     /// A file that every root has.
     #[error("it has no /{0}")]
     No(&'static str),
@@ -54,8 +64,8 @@ pub enum Flaw {
     Machine,
 }
 
-/// Looks at the root; gives the bytes of all its files.
-pub(super) fn check(tree: &Path, lock: &RamdiskLock, release: &str) -> Result<u64, ProofError> {
+/// Looks at the root; gives the bytes of all its files. `own` are the site's files.
+pub(super) fn check(tree: &Path, lock: &RamdiskLock, release: &str, own: &BTreeSet<String>) -> Result<u64, ProofError> {
     let fail = |source| ProofError::Read { path: tree.to_owned(), source };
     let mut archive = tar::Archive::new(io::BufReader::new(fs::File::open(tree).map_err(fail)?));
     let (mut bytes, mut modules, mut init) = (0, false, false);
@@ -74,6 +84,12 @@ pub(super) fn check(tree: &Path, lock: &RamdiskLock, release: &str) -> Result<u6
             let mut text = String::new();
             entry.by_ref().take(TEXT).read_to_string(&mut text).map_err(fail)?;
             texts.insert(name, text);
+        } else if file && settings(&path) && !own.contains(&path) {
+            let mut head = Vec::new();
+            entry.by_ref().take(HEAD).read_to_end(&mut head).map_err(fail)?;
+            if path == MUNGE || is_private(&head) {
+                return Err(ProofError::Refused(Flaw::Made(path.escape_debug().collect())));
+            }
         }
     }
     if !init {
@@ -90,6 +106,17 @@ pub(super) fn check(tree: &Path, lock: &RamdiskLock, release: &str) -> Result<u6
 fn is_key(path: &str) -> bool {
     let host = path.strip_prefix("etc/ssh/ssh_host_").is_some_and(|rest| rest.ends_with("_key"));
     host || (path.ends_with("/.ssh/authorized_keys") && (path.starts_with("root/") || path.starts_with("home/")))
+}
+
+/// Where packages write what they make for themselves. Elsewhere they bring examples and keys of their tests.
+fn settings(path: &str) -> bool {
+    ["etc/", "root/", "home/", "var/lib/"].iter().any(|folder| path.starts_with(folder))
+}
+
+/// `-----BEGIN PRIVATE KEY-----`, and the same with `RSA`, `EC`, `OPENSSH`, `ENCRYPTED` and whatever else comes (RFC 7468 §10, §11).
+fn is_private(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    text.lines().any(|line| line.starts_with("-----BEGIN ") && line.trim_end().ends_with("PRIVATE KEY-----"))
 }
 
 fn judge(texts: &BTreeMap<&str, String>, lock: &RamdiskLock) -> Result<(), Flaw> {
@@ -163,6 +190,13 @@ mod tests {
         for key in ["etc/ssh/ssh_host_ed25519_key", "root/.ssh/authorized_keys", "home/a/.ssh/authorized_keys"] {
             assert!(is_key(key), "{key}");
         }
+        for key in ["PRIVATE KEY", "OPENSSH PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY"] {
+            assert!(is_private(format!("Bag Attributes\n-----BEGIN {key}-----\r\nMII").as_bytes()), "{key}");
+        }
+        for other in ["-----BEGIN CERTIFICATE-----\n", "# PRIVATE KEY-----\n", "", "\u{0}\u{1}"] {
+            assert!(!is_private(other.as_bytes()), "{other}");
+        }
+        assert!(settings("etc/ssl/private/x.key") && !settings("usr/lib/python3/test/key.pem"));
         assert!(!is_key("etc/ssh/sshd_config") && !is_key("usr/share/doc/x/authorized_keys"));
     }
 }

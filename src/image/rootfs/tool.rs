@@ -6,11 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use super::{RootError, Work, file, suite};
+use super::work::Work;
+use super::{RootError, file, suite};
 use crate::image::package::last;
 use crate::model::Rootfs;
 
 const SETUP: &str = include_str!("setup.sh");
+const FORGET: &str = include_str!("forget.sh");
 const FINISH: &str = include_str!("finish.sh");
 /// Where Debian keeps programs for root.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -96,8 +98,9 @@ impl Tools {
     /// Installs the packages of the depot and what lies on top; writes the root as tar.
     pub(super) fn install(&self, rootfs: &Rootfs, release: &str, apt: bool, work: &Work, to: &Path) -> Result<(), RootError> {
         let root = rustix::process::geteuid().is_root();
-        let (setup, finish) = (work.path("setup"), work.path("finish"));
+        let (setup, forget, finish) = (work.path("setup"), work.path("forget"), work.path("finish"));
         script(&setup, &[("arch", &rootfs.arch)], SETUP)?;
+        script(&forget, &[], FORGET)?;
         let (enable, mask, epoch) = (rootfs.enable.join(" "), rootfs.mask.join(" "), rootfs.epoch.to_string());
         let words = [
             ("release", release),
@@ -114,7 +117,19 @@ impl Tools {
         let mut command = clean("/bin/sh");
         command.args(["-c", "umask 022; exec \"$@\"", "sh"]);
         if root {
-            command.args(["unshare", "--net"]);
+            // Mounts and processes of its own, which end with this process however that ends: mmdebstrap mounts /proc and /sys in the root.
+            command.args([
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--net",
+                "--mount",
+                "--mount-proc",
+                "--pid",
+                "--fork",
+                "--kill-child",
+            ]);
         }
         command.args(["mmdebstrap", "--format=tar", "--variant=apt", "--skip=output/dev,output/mknod,check/empty"]);
         command.arg(if root { "--mode=root" } else { "--mode=unshare" });
@@ -126,6 +141,7 @@ impl Tools {
         }
         command.arg(format!("--include=usr-is-merged,{}", rootfs.packages.join(",")));
         command.arg(format!("--setup-hook=/bin/sh {} \"$1\"", quoted(&setup)));
+        command.arg(format!("--customize-hook=/bin/sh {} \"$1\"", quoted(&forget)));
         command.arg(format!("--customize-hook=tar-in {} /", quoted(&work.path("fill.tar"))));
         command.arg(format!("--customize-hook=/bin/sh {} \"$1\"", quoted(&finish)));
         command.arg(suite(rootfs)).arg(to).arg(format!("deb [trusted=yes] copy:{} ./", escaped(&work.path("depot"))));

@@ -38,6 +38,8 @@ pub struct ConsoleOptions {
     pub patience: Duration,
     /// How long one activation may take, login included.
     pub activation: Duration,
+    /// When the BMC ended it, somebody may have told it to (`ipmitool sol deactivate`), to have it next: so long it is left to them.
+    pub courtesy: Duration,
 }
 
 impl Default for ConsoleOptions {
@@ -48,6 +50,7 @@ impl Default for ConsoleOptions {
             ask_again: Duration::from_secs(2),
             patience: Duration::from_secs(600),
             activation: Duration::from_secs(15),
+            courtesy: Duration::from_secs(3),
         }
     }
 }
@@ -129,6 +132,23 @@ impl Drop for Console {
 /// The console is closed, or nobody listens any more.
 struct Closed;
 
+/// Why a console was lost.
+struct Lost {
+    why: String,
+    /// The BMC said so itself; it did not fall silent.
+    told: bool,
+}
+
+impl Lost {
+    fn silent(why: impl ToString) -> Self {
+        Self { why: why.to_string(), told: false }
+    }
+
+    fn told(why: impl ToString) -> Self {
+        Self { why: why.to_string(), told: true }
+    }
+}
+
 struct Keeper {
     home: Arc<IpmiBmc>,
     options: ConsoleOptions,
@@ -142,18 +162,19 @@ impl Keeper {
         loop {
             let own = link.own();
             let mut exchange = Exchange::new(link.payload(), self.epoch.elapsed());
-            let Ok(why) = self.carry(&mut link, &mut exchange).await else {
+            let Ok(Lost { why, told }) = self.carry(&mut link, &mut exchange).await else {
                 link.give_back().await;
                 return;
             };
             // What was typed and not confirmed is not typed again: it may have been taken.
             let unconfirmed = exchange.unconfirmed();
-            drop(link);
+            link.leave();
             let lost = Instant::now();
             if self.mark(Mark::Lost { why, unconfirmed }).await.is_err() {
                 return;
             }
-            link = match self.again(own, lost).await {
+            let pause = if told { self.options.courtesy } else { Duration::ZERO };
+            link = match self.again(own, lost, pause).await {
                 Ok(Ok(link)) => link,
                 Ok(Err(error)) => return drop(self.events.send(Heard::Ended(error)).await),
                 Err(Closed) => return,
@@ -169,12 +190,12 @@ impl Keeper {
     }
 
     /// Carries characters both ways until the console is lost; says why it was.
-    async fn carry(&mut self, link: &mut Link, exchange: &mut Exchange) -> Result<String, Closed> {
+    async fn carry(&mut self, link: &mut Link, exchange: &mut Exchange) -> Result<Lost, Closed> {
         loop {
             let now = self.epoch.elapsed();
             while let Some(payload) = exchange.to_send(now) {
                 if let Err(fault) = link.send(&payload).await {
-                    return Ok(fault.to_string());
+                    return Ok(Lost::silent(fault));
                 }
             }
             while let Some(event) = exchange.event() {
@@ -188,21 +209,21 @@ impl Keeper {
                         link.doubt();
                         continue;
                     }
-                    Event::Ended => return Ok("the BMC ended it".to_owned()),
+                    Event::Ended => return Ok(Lost::told("the BMC ended it")),
                 };
                 self.events.send(told).await.map_err(|_| Closed)?;
             }
             match link.keep_alive(self.options.keepalive).await {
                 Ok(None) => {}
-                Ok(Some(why)) => return Ok(why),
-                Err(fault) => return Ok(fault.to_string()),
+                Ok(Some(why)) => return Ok(Lost::silent(why)),
+                Err(fault) => return Ok(Lost::silent(fault)),
             }
             let asking = link.wake(self.options.keepalive);
             let wake = exchange.wake().map_or(asking, |at| asking.min(self.epoch + at));
             tokio::select! {
                 opened = link.hear() => match opened {
                     Opened::Console(payload) => exchange.heard(self.epoch.elapsed(), &payload),
-                    Opened::Answer(answer) => if let Some(why) = link.answered(&answer) { return Ok(why) },
+                    Opened::Answer(answer) => if let Some(why) = link.answered(&answer) { return Ok(Lost::told(why)) },
                 },
                 order = self.orders.recv(), if exchange.unconfirmed() < TYPED_AHEAD => match order {
                     Some(Order::Type(bytes)) => {
@@ -220,11 +241,14 @@ impl Keeper {
         }
     }
 
-    /// Activates it again, telling what is typed meanwhile that it goes nowhere.
-    async fn again(&mut self, own: Option<u32>, lost: Instant) -> Result<Result<Link, BmcError>, Closed> {
+    /// Activates it again after a pause, telling what is typed meanwhile that it goes nowhere.
+    async fn again(&mut self, own: Option<u32>, lost: Instant, pause: Duration) -> Result<Result<Link, BmcError>, Closed> {
         let home = Arc::clone(&self.home);
         let options = self.options;
-        let trying = again(&home, options, own, lost);
+        let trying = async {
+            tokio::time::sleep(pause).await;
+            again(&home, options, own, lost).await
+        };
         tokio::pin!(trying);
         loop {
             tokio::select! {

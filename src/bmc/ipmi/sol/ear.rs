@@ -18,6 +18,8 @@ use crate::bmc::{BmcError, BmcTrouble};
 
 /// Between two tries to get the console: somebody who has it may leave, a BMC may come back.
 const PAUSE: Duration = Duration::from_secs(15);
+/// How long a console that the BMC ended is left to whoever may want it: a person types two commands for it.
+const COURTESY: Duration = Duration::from_secs(10);
 /// Tries against a BMC that says no: some do while the node has no power.
 const REFUSALS: u32 = 3;
 /// How long giving back may take; a console that is not given back by then is when its session ends.
@@ -77,12 +79,25 @@ impl Overhearing for SolEar {
             running.settled.clone()
         };
         // However it ends: the node is not kept waiting for its console.
-        drop(tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await);
+        let waited = tokio::time::timeout(patience, settled.wait_for(|settled| *settled)).await.is_ok();
+        // It is still being tried; until that has worked or failed, this is what can be said of it.
+        if !waited
+            && !patience.is_zero()
+            && let Some(trouble) = &mut lock(&self.kept).trouble
+            && !*settled.borrow()
+        {
+            *trouble = format!("the BMC's IPMI service gave no answer within {} s", patience.as_secs_f64());
+        }
     }
 
     fn heard(&self, lines: usize) -> Overheard {
         let kept = lock(&self.kept);
         Overheard { lines: kept.paper.last(lines), printed: kept.paper.printed(), gaps: kept.gaps, trouble: kept.trouble.clone() }
+    }
+
+    fn forget(&self) {
+        let mut kept = lock(&self.kept);
+        (kept.paper, kept.gaps) = (Paper::default(), 0);
     }
 
     async fn end(&self) {
@@ -95,7 +110,8 @@ impl Overhearing for SolEar {
 /// Listens until it is stopped or trying again is wrong. `settled` becomes true when it is known for the first time whether that works.
 async fn listen(bmc: Arc<IpmiBmc>, kept: Arc<Mutex<Kept>>, stop: CancellationToken, settled: watch::Sender<bool>) {
     // One that was lost is sought for a minute by the console itself, and then here.
-    let options = ConsoleOptions { take_over: false, patience: Duration::from_secs(60), ..ConsoleOptions::default() };
+    let options =
+        ConsoleOptions { take_over: false, patience: Duration::from_secs(60), courtesy: COURTESY, ..ConsoleOptions::default() };
     let mut refusals = 0;
     loop {
         let opened = tokio::select! {

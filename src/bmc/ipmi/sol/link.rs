@@ -82,7 +82,8 @@ pub(super) struct Link {
     ask_again: Duration,
     /// The question that is out, and how often it was asked.
     asked: Option<(u8, u32, Instant)>,
-    given_back: bool,
+    /// As far as is known, the console is ours. "Deactivate" ends whoever's console it is (§24.2), so it is said for our own only.
+    ours: bool,
 }
 
 impl Link {
@@ -136,7 +137,7 @@ impl Link {
         };
         // We have it by now: whatever the BMC calls its holder is us.
         let own = holder::session(&mut connection, deadline).await.ok().flatten();
-        Ok(Self { connection, activated, own, heard: Instant::now(), ask_again, asked: None, given_back: false })
+        Ok(Self { connection, activated, own, heard: Instant::now(), ask_again, asked: None, ours: true })
     }
 
     /// Our session as the BMC names the console's holder.
@@ -213,19 +214,30 @@ impl Link {
         }
     }
 
-    /// Deactivates the console and waits for the answer, so that the next client finds it free.
+    /// Deactivates the console and waits for the answer, so that the next client finds it free; not when another client has taken it meanwhile.
     pub(super) async fn give_back(mut self) {
         let deadline = Instant::now() + FAREWELL;
-        // A BMC that does not answer frees it when the session ends.
-        drop(self.connection.repeat(&payload::deactivate(), deadline).await);
-        self.given_back = true;
+        if let Some(own) = self.own
+            && let Ok(has) = holder::session(&mut self.connection, deadline).await
+        {
+            self.ours = has == Some(own);
+        }
+        if std::mem::take(&mut self.ours) {
+            // A BMC that does not answer frees it when the session ends.
+            drop(self.connection.repeat(&payload::deactivate(), deadline).await);
+        }
         self.connection.end().await;
+    }
+
+    /// Leaves a console that was lost: it is nobody's, or another client's. The session ends without a wait, the BMC may be gone.
+    pub(super) fn leave(mut self) {
+        self.ours = false;
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if !self.given_back {
+        if self.ours {
             self.connection.farewell(&payload::deactivate());
         }
     }
