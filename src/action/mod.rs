@@ -1,6 +1,7 @@
 //! The verbs. Each names an end that one can look at; each looks, acts once, looks again, and gives back what it borrowed.
 
 mod giveback;
+mod install;
 mod medium;
 mod netboot;
 mod stack;
@@ -8,6 +9,7 @@ mod system;
 mod target;
 mod trail;
 
+pub use install::{InstallImage, InstallTarget};
 pub use netboot::Netboot;
 pub use stack::InstallStack;
 pub use target::NetbootTarget;
@@ -98,6 +100,9 @@ pub struct Kept {
 pub trait Action: Send + Sync {
     /// Asks; changes nothing. `open` is a touch of an earlier life whose result is not known.
     async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError>;
+    /// Told once, before the first look of a later life of the run: the newest touch of this step in the journal, and when it was announced
+    /// (ms since 1970). Its result may be known.
+    fn remember(&self, _last: &Touch, _at_ms: i64) {}
     /// Changes the world, only after `Ready`; every touch is announced to the scribe first and read back after.
     async fn act(&self, scribe: &dyn Scribe) -> Result<(), ActionError>;
     /// Gives back what was borrowed (boot override, grant); says what it gave back and what it could not. Idempotent.

@@ -283,7 +283,7 @@ impl Netboot {
     }
 
     /// Asks the BMC once more who it is, just before the first write: cables are swapped between a plan and its wave.
-    async fn same_machine(&self) -> Result<(), ActionError> {
+    pub(super) async fn same_machine(&self) -> Result<(), ActionError> {
         let facts = self.bmc.identity().await.map_err(|e| from_bmc("ask the BMC who it is", e))?;
         match &facts.serial {
             Reading::Known(seen) if !seen.trim().eq_ignore_ascii_case(&self.target.serial) => Err(ActionError {
@@ -457,7 +457,7 @@ impl Netboot {
     }
 }
 
-fn from_bmc(doing: &str, error: BmcError) -> ActionError {
+pub(super) fn from_bmc(doing: &str, error: BmcError) -> ActionError {
     let class = error.class();
     ActionError { doing: doing.to_owned(), seen: error.to_string(), class, source: error.source }
 }

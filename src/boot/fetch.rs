@@ -61,7 +61,7 @@ pub(super) struct Held {
     closed: Option<String>,
     scripts: i64,
     script_to: Option<String>,
-    fetched: bool,
+    pub(super) fetched: bool,
 }
 
 impl Held {

@@ -8,7 +8,7 @@ use super::identity::{BootKey, Identity};
 use super::sightings::Sighting;
 use super::signs::{Sign, SignsOf};
 use super::store::{BootError, Store};
-use crate::model::{NodeId, PlanId};
+use crate::model::{Artifact, NodeId, PlanId};
 
 /// The grants of a site: one file that `apply` and `serve` share. Cheap to clone.
 #[derive(Clone)]
@@ -61,6 +61,16 @@ impl Grants {
     pub async fn boot_key(&self, node: &NodeId) -> Result<BootKey, BootError> {
         let node = node.clone();
         self.on_disk(move |store| store.boot_key(&node)).await
+    }
+
+    /// Lets the node of an open grant fetch a root, such as one that it writes to its disk; `false` when the grant is over, or its node has fetched
+    /// nothing by it.
+    ///
+    /// # Errors
+    /// [`BootError::NoGrant`], a file that is not what it should be, or the store's trouble; nothing has changed.
+    pub async fn bring_root(&self, id: &str, root: &Artifact, until_ms: i64) -> Result<bool, BootError> {
+        let (id, root) = (id.to_owned(), root.clone());
+        self.on_disk(move |store| store.bring_root(&id, &root, until_ms, now_ms())).await
     }
 
     /// Gives a grant back; `false` when it was closed already.

@@ -23,6 +23,7 @@ mod grants;
 mod handover;
 mod http;
 mod identity;
+mod later;
 mod loaders;
 mod media;
 mod range;

@@ -11,13 +11,15 @@ use super::plan::describe;
 use super::runner::{self, RunFlags, Start};
 use super::site::{Site, site_with_artifacts};
 use crate::journal::Journal;
-use crate::model::{PLAN_FORMAT, Plan};
+use crate::model::{ActionSpec, PLAN_FORMAT, Plan, Wipe};
 use crate::planner::stale;
 use crate::pool::{Ledger, Pool as _};
 
 /// Does exactly what a plan says; without a file it plans and asks
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bringup apply rack-a001.plan.json --max-nodes 64")]
+#[command(
+    after_help = "Example:\n  bringup apply rack-a001.plan.json --max-nodes 64\n  bringup apply rack-a001.plan.json --allow wipe   # the plan may write disks that hold something"
+)]
 pub struct Args {
     /// Plan that `bringup plan --out FILE` wrote
     #[arg(value_name = "FILE")]
@@ -28,9 +30,19 @@ pub struct Args {
     /// Refuse a plan for more nodes than this
     #[arg(long, value_name = "NUMBER")]
     pub max_nodes: Option<usize>,
+    /// Allow what destroys: `wipe` for plans that write disks which hold something
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<Allowed>,
     /// Flags of the run.
     #[command(flatten)]
     pub run: RunFlags,
+}
+
+/// What a plan may do only when a person says so again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Allowed {
+    /// Write disks that hold something.
+    Wipe,
 }
 
 /// Runs the verb.
@@ -58,6 +70,7 @@ pub async fn run(args: Args, global: &Global) -> Result {
     if plan.nodes.is_empty() {
         return nothing(global, &plan);
     }
+    wipes(&plan, &args.allow)?;
     if let Some(most) = args.max_nodes.filter(|&most| plan.nodes.len() > most) {
         let text = format!("the plan touches {} nodes and --max-nodes allows {most}", plan.nodes.len());
         return Err(Failure::new(Exit::POLICY, text).hint("narrow the plan with --select, or raise --max-nodes"));
@@ -65,6 +78,19 @@ pub async fn run(args: Args, global: &Global) -> Result {
     let id = runner::new_run_id()?;
     let start = Start { id, plan, state: None, inventory: site.inventory, hands, lock };
     Box::pin(runner::run(global, &args.run, start)).await
+}
+
+/// Refuses a plan that may destroy what disks hold, unless that was allowed here too.
+fn wipes(plan: &Plan, allowed: &[Allowed]) -> Result<()> {
+    let lost = |action: &ActionSpec| matches!(action, ActionSpec::InstallImage { wipe: Wipe::Yes, .. });
+    let nodes = plan.nodes.iter().filter(|n| n.steps.iter().any(|s| lost(&s.action))).count();
+    if nodes == 0 || allowed.contains(&Allowed::Wipe) {
+        return Ok(());
+    }
+    let text =
+        format!("the plan writes a disk of {nodes} nodes whatever it holds, and --allow wipe is not given; nothing was touched");
+    Err(Failure::new(Exit::POLICY, text)
+        .hint("read the plan once more, then add --allow wipe; or write `wipe: blank-only` in the playbook"))
 }
 
 fn nothing(global: &Global, plan: &Plan) -> Result {

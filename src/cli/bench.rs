@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::hands::Hands;
-use crate::action::{Action, ActionError, InstallStack, Netboot, NetbootTarget, Workbench};
+use crate::action::{Action, ActionError, InstallImage, InstallStack, InstallTarget, Netboot, NetbootTarget, Workbench};
 use crate::bmc::ipmi::sol::SolEar;
 use crate::bmc::overhearing::{Deaf, Overhearing};
 use crate::boot::{Grants, Noted, Stage};
 use crate::model::{
     ActionSpec, Answer, BmcProtocol, Class, Event, Inventory, Node, NodeId, NodePlan, PlanId, Probe, RunId, Step,
 };
+use crate::shell::Shell;
 
 /// Builds actions from hands.
 pub struct Bench {
@@ -55,6 +56,32 @@ impl Bench {
             Err(failure) => deaf(&failure.error.to_string()),
         }
     }
+
+    /// Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
+    fn settle(&self) -> Duration {
+        self.pace.saturating_mul(8)
+    }
+
+    fn netboot(
+        &self,
+        node: &Node,
+        spec: &ActionSpec,
+        run: &RunId,
+        plan: &PlanId,
+        line: &NodePlan,
+        shell: Arc<dyn Shell>,
+    ) -> Result<Netboot, ActionError> {
+        let bmc = self.hands.whole(node).map_err(|e| no_hand(&node.id, e.error))?;
+        let target =
+            NetbootTarget::new(node, spec, run, plan, &line.rests_on.observed.boot).map_err(|why| no_hand(&node.id, why))?;
+        let netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(self.settle());
+        let netboot = netboot.overhearing(self.console(node));
+        if !spec.brings_identity() {
+            return Ok(netboot);
+        }
+        let key = self.hands.public_key(node).map_err(|e| no_hand(&node.id, e.error))?;
+        Ok(netboot.letting_in(vec![key], node.boot.ip))
+    }
 }
 
 /// A line of the boot server's record as an event; grants issued and given back are in the journal already, as touches.
@@ -84,20 +111,12 @@ impl Workbench for Bench {
                 let serial = written.serial.clone().ok_or_else(|| no_hand(node, "the facts hold no serial"))?;
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
-            spec @ ActionSpec::Netboot { .. } => {
-                let bmc = self.hands.whole(written).map_err(|e| no_hand(node, e.error))?;
-                let target = NetbootTarget::new(written, spec, run, plan, &line.rests_on.observed.boot)
-                    .map_err(|why| no_hand(node, why))?;
-                // Eight looks: 16 s at the usual pace of 2 s, a moment on a simulated rack whose time runs faster.
-                let settle = self.pace.saturating_mul(8);
-                let netboot = Netboot::new(target, bmc, shell, self.grants.clone()).settling(settle);
-                let mut netboot = netboot.overhearing(self.console(written));
-                if spec.brings_identity() {
-                    let key = self.hands.public_key(written).map_err(|e| no_hand(node, e.error))?;
-                    netboot = netboot.letting_in(vec![key], written.boot.ip);
-                }
-                Box::new(netboot)
+            ActionSpec::InstallImage { netboot, .. } => {
+                let netboot = self.netboot(written, netboot, run, plan, line, shell)?;
+                let target = InstallTarget::new(&step.action, &netboot.target).map_err(|why| no_hand(node, why))?;
+                Box::new(InstallImage::new(target, netboot, self.pace, self.settle()))
             }
+            spec @ ActionSpec::Netboot { .. } => Box::new(self.netboot(written, spec, run, plan, line, shell)?),
         })
     }
 

@@ -20,10 +20,13 @@ pub fn boots(plan: &Plan, inventory: &Inventory) -> Option<Forecast> {
 
 fn boot<'a>(line: &'a NodePlan, inventory: &Inventory, lengths: &mut BTreeMap<&'a Path, Option<u64>>) -> Option<Boot> {
     let node = inventory.nodes.get(&line.node)?;
-    let (kernel, initrd, root, method, cache) = line.steps.iter().find_map(|step| match &step.action {
-        ActionSpec::Netboot { kernel, initrd, root, method, files_from, .. } => Some((kernel, initrd, root, method, files_from)),
-        ActionSpec::InstallStack { .. } => None,
-    })?;
+    let step = line.steps.iter().find(|step| !matches!(step.action, ActionSpec::InstallStack { .. }))?;
+    // An installation boots twice: over the network, and from the disk that was written; its root is fetched in between.
+    let (netboot, written_root, boots) = match &step.action {
+        ActionSpec::InstallImage { netboot, root, .. } => (netboot.as_ref(), Some(root), 2),
+        netboot => (netboot, None, 1),
+    };
+    let ActionSpec::Netboot { kernel, initrd, root, method, files_from: cache, .. } = netboot else { return None };
     let mut wanted = |file: &'a Artifact, cached| {
         let length = || std::fs::metadata(&file.path).ok().map(|about| about.len());
         Wanted { sha256: file.sha256.clone(), bytes: *lengths.entry(file.path.as_path()).or_insert_with(length), cached }
@@ -31,12 +34,12 @@ fn boot<'a>(line: &'a NodePlan, inventory: &Inventory, lengths: &mut BTreeMap<&'
     // Kernel and initrd are on the boot medium, which the BMC reads from the boot server itself.
     let on_medium = *method == BootTarget::Cd;
     let mut files: Vec<Wanted> = std::iter::once(kernel).chain(initrd).map(|file| wanted(file, !on_medium)).collect();
-    files.extend(root.iter().map(|file| wanted(file, true)));
+    files.extend(root.iter().chain(written_root).map(|file| wanted(file, true)));
     let written = &node.boot;
     Some(Boot {
         rack: node.rack.clone(),
-        power_s: written.power_s,
-        post_s: written.post_s,
+        power_s: written.power_s.map(|s| s.saturating_mul(boots)),
+        post_s: written.post_s.map(|s| s.saturating_mul(boots)),
         files,
         server: written.server.clone()?,
         uplink: written.uplink,

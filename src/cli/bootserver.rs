@@ -83,10 +83,7 @@ pub async fn ensure(
 
 /// Says which caches of the plan are not heard from here. No error: the way from here to a rack's cache may be shut, and that of its nodes open.
 async fn caches(global: &Global, plan: &Plan) {
-    let from = |step: &crate::model::Step| match &step.action {
-        ActionSpec::Netboot { files_from, .. } => files_from.clone(),
-        ActionSpec::InstallStack { .. } => None,
-    };
+    let from = |step: &crate::model::Step| step.action.files_from().map(str::to_owned);
     let all: std::collections::BTreeSet<String> = plan.nodes.iter().flat_map(|line| line.steps.iter().filter_map(from)).collect();
     for url in all {
         let authority = url.trim_start_matches("http://").to_owned();
@@ -115,7 +112,7 @@ async fn caches(global: &Global, plan: &Plan) {
 fn urls(plan: &Plan, inventory: &Inventory) -> BTreeMap<String, bool> {
     let mut urls = BTreeMap::new();
     for line in &plan.nodes {
-        let boots = line.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. }));
+        let boots = line.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }));
         let server = inventory.nodes.get(&line.node).and_then(|n| n.boot.server.as_deref());
         if let (true, Some(server)) = (boots, server) {
             *urls.entry(server.trim_end_matches('/').to_owned()).or_default() |=

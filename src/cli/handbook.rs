@@ -95,6 +95,11 @@ pub fn words(touch: &Touch) -> String {
     match touch {
         Touch::Power(verb) => format!("power {verb}"),
         Touch::Push { to, .. } => format!("push to {to}"),
+        Touch::InstallImage { image, disk, holds } => {
+            let lost = if holds.is_empty() { String::new() } else { format!(", which holds {}", holds.join("; ")) };
+            format!("install {} on {disk}{lost}", image.short())
+        }
+        Touch::StartInstalled(verb) => format!("power {verb}, to start from its disk"),
         Touch::Run { argv } => format!("exec {}", argv.join(" ")),
         Touch::Flash { component, version, sha256 } => format!("firmware push {component} {version} ({}…)", sha256.short()),
         Touch::Admit => "pool admit".to_owned(),

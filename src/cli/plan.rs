@@ -13,7 +13,7 @@ use super::hands::{Hands, Trust};
 use super::look::{Looked, plan};
 use super::output::escape;
 use super::site::site_with_artifacts;
-use crate::model::{ActionSpec, BootTarget, NodeId, NodePlan, Plan};
+use crate::model::{ActionSpec, BootTarget, NodeId, NodePlan, Plan, Wipe};
 use crate::pool::{Ledger, Pool as _};
 use crate::spec::{LoadedInventory, fold, load_inventory};
 
@@ -153,12 +153,15 @@ fn lines(node: &NodePlan) -> Vec<String> {
         .iter()
         .map(|step| {
             let end = match &step.action {
-                ActionSpec::Netboot { image, method, files_from, .. } => {
+                ActionSpec::Netboot { image, method, .. } => {
                     let by = if *method == BootTarget::Cd { "virtual media".to_owned() } else { method.to_string() };
-                    let from = files_from.as_ref().map(|cache| format!(", from the cache {cache}")).unwrap_or_default();
-                    format!("image {image} by {by}{from}")
+                    format!("image {image} by {by}{}", from_cache(&step.action))
                 }
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
+                ActionSpec::InstallImage { image, disk, wipe, .. } => {
+                    let lost = if *wipe == Wipe::Yes { "; WHAT THE DISK HOLDS IS LOST" } else { ", only if it is blank" };
+                    format!("image {image} on disk ({disk}{lost}){}", from_cache(&step.action))
+                }
             };
             format!("{:<10} {end}: {}", step.id, step.why)
         })
@@ -177,18 +180,24 @@ fn lines(node: &NodePlan) -> Vec<String> {
     lines
 }
 
+fn from_cache(action: &ActionSpec) -> String {
+    action.files_from().map(|cache| format!(", from the cache {cache}")).unwrap_or_default()
+}
+
+/// Longest time that a step takes by its own deadlines, in seconds.
+fn longest(action: &ActionSpec) -> u64 {
+    match action {
+        ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
+        ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
+        // Two boots: over the network, and from the disk.
+        ActionSpec::InstallImage { deadline_s, netboot, .. } => u64::from(*deadline_s) + 2 * longest(netboot),
+    }
+}
+
 /// An upper bound from the plan's own deadlines and limits; measured times are not known before the first run.
 fn forecast(plan: &Plan) -> String {
     let lines: BTreeMap<&NodeId, &NodePlan> = plan.nodes.iter().map(|line| (&line.node, line)).collect();
-    let deadline = |id: &NodeId| -> u64 {
-        lines.get(id).map_or(0, |l| {
-            let step = |s: &crate::model::Step| match &s.action {
-                ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
-                ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
-            };
-            l.steps.iter().map(step).sum()
-        })
-    };
+    let deadline = |id: &NodeId| -> u64 { lines.get(id).map_or(0, |l| l.steps.iter().map(|s| longest(&s.action)).sum()) };
     let limits = &plan.limits.rollout;
     let mut seconds = 0_u64;
     let mut sizes = Vec::new();

@@ -75,6 +75,9 @@ pub(super) async fn walk_step(
     let title = step.why.clone();
     recorder.write(Event::StepBegan { node: node.clone(), step: step.id.clone(), title }).await?;
     let mut announced = before.open_touch.as_ref().filter(|open| open.0 == step.id);
+    if let Some((_, touch, at_ms)) = before.last_touch.as_ref().filter(|last| last.0 == step.id) {
+        action.remember(touch, *at_ms);
+    }
     let mut attempt = if resumed { before.attempts } else { 0 };
     // An attempt that was cut short was no whole one: a step that is taken up again has at least one.
     let limit = recorder.run.plan.limits.rollout.attempts.max(1).max(if resumed { attempt.saturating_add(1) } else { 0 });

@@ -17,6 +17,7 @@ use crate::model::{Compression, Digest, LockedPackage, Ramdisk, RamdiskLock};
 
 const INIT: &str = include_str!("inside/init.sh");
 const LEASE: &str = include_str!("inside/lease.sh");
+const DISK: &str = include_str!("inside/disk.sh");
 const IDENTITY: &str = include_str!("inside/identity.sh");
 const ROOT: &str = include_str!("inside/root.sh");
 const REPORT: &str = include_str!("inside/report.pl");
@@ -227,6 +228,7 @@ fn put_own(tree: &mut Tree) -> Result<(), TreeError> {
     let text = |text: &str, executable| Thing::File { bytes: text.as_bytes().to_vec(), executable };
     put("init", text(INIT, true))?;
     put("etc/bringup/lease", text(LEASE, true))?;
+    put("etc/bringup/disk", text(DISK, false))?;
     put("etc/bringup/identity", text(IDENTITY, true))?;
     put("etc/bringup/root", text(ROOT, false))?;
     put("bin/bringup-report", text(REPORT, true))?;
@@ -243,13 +245,32 @@ fn put_own(tree: &mut Tree) -> Result<(), TreeError> {
 }
 
 fn pack(archive: &[u8], compression: Compression) -> std::io::Result<Vec<u8>> {
-    match compression {
-        Compression::Zstd => zstd::bulk::compress(archive, ZSTD_LEVEL),
+    let mut packed = match compression {
+        Compression::Zstd => zstd::bulk::compress(archive, ZSTD_LEVEL)?,
         Compression::Gzip => {
             // No name and no time in the header.
             let mut gzip = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::best());
             gzip.write_all(archive)?;
-            gzip.finish()
+            gzip.finish()?
+        }
+    };
+    // Linux's EFI stub joins several initrds without a gap, and a plain archive has to begin at a multiple of four bytes; zeros between are
+    // skipped (Documentation/driver-api/early-userspace/buffer-format.rst).
+    packed.resize(packed.len().next_multiple_of(4), 0);
+    Ok(packed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_initrd_can_follow() {
+        for n in 0..16_u8 {
+            let archive: Vec<u8> = (0..64 + n).map(|i| i.wrapping_mul(n | 1)).collect();
+            for compression in [Compression::Zstd, Compression::Gzip] {
+                assert_eq!(pack(&archive, compression).unwrap().len() % 4, 0, "{n} {compression:?}");
+            }
         }
     }
 }

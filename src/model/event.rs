@@ -276,6 +276,18 @@ pub enum Touch {
         /// Its SHA-256.
         sha256: Digest,
     },
+    /// Write an image to a disk of the node; whatever was there is lost.
+    InstallImage {
+        /// SHA-256 of the image.
+        image: Digest,
+        /// The disk: model, serial number, WWN, size.
+        disk: String,
+        /// What it holds now; nothing when it is blank.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        holds: Vec<String>,
+    },
+    /// Change the power, so that the node starts from the disk that was written.
+    StartInstalled(super::PowerVerb),
     /// Run an install command.
     Run {
         /// Argument vector.

@@ -11,6 +11,8 @@ pub struct BootMark {
     pub plan: Option<PlanId>,
     /// `bringup.grant=`: public name of the grant.
     pub grant: Option<String>,
+    /// `bringup.disk=`: the partition table that the installer made; the system runs from a disk.
+    pub disk: Option<String>,
 }
 
 impl BootMark {
@@ -22,6 +24,7 @@ impl BootMark {
             image: word("bringup.image").and_then(|v| Digest::new(v).ok()),
             plan: word("bringup.plan").and_then(|v| PlanId::new(v).ok()),
             grant: word("bringup.grant").map(|v| v.chars().take(64).collect()),
+            disk: word("bringup.disk").map(|v| v.chars().take(64).collect()),
         }
     }
 }

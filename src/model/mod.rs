@@ -4,6 +4,7 @@ mod cabling;
 mod event;
 mod finding;
 mod id;
+mod install;
 mod inventory;
 mod lan;
 mod mark;
@@ -22,6 +23,7 @@ pub use cabling::{BOOT_INTERFACE, Cables, Cell, CellMove, MachineReport, Neighbo
 pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};
+pub use install::{DiskInstall, DiskRule, Pick, Transport, Wipe, bytes};
 pub use inventory::{
     AcceleratorKind, AcceleratorProfile, BasicLogin, BmcAddress, BmcProtocol, BmcTrust, BootSettings, Inventory, Lan, Node,
     PowerDraw, Rack, SshAccess,

@@ -121,6 +121,29 @@ pub enum ActionSpec {
         #[serde(default, skip_serializing_if = "HostIdentity::is_default")]
         identity: HostIdentity,
     },
+    /// The node runs this image from its disk, and lets us in.
+    InstallImage {
+        /// Image name, for people.
+        image: String,
+        /// Digest over kernel, initrds, root and command line: what the node must say that it runs.
+        image_digest: Digest,
+        /// Kernel.
+        kernel: Artifact,
+        /// Initial RAM disks.
+        initrd: Vec<Artifact>,
+        /// Root file system, as squashfs.
+        root: Artifact,
+        /// Kernel arguments.
+        cmdline: Vec<String>,
+        /// The disk.
+        disk: super::DiskRule,
+        /// Whether a disk that holds something may be written.
+        wipe: super::Wipe,
+        /// Longest time to send, write and read back, in seconds.
+        deadline_s: u32,
+        /// How the system comes to run that writes the disk: an [`ActionSpec::Netboot`].
+        netboot: Box<ActionSpec>,
+    },
     /// The stack's components are at the versions wanted.
     InstallStack {
         /// Stack name.
@@ -136,7 +159,21 @@ impl ActionSpec {
     /// It boots a system that gets its SSH host key from its grant.
     #[must_use]
     pub fn brings_identity(&self) -> bool {
-        matches!(self, Self::Netboot { identity: HostIdentity::Grant, .. })
+        match self {
+            Self::Netboot { identity, .. } => *identity == HostIdentity::Grant,
+            Self::InstallImage { netboot, .. } => netboot.brings_identity(),
+            Self::InstallStack { .. } => false,
+        }
+    }
+
+    /// Base URL of the cache that its files come from, if one is written for its node.
+    #[must_use]
+    pub fn files_from(&self) -> Option<&str> {
+        match self {
+            Self::Netboot { files_from, .. } => files_from.as_deref(),
+            Self::InstallImage { netboot, .. } => netboot.files_from(),
+            Self::InstallStack { .. } => None,
+        }
     }
 }
 

@@ -29,6 +29,9 @@ pub struct Playbook {
 pub struct Baseline {
     /// Image to netboot; `None` keeps the system that runs.
     pub image: Option<Image>,
+    /// Image to install on a disk, by the image that is netbooted; `None` leaves the disks alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install: Option<super::DiskInstall>,
     /// Stack for nodes whose inventory names none.
     pub stack: Option<String>,
     /// Longest wait from power-on to an SSH login, in seconds.

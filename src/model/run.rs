@@ -99,6 +99,8 @@ pub struct NodeState {
     /// A touch that was announced and not yet read back: its step, itself, and when it was announced (ms since 1970). Later lives of
     /// the run look at earlier steps again first, so another step's beginning does not close it.
     pub open_touch: Option<(StepId, Touch, i64)>,
+    /// The newest touch that was announced, read back or not: its step, itself, and when (ms since 1970).
+    pub last_touch: Option<(StepId, Touch, i64)>,
     /// Verdict of the gate.
     pub verdict: Option<Verdict>,
     /// Judgement of each accelerator.
@@ -138,6 +140,7 @@ impl Default for NodeState {
             done: Vec::new(),
             attempts: 0,
             open_touch: None,
+            last_touch: None,
             verdict: None,
             devices: Vec::new(),
             admitted: Vec::new(),
@@ -303,6 +306,7 @@ impl NodeState {
             (Event::AttemptBegan { attempt, touch, step, .. }, Working | Judged | Failed) => {
                 self.attempts = self.attempts.max(*attempt);
                 self.open_touch = Some((step.clone(), touch.clone(), at_ms));
+                self.last_touch = self.open_touch.clone();
                 if matches!(touch, Touch::IssueGrant { .. }) {
                     // Another boot begins.
                     self.reached = None;

@@ -1,8 +1,8 @@
 //! One node's line.
 
 use crate::model::{
-    ActionSpec, Blocked, BootMark, Cables, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId, Suite,
-    SystemFacts, uuid_key,
+    ActionSpec, Blocked, BootMark, Cables, Image, Node, NodePlan, Observed, Playbook, Policy, Reading, RestsOn, Step, StepId,
+    Suite, SystemFacts, uuid_key,
 };
 
 use super::settled::settled;
@@ -47,7 +47,7 @@ pub fn line(ask: &Ask<'_>) -> Line {
     }
 }
 
-type Obstacle = (String, &'static str);
+pub(super) type Obstacle = (String, &'static str);
 
 fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
     let Ask { node, playbook, observed, in_pool } = *ask;
@@ -58,7 +58,10 @@ fn plan(ask: &Ask<'_>) -> Result<Option<NodePlan>, Obstacle> {
     let policy = policy(node, playbook)?;
     identity(node, observed)?;
     let mut steps = Vec::new();
-    netboot(ask, &mut steps)?;
+    match &playbook.baseline.install {
+        Some(wanted) => super::install::install(ask, wanted, &mut steps)?,
+        None => netboot(ask, &mut steps)?,
+    }
     stack(ask, &mut steps)?;
     if steps.is_empty() && in_pool {
         return Ok(None);
@@ -126,7 +129,7 @@ fn identity(node: &Node, observed: &Observed) -> Result<(), Obstacle> {
     Ok(())
 }
 
-fn step(number: usize, name: &str, action: ActionSpec, why: String) -> Result<Step, Obstacle> {
+pub(super) fn step(number: usize, name: &str, action: ActionSpec, why: String) -> Result<Step, Obstacle> {
     let id = StepId::new(format!("{number}-{name}")).map_err(|e| (e.to_string(), "bringup validate"))?;
     Ok(Step { id, action, why })
 }
@@ -143,6 +146,12 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
     };
     let digest = image_digest(image);
     let Some(why) = why_netboot(&ask.observed.system, &digest) else { return Ok(()) };
+    steps.push(step(steps.len() + 1, "netboot", netboot_action(ask, image)?, why)?);
+    Ok(())
+}
+
+/// The netboot of an image, by what is written of the node.
+pub(super) fn netboot_action(ask: &Ask<'_>, image: &Image) -> Result<ActionSpec, Obstacle> {
     if ask.node.boot.server.is_none() {
         return Err(("no boot server is written for it".to_owned(), "bringup show NODE --why boot.server"));
     }
@@ -156,9 +165,9 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
     if let Some(obstacle) = medium::obstacle(ask.node) {
         return Err(obstacle);
     }
-    let action = ActionSpec::Netboot {
+    Ok(ActionSpec::Netboot {
         image: image.name.clone(),
-        image_digest: digest,
+        image_digest: image_digest(image),
         kernel: image.kernel.clone(),
         initrd: image.initrd.clone(),
         root: image.root.clone(),
@@ -169,9 +178,7 @@ fn netboot(ask: &Ask<'_>, steps: &mut Vec<Step>) -> Result<(), Obstacle> {
         old_boot_id: ask.observed.system.known().map(|s| s.boot_id.clone()),
         deadline_s: ask.playbook.baseline.boot_deadline_s,
         identity: image.identity,
-    };
-    steps.push(step(steps.len() + 1, "netboot", action, why)?);
-    Ok(())
+    })
 }
 
 fn why_netboot(system: &Reading<SystemFacts>, want: &crate::model::Digest) -> Option<String> {

@@ -4,6 +4,7 @@ pub mod cabling;
 mod digest;
 pub mod exchange;
 mod forecast;
+mod install;
 mod line;
 mod medium;
 mod mixed;

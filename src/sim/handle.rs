@@ -2,6 +2,7 @@
 //! A BMC server asks [`MachineHandle::request`] first, once per request: `Dead` means say nothing, `Busy` means the protocol's own "not now" (HTTP 503,
 //! IPMI completion code C0h).
 
+mod disk;
 mod history;
 mod host;
 mod life;

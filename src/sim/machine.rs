@@ -22,6 +22,7 @@ use super::bios::Bios;
 use super::clock::SimTime;
 use super::console::Screen;
 use super::deeds::Deeds;
+use super::disk::Disk;
 use super::fault::Fault;
 use super::firmware::{Activation, Firmware, Item, Pace};
 use super::history::{History, What};
@@ -160,6 +161,7 @@ pub struct Machine {
     firmware: Firmware,
     attempts: u64,
     boots: u64,
+    disk: Disk,
     deeds: Deeds,
     system: Option<Arc<System>>,
     log: VecDeque<(SimTime, String)>,
@@ -194,6 +196,7 @@ impl Machine {
             firmware,
             attempts: 0,
             boots: 0,
+            disk: Disk::default(),
             deeds: Deeds::default(),
             system: None,
             log: VecDeque::new(),
@@ -289,6 +292,11 @@ impl Machine {
         self.boots
     }
 
+    /// Its data disk.
+    pub fn disk(&mut self) -> &mut Disk {
+        &mut self.disk
+    }
+
     /// What was really done to it.
     #[must_use]
     pub fn deeds(&self) -> Deeds {
@@ -376,6 +384,7 @@ impl Machine {
                 self.begin_post(at);
             }
         } else {
+            self.disk.cut(at);
             self.stage = Stage::Off;
             self.stage_ends = None;
             self.restarts = false;
@@ -395,6 +404,7 @@ impl Machine {
             }
             Stage::Starting => self.come_up(at, effects),
             Stage::Stopping if self.restarts => {
+                self.disk.cut(at);
                 self.go_down(effects);
                 self.begin_post(at);
             }
@@ -454,7 +464,7 @@ impl Machine {
         self.boots += 1;
         let boot_id = self.identity.seed.uuid(&format!("{}/boot/{}", self.identity.node, self.boots));
         self.note(at, format!("kernel: boot {} from {origin:?}", self.boots));
-        let system = Arc::new(System::new(boot_id, origin, loaded));
+        let system = Arc::new(System::new(boot_id, origin, loaded, self.disk.options()));
         self.show(Screen::Kernel(Arc::clone(&system)));
         self.system = Some(system);
         self.history.push(at, What::Boot(origin));

@@ -11,6 +11,7 @@ pub mod bootrom;
 pub mod clock;
 pub mod console;
 pub mod deeds;
+pub mod disk;
 pub mod farm;
 pub mod fault;
 pub mod firmware;

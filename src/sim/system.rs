@@ -48,8 +48,10 @@ pub struct System {
 pub const DISK_CMDLINE: &str = "BOOT_IMAGE=/vmlinuz-disk root=LABEL=disk ro quiet booted-from=disk";
 
 impl System {
-    pub(super) fn new(boot_id: String, origin: Origin, loaded: Option<Loaded>) -> Self {
-        let cmdline = loaded.as_ref().map_or_else(|| DISK_CMDLINE.to_owned(), |l| l.cmdline.clone());
+    /// `installed`: arguments of the system that was installed on the data disk, which the firmware prefers to the old one.
+    pub(super) fn new(boot_id: String, origin: Origin, loaded: Option<Loaded>, installed: Option<&str>) -> Self {
+        let disk = || installed.unwrap_or(DISK_CMDLINE).to_owned();
+        let cmdline = loaded.as_ref().map_or_else(disk, |l| l.cmdline.clone());
         Self { boot_id, origin, cmdline, loaded }
     }
 }

@@ -13,7 +13,9 @@ use super::policy::Foreign;
 use super::source::{ReadError, Span};
 use super::unit::{Day, FileName};
 use super::{image, lock, policy, ramdisk, rootfs, stack, yaml};
-use crate::model::{AcceleratorKind, Artifact, Baseline, Digest, Image, Playbook, Policy, Ramdisk, RamdiskLock, Rootfs, Stack};
+use crate::model::{
+    AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Rootfs, Stack,
+};
 
 /// A playbook that was read without a mistake.
 #[derive(Debug)]
@@ -162,13 +164,15 @@ impl Library {
             ));
         }
         let written = playbook::read(&tree, &mut self.out)?;
-        let Written { image, stack, boot_deadline_s, stacks, policies, rollout } = written;
+        let Written { image, install, stack, boot_deadline_s, stacks, policies, rollout } = written;
         let listed = Listed { stacks: stacks.first().map(|s| s.span), policies: policies.first().map(|p| p.span) };
         let mut inputs = BTreeMap::new();
         self.note(file, file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(), &mut inputs);
 
         let wanted = image.is_some();
         let image = image.and_then(|name| self.image(&name));
+        let installed = install.is_some();
+        let install = install.and_then(|written| self.install(written));
         let mut stack_map = BTreeMap::new();
         for name in &stacks {
             stack_map.extend(self.stack(name).map(|s| (name.value.0.clone(), s)));
@@ -182,17 +186,21 @@ impl Library {
             }
             self.note(&self.path("policies", &name.value), format!("policies/{}.yaml", name.value.0), &mut inputs);
         }
-        if wanted && let Some(image) = &image {
+        for image in image.iter().chain(install.as_ref().map(|i| &i.image)) {
             self.note(
                 &self.path("../images", &FileName(image.name.clone())),
                 format!("../images/{}.yaml", image.name),
                 &mut inputs,
             );
         }
-        if wanted && image.is_none() || stack_map.len() < stacks.len() || policy_map.len() < policies.len() {
+        if wanted && image.is_none()
+            || installed && install.is_none()
+            || stack_map.len() < stacks.len()
+            || policy_map.len() < policies.len()
+        {
             return None;
         }
-        let baseline = Baseline { image, stack: stack.map(|s| s.value.0), boot_deadline_s };
+        let baseline = Baseline { image, install, stack: stack.map(|s| s.value.0), boot_deadline_s };
         Some((Playbook { name, baseline, stacks: stack_map, policies: policy_map, rollout: rollout?, inputs }, applies, listed))
     }
 
@@ -210,6 +218,18 @@ impl Library {
     fn image(&mut self, name: &Spanned<FileName>) -> Option<Image> {
         let path = self.images.join(format!("{}.yaml", name.value.0));
         self.read_image(&path, &name.value.0, Some((name, "image")))
+    }
+
+    /// The image that goes on a disk: one with a root file system.
+    fn install(&mut self, written: super::install::Written) -> Option<DiskInstall> {
+        let image = self.image(&written.image)?;
+        if image.root.is_none() {
+            let message =
+                format!("baseline.install: the image `{}` has no `root`, so there is nothing to write to a disk", image.name);
+            self.out.push(Diagnostic::error(code::UNRESOLVED, message).at(written.image.span));
+            return None;
+        }
+        Some(DiskInstall { image, disk: written.disk, wipe: written.wipe, deadline_s: written.deadline_s })
     }
 
     /// Reads an image once; `by` is the place that names it, if any.

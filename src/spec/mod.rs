@@ -22,7 +22,7 @@
 //! | [`library`] | playbooks with all that they name, each file read once |
 //! | [`agree`] | playbook against inventory, and both against the gate's words |
 //! | [`mod@diff`], [`risk`], `flat` | two inventories compared, grouped by cause |
-//! | [`shape`], [`shape_site`], [`shape_ramdisk`], [`shape_rootfs`], [`schema`] | the same files as JSON Schema |
+//! | [`shape`], [`shape_site`], [`shape_ramdisk`], [`shape_rootfs`], [`shape_install`], [`schema`] | the same files as JSON Schema |
 //! | [`starter`] | what `init` writes |
 
 pub mod address;
@@ -43,6 +43,7 @@ mod flat;
 mod grouped;
 mod identity;
 mod image;
+mod install;
 pub mod inventory;
 mod lan;
 pub mod library;
@@ -60,6 +61,7 @@ pub mod schema;
 pub mod select;
 pub mod setting;
 pub mod shape;
+pub mod shape_install;
 pub mod shape_ramdisk;
 pub mod shape_rootfs;
 pub mod shape_site;

@@ -4,7 +4,7 @@ use super::decode::{self, Fields, Spanned};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::unit::{FileName, Seconds};
 use super::yaml::Tree;
-use super::{code, rollout};
+use super::{code, install, rollout};
 use crate::model::RolloutPolicy;
 
 /// Longest wait for a login when none is written. Eight-accelerator machines spend 6 to 10 minutes in their self-test; see also the site's own.
@@ -16,6 +16,7 @@ const NONE: &str = "none";
 #[derive(Debug)]
 pub(super) struct Written {
     pub image: Option<Spanned<FileName>>,
+    pub install: Option<install::Written>,
     pub stack: Option<Spanned<FileName>>,
     pub boot_deadline_s: u32,
     pub stacks: Vec<Spanned<FileName>>,
@@ -27,12 +28,21 @@ pub(super) struct Written {
 pub(super) fn read(tree: &Tree, out: &mut Diagnostics) -> Option<Written> {
     let mut fields = Fields::of(tree, "", out)?;
     api_version(&mut fields, "playbook/v1", out);
-    let (mut image, mut stack, mut boot_deadline_s) = (None, None, BOOT_DEADLINE_S);
+    let (mut image, mut on_disk, mut stack, mut boot_deadline_s) = (None, None, None, BOOT_DEADLINE_S);
     if let Some(mut f) = fields.need("baseline", out).and_then(|t| Fields::of(t, "baseline", out)) {
-        image = f.need_parsed::<FileName>("image", out).filter(|n| n.value.0 != NONE);
+        let named = f.need_parsed::<FileName>("image", out);
+        let no_image = named.as_ref().is_some_and(|n| n.value.0 == NONE);
+        image = named.filter(|n| n.value.0 != NONE);
         stack = f.need_parsed::<FileName>("stack", out).filter(|n| n.value.0 != NONE);
         boot_deadline_s = f.parsed::<Seconds>("boot_deadline", out).map_or(BOOT_DEADLINE_S, |d| d.value.0);
+        let block = f.fields("install", out);
         f.finish(out);
+        on_disk = block.and_then(|f| install::read(f, out));
+        if let Some(written) = on_disk.as_ref().filter(|_| no_image) {
+            let d = Diagnostic::error(code::UNRESOLVED, "baseline.install: nothing boots that could write the disk")
+                .at(written.image.span);
+            out.push(d.hint("name the image that is netbooted for it: `baseline.image: bringup`"));
+        }
     }
     let stacks = names(fields.list("stacks", out).unwrap_or_default(), "stacks", out);
     let listed = fields.need("policies", out).and_then(|t| {
@@ -52,7 +62,7 @@ pub(super) fn read(tree: &Tree, out: &mut Diagnostics) -> Option<Written> {
         let d = d.at(name.span).hint("add it there, so that its file is read and becomes part of the plan");
         out.push(if nearest.is_some() { d.suggest(nearest) } else { d });
     }
-    Some(Written { image, stack, boot_deadline_s, stacks, policies, rollout })
+    Some(Written { image, install: on_disk, stack, boot_deadline_s, stacks, policies, rollout })
 }
 
 fn names(items: &[Tree], what: &str, out: &mut Diagnostics) -> Vec<Spanned<FileName>> {

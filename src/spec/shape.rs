@@ -21,6 +21,10 @@ text_type!(
     Duration, "^[1-9][0-9]*(s|m|h)$"
 );
 text_type!(
+    /// A number with a unit: `480GB`, `3.8TB` or `512GiB`.
+    Size, "^[0-9]+(\\.[0-9])?(MB|GB|TB|MiB|GiB|TiB)$"
+);
+text_type!(
     /// A share from `0%` to `100%`.
     Percent, "^[0-9]+(\\.[0-9]+)?%$"
 );
@@ -75,6 +79,8 @@ pub struct PlaybookFile {
 pub struct BaselineShape {
     /// Netboot image: `../images/NAME.yaml` seen from the playbook; `none` keeps the system that runs.
     pub image: FileName,
+    /// Image to install on a disk of each node, by the image that is netbooted; the disks are left alone when not given.
+    pub install: Option<super::shape_install::InstallShape>,
     /// Stack for nodes whose inventory names none; `none` leaves those alone.
     pub stack: FileName,
     /// Longest wait from power-on to an SSH login; 10m when not given.

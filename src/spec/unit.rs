@@ -28,6 +28,36 @@ impl FromStr for Seconds {
     }
 }
 
+/// A size in bytes: whole or with one decimal, and a unit as disks (`GB`, `TB`) or memory (`GiB`, `TiB`) are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl FromStr for Bytes {
+    type Err = &'static str;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        const BAD: &str = "a size is a number with a unit, such as `480GB`, `3.8TB` or `512GiB`";
+        let at = s.find(|c: char| c.is_ascii_alphabetic()).ok_or(BAD)?;
+        let (number, unit) = s.split_at(at);
+        let unit: u64 = match unit {
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(BAD),
+        };
+        let (whole, tenth) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.len() <= 6 && part.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(tenth) || tenth.len() > 1 {
+            return Err(BAD);
+        }
+        let (whole, tenth) = (whole.parse::<u64>().map_err(|_| BAD)?, tenth.parse::<u64>().map_err(|_| BAD)?);
+        let all = whole.checked_mul(unit).and_then(|n| n.checked_add(tenth * (unit / 10))).filter(|n| *n > 0);
+        all.map(Self).ok_or(BAD)
+    }
+}
+
 /// A share in percent, from 0 to 100.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(pub f64);
@@ -100,6 +130,18 @@ mod tests {
         assert_eq!("24h".parse(), Ok(Seconds(86_400)));
         for bad in ["", "s", "10", "0s", "-1s", "+1s", "1.5m", "25h", "9999999999s", "10 m", "１s", "10é"] {
             assert!(bad.parse::<Seconds>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        for (text, bytes) in
+            [("480GB", 480_000_000_000), ("3.8TB", 3_800_000_000_000), ("512GiB", 512 << 30), ("1.5MB", 1_500_000)]
+        {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for bad in ["", "GB", "480", "480 GB", "480gb", "-1GB", "0GB", "1.25TB", "1.TB", ".5TB", "99999999TB", "1e3GB"] {
+            assert!(bad.parse::<Bytes>().is_err(), "{bad}");
         }
     }
 

@@ -178,3 +178,31 @@ fn a_second_opening_of_the_store_sees_and_ends_grants() {
     site.runtime.block_on(other.release(&issued.public_id)).unwrap();
     assert_eq!(site.get(&issued.script_path()).status, 410);
 }
+
+/// What an installer writes to a disk: named after the boot, under the token of its files, until the grant ends.
+#[test]
+fn a_root_may_be_brought_when_the_system_is_up() {
+    let Some(site) = Site::start("boot::grants::a_root_may_be_brought_when_the_system_is_up") else { return };
+    let spec = bringup::boot::GrantSpec { root: None, cmdline: vec![], ..site.spec() };
+    let (id, until) = (spec.id.clone(), spec.expires_at_ms + 3_600_000);
+    let issued = site.issue(spec);
+    let root = site.file("later", b"an image for the disk");
+    let bring = |root: &bringup::model::Artifact| site.runtime.block_on(site.grants.bring_root(&id, root, until));
+    assert!(!bring(&root).unwrap(), "nobody has booted by it");
+    let base = site.files_of(&issued);
+    assert!(!bring(&root).unwrap(), "a ROM may still ask for its script again");
+    assert_eq!(site.get(&format!("{base}/kernel")).status, 200);
+    assert_eq!(site.get(&format!("{base}/root")).status, 404);
+    std::fs::write(site.dir.path().join("other"), b"other bytes").unwrap();
+    let other = bringup::model::Artifact { path: site.dir.path().join("other"), ..root.clone() };
+    assert!(bring(&other).is_err() && site.get(&format!("{base}/root")).status == 404);
+    assert!(bring(&root).unwrap() && bring(&root).unwrap(), "twice is once");
+    assert_eq!(site.get(&format!("{base}/root")).body, b"an image for the disk");
+    assert_eq!(site.curl(&format!("{base}/root"), &["-r", "3-7"]).body, b"image");
+    assert!(site.get(&issued.script_path()).status == 410, "the script is not given again");
+    let status = site.status(&id);
+    assert!(status.spec.expires_at_ms == until && status.stages.contains_key(&Stage::Root));
+    assert!(site.runtime.block_on(site.grants.release(&id)).unwrap());
+    assert!(site.get(&format!("{base}/root")).status == 410 && !bring(&root).unwrap());
+    assert!(matches!(site.runtime.block_on(site.grants.bring_root("g-0123456789ab", &root, until)), Err(BootError::NoGrant(_))));
+}

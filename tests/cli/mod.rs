@@ -17,6 +17,7 @@ mod firmware;
 mod gate;
 mod hand;
 mod image;
+mod install;
 mod keep;
 mod power;
 mod power_ipmi;

@@ -1,6 +1,8 @@
 //! Cut the walk at every event and at many moments between, take it up again, and demand the same end: every node admitted, every machine
 //! booted exactly once, no touch made twice.
 
+mod install;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,8 @@ struct Site {
     dir: tempfile::TempDir,
     stop: CancellationToken,
     road: Road,
+    /// Boots of each machine, and installations.
+    boots: (u64, u32),
 }
 
 fn run_id() -> RunId {
@@ -46,6 +50,11 @@ enum Road {
 }
 
 async fn site(seed: u64, road: Road) -> Site {
+    site_with(seed, road, false).await
+}
+
+/// The same with an image that goes on a disk of each node, when wanted.
+async fn site_with(seed: u64, road: Road, on_disk: bool) -> Site {
     let mut spec = FarmSpec::racks(1, 2, Seed(seed), true).unwrap();
     spec.speed = 600;
     let farm = Farm::start(spec).await.unwrap();
@@ -65,9 +74,13 @@ async fn site(seed: u64, road: Road) -> Site {
     let grants = Grants::open(&dir.path().join("grants.db")).unwrap();
     tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     let inventory = bringup::spec::load_inventory(&written.inventory, "2026-11-22").unwrap().inventory;
-    let playbook = bringup::spec::load_playbook(&written.playbook, "2026-11-22").unwrap().playbook;
+    let mut playbook = bringup::spec::load_playbook(&written.playbook, "2026-11-22").unwrap().playbook;
+    if on_disk {
+        playbook.baseline.install = Some(install::wanted(&playbook));
+    }
     let plan = Arc::new(plan(&written, &inventory, &playbook).await);
-    Site { farm, written, inventory: Arc::new(inventory), playbook, plan, dir, stop, road }
+    let boots = if on_disk { (2, 1) } else { (1, 0) };
+    Site { farm, written, inventory: Arc::new(inventory), playbook, plan, dir, stop, road, boots }
 }
 
 async fn plan(written: &WrittenSite, inventory: &Inventory, playbook: &Playbook) -> Plan {
@@ -167,7 +180,8 @@ impl Site {
         for (id, node) in &run.state.nodes {
             assert_eq!(node.phase, Phase::Admitted, "{what}: {id}: {:?}", node.why);
             let machine = &self.farm.node(id.as_str()).unwrap().machine;
-            assert_eq!(machine.boots(), 1, "{what}: {id} was booted more than once:\n{:#?}", machine.log());
+            let (boots, installed) = (machine.boots(), machine.disk().0.begun());
+            assert_eq!((boots, installed), self.boots, "{what}: boots and installations of {id}:\n{:#?}", machine.log());
         }
         let pool = Ledger::open(&self.state().join("pool.db")).unwrap();
         let members = pool.list().await.unwrap();

@@ -18,7 +18,7 @@ use crate::support::{Service, need_program, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(600);
 
-fn said(file: &Path) -> String {
+pub(super) fn said(file: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
 }
 

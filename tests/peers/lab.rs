@@ -157,6 +157,21 @@ impl Lab {
         Unplug { lab: self, machine }
     }
 
+    /// Gives a machine that is off a disk of that size with the usual system on it; it gets the usual disk back when the test ends.
+    #[must_use]
+    pub fn larger_disk<'a>(&'a self, machine: &'a Machine, size: &str) -> LargerDisk<'a> {
+        self.make_disk(machine, &[size]).unwrap();
+        LargerDisk { lab: self, machine }
+    }
+
+    fn make_disk(&self, machine: &Machine, size: &[&str]) -> Result<(), String> {
+        let disk = self.state.join(format!("libvirt/disks/node{}.qcow2", machine.number));
+        let mut command = Command::new("qemu-img");
+        command.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"]).arg(self.built.join("disk.img")).arg(disk).args(size);
+        let made = command.output().map_err(|e| e.to_string())?;
+        if made.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&made.stderr).into_owned()) }
+    }
+
     /// What a command on the machine prints, by OpenSSH with the image's host key pinned.
     pub fn on_machine(&self, machine: &Machine, command: &str) -> Result<String, String> {
         let known = self.state.join(format!("known_hosts.{}", machine.number));
@@ -196,6 +211,19 @@ impl Lab {
         let text = String::from_utf8_lossy(&bytes).replace('\u{1b}', "");
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+/// Puts the usual disk back.
+#[derive(Debug)]
+pub struct LargerDisk<'a> {
+    lab: &'a Lab,
+    machine: &'a Machine,
+}
+
+impl Drop for LargerDisk<'_> {
+    fn drop(&mut self) {
+        drop(self.lab.make_disk(self.machine, &[]));
     }
 }
 

@@ -79,6 +79,7 @@ for i in $(machines); do
       <driver name='qemu' type='qcow2'/>
       <source file='$dir/disks/node$i.qcow2'/>
       <target dev='vda' bus='virtio'/>
+      <serial>DISK-$(serial_of "$i")</serial>
     </disk>
     <interface type='bridge'>
       <mac address='$(mac_of "$i")'/>

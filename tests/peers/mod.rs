@@ -9,6 +9,8 @@ mod diskless;
 mod diskless_refused;
 mod faults;
 mod identity;
+mod install;
+mod installed;
 mod lab;
 mod login;
 mod media;

@@ -4,6 +4,7 @@ mod cabling;
 mod cache;
 mod decide;
 mod fold;
+mod install;
 mod journal;
 mod line;
 mod medium;

@@ -138,7 +138,7 @@ pub fn rollout() -> RolloutPolicy {
 pub fn playbook() -> Playbook {
     Playbook {
         name: "up".to_owned(),
-        baseline: Baseline { image: Some(image()), stack: None, boot_deadline_s: 600 },
+        baseline: Baseline { image: Some(image()), install: None, stack: None, boot_deadline_s: 600 },
         stacks: BTreeMap::new(),
         policies: BTreeMap::from([("h100".to_owned(), policy())]),
         rollout: rollout(),

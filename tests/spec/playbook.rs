@@ -8,7 +8,7 @@ pub const TODAY: &str = "2026-09-01";
 
 pub const PLAYBOOK: &str = "\
 apiVersion: playbook/v1
-baseline: {image: i, stack: s, boot_deadline: 10m}
+baseline: {image: i, stack: s, boot_deadline: 10m, install: {image: \"i\", disk: {transport: nvme, size_min: 400GB}, wipe: blank-only}}
 stacks: [s]
 policies: [v]
 rollout:
@@ -140,6 +140,17 @@ const MISTAKES: &[(&str, &str, &str, &str)] = &[
     ("playbooks/p.yaml", "image: i", "image: ../i", "E007 playbooks/p.yaml:2:19 baseline.image: a name is lower-case letters"),
     ("playbooks/p.yaml", "[v]", "[]", "E201 playbooks/p.yaml:4:11 a playbook without a policy admits nothing"),
     ("playbooks/p.yaml", "playbook/v1", "playbook/v2", "E007 playbooks/p.yaml:1:13 apiVersion is `playbook/v2`, and this file is read as `playbook/v1`"),
+    // what goes on which disk
+    ("playbooks/p.yaml", "transport: nvme", "transport: nvm", "E007 playbooks/p.yaml:2:92 baseline.install.disk.transport: `nvm` is not known"),
+    ("playbooks/p.yaml", "transport: nvme", "serial: /dev/nvme0n1", "E007 playbooks/p.yaml:2:89 baseline.install.disk.serial: a device name means another disk after the next boot | take what the disk says"),
+    ("playbooks/p.yaml", "transport: nvme, size_min", "transport: nvme, size_mim", "E004 playbooks/p.yaml:2:98 unknown key `size_mim` in baseline.install.disk | did you mean `size_min`?"),
+    ("playbooks/p.yaml", "400GB", "400", "E007 playbooks/p.yaml:2:108 baseline.install.disk.size_min: a size is a number with a unit"),
+    ("playbooks/p.yaml", "size_min: 400GB", "size_min: 400GB, size_max: 1GiB", "E007 playbooks/p.yaml:2:108 baseline.install.disk: no disk is at least `size_min` and at most `size_max`"),
+    ("playbooks/p.yaml", "size_min: 400GB", "pick: small", "E007 playbooks/p.yaml:2:104 baseline.install.disk.pick: `small` is not known"),
+    ("playbooks/p.yaml", "{transport: nvme, size_min: 400GB}", "{}", "E007 playbooks/p.yaml:2:80 baseline.install.disk: an empty rule means every disk | say what the disk is"),
+    ("playbooks/p.yaml", "wipe: blank-only", "wipe: never", "E007 playbooks/p.yaml:2:122 baseline.install.wipe: `never` is not known"),
+    ("playbooks/p.yaml", "disk: {transport: nvme, size_min: 400GB}, ", "", "E005 playbooks/p.yaml:2:61 baseline.install lacks the key `disk`"),
+    ("playbooks/p.yaml", "{image: i,", "{image: none,", "E201 playbooks/p.yaml:2:72 baseline.install: nothing boots that could write the disk | name the image"),
     ("playbooks/p.yaml", "canary_failures", "canary_failure", "E004 playbooks/p.yaml:11:3 unknown key `canary_failure` in rollout | did you mean `canary_failures`?"),
     ("playbooks/p.yaml", "stacks: [s]", "stacks: [s]\nstacks: [s]", "E003 playbooks/p.yaml:4:1 the key `stacks` is written twice"),
     ("playbooks/p.yaml", "  waves: [1, 8, 64]\n", "", "E005 playbooks/p.yaml:6:3 rollout lacks the key `waves`"),
@@ -249,7 +260,7 @@ fn a_mistake_is_shown_like_a_compiler_would() {
 error[E201]: there is no image `ubuntu`
  --> playbooks/p.yaml:2:19
   |
-2 | baseline: {image: ubuntu, stack: s, boot_deadline: 10m}
+2 | baseline: {image: ubuntu, stack: s, boot_deadline: 10m, install: {image: \"i\", disk: {transport: nvme, size_min: 400GB}, wipe: blank-o...
   |                   ^^^^^^";
     assert!(shown.starts_with(want), "{shown}");
     assert!(shown.contains("looked for images/ubuntu.yaml"), "{shown}");

@@ -60,6 +60,9 @@ $cards"
 modprobe -a -q $(cat /etc/bringup/load) 2>/dev/null
 drivers &
 
+# A node that was installed: its system is on its disk, and this is only the way there.
+case $(argument root) in UUID=* | LABEL=*) . /etc/bringup/disk ;; esac
+
 hostname bringup
 ip link set lo up
 ln -s /run/resolv.conf /etc/resolv.conf 2>/dev/null

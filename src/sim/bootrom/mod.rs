@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use self::fetch::fetch;
+pub(super) use self::fetch::fetch;
 use self::script::{Script, Todo, uri_escape};
 use super::fault::Fault;
 use super::handle::MachineHandle;

@@ -46,6 +46,8 @@ pub enum Fault {
     RomSilent(u32),
     /// A kernel from the network panics, and says so on the console.
     KernelPanic,
+    /// The system that comes up cannot reach the boot server.
+    NoFetch,
     /// The BMC answers 503 with `Retry-After` this many times (RC-47).
     Http503(u32),
     /// Every session slot is taken (RC-18).
@@ -75,7 +77,7 @@ pub enum Fault {
 #[error(
     "unknown fault `{0}`; known are: dead-bmc, bmc-dead-after(N), boot.ignore, boot.lost, power.lag(S), power.soft-ignored, \
          gpu.remap-pending(I), gpu.remap-failure(I), gpu.ecc(I), gpu.missing(I), npu.missing(I), accelerator.hot(I,C), \
-         accelerator.swapped(I), link.width(I,W), wrong-serial, rom.silent(N), kernel.panic, ssh.never, ssh.wrong-key, http.503(N), \
+         accelerator.swapped(I), link.width(I,W), wrong-serial, rom.silent(N), kernel.panic, no-fetch, ssh.never, ssh.wrong-key, http.503(N), \
          session.full, wrong-cert, udp.loss(P), udp.dup, rakp.bad-hmac, ipmi.no-suite-17, lldp.port(N), lldp.silent, and the conformance rows' \
          names, such as body.truncate@17x1"
 )]
@@ -115,6 +117,7 @@ impl FromStr for Fault {
             ("ssh.never", []) => Self::SshNever,
             ("rom.silent", [n]) => Self::RomSilent(*n),
             ("kernel.panic", []) => Self::KernelPanic,
+            ("no-fetch", []) => Self::NoFetch,
             ("ssh.wrong-key", []) => Self::WrongHostKey,
             ("http.503", [n]) => Self::Http503(*n),
             ("session.full", []) => Self::SessionFull,
@@ -150,6 +153,7 @@ impl fmt::Display for Fault {
             Self::SshNever => write!(f, "ssh.never"),
             Self::RomSilent(n) => write!(f, "rom.silent({n})"),
             Self::KernelPanic => write!(f, "kernel.panic"),
+            Self::NoFetch => write!(f, "no-fetch"),
             Self::WrongHostKey => write!(f, "ssh.wrong-key"),
             Self::Http503(n) => write!(f, "http.503({n})"),
             Self::SessionFull => write!(f, "session.full"),
@@ -216,6 +220,7 @@ mod tests {
             "ssh.never",
             "rom.silent(2)",
             "kernel.panic",
+            "no-fetch",
             "ssh.wrong-key",
             "http.503(2)",
             "session.full",

@@ -60,6 +60,8 @@ pub struct Guest {
     pub(super) files: Files,
     pub(super) installed: BTreeMap<String, String>,
     pub(super) cards: Vec<Card>,
+    /// Parts of an installer that were sent.
+    pub(super) parts: BTreeMap<String, String>,
 }
 
 impl Guest {
@@ -73,7 +75,7 @@ impl Guest {
         {
             installed.insert(name.to_owned(), version.to_owned());
         }
-        Self { machine, system, files: Files::default(), installed, cards }
+        Self { machine, system, files: Files::default(), installed, cards, parts: BTreeMap::new() }
     }
 
     /// Boot id of the system.
@@ -91,7 +93,7 @@ impl Guest {
         Ran::Done(self.program(&words))
     }
 
-    /// The four scripts that `bringup` sends, known by what they do; their operands are `$1`, `$2`, ….
+    /// The scripts that `bringup` sends, known by what they do; their operands are `$1`, `$2`, ….
     fn script(&mut self, script: &str, operands: &[&str]) -> Ran {
         if script.contains("/bus/pci/devices")
             && let [_, vendor, "/sys"] = operands
@@ -122,6 +124,9 @@ impl Guest {
             let receive =
                 Receive { file: Arriving::default(), to: (*to).to_owned(), sha256: (*sha256).to_owned(), mode: mode & 0o7777 };
             return Ran::Waits(Box::new(receive));
+        }
+        if let Some(printed) = self.install_script(script, operands) {
+            return Ran::Done(printed);
         }
         // Every simulated program ends at once, so only the system itself is ever in the list.
         if script.contains("/proc/[0-9]*/cmdline") {

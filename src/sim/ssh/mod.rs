@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod guest;
+mod installer;
 pub mod keys;
 mod program;
 pub mod words;
