@@ -127,8 +127,9 @@ echo 3 >/proc/sys/vm/drop_caches
 run mount -t ext4 "$root" $mnt/root
 run mount -t squashfs -o loop,ro root $mnt/image
 sums() { (cd "$1" && find . -xdev -path ./lost+found -prune -o -type f -exec sha256sum {} + | sort -k 2); }
-sums $mnt/image >sums.image
+sums $mnt/image >sums.image &
 sums $mnt/root >sums.root
+wait $!
 cmp -s sums.image sums.root || fail "what was read back differs: $(diff sums.image sums.root | grep '^[<>]' | head -n 3 | text)"
 umount $mnt/image
 
