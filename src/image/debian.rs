@@ -341,9 +341,9 @@ mod tests {
     fn threads_that_write_the_same_settings_do_not_take_them_from_each_other() {
         let dir = tempfile::tempdir().unwrap();
         let made = std::thread::scope(|scope| {
-            let write = || (0..20).map(|_| Apt::new(dir.path(), None).map(drop)).collect::<Result<(), _>>();
+            let write = || (0..20).try_for_each(|_| Apt::new(dir.path(), None).map(drop));
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(write)).collect();
-            threads.into_iter().map(|t| t.join().unwrap()).collect::<Result<(), _>>()
+            threads.into_iter().try_for_each(|t| t.join().unwrap())
         });
         made.unwrap();
         let home = fs::read_dir(dir.path().join("apt")).unwrap().next().unwrap().unwrap().path();

@@ -115,7 +115,7 @@ pub fn bytes(n: u64) -> String {
     match UNITS.iter().find(|(unit, _)| n >= *unit) {
         Some((unit, name)) => {
             let tenths = n / (unit / 10);
-            if tenths >= 1000 || tenths % 10 == 0 {
+            if tenths >= 1000 || tenths.is_multiple_of(10) {
                 format!("{} {name}", tenths / 10)
             } else {
                 format!("{}.{} {name}", tenths / 10, tenths % 10)

@@ -305,7 +305,7 @@ mod tests {
             let boots: Vec<Boot> = times.iter().map(|(post, rack)| Boot {
                 rack: RackId::new(format!("a00{rack}")).unwrap(), power_s: Some(0), uplink: None, ..boot(*post, None)
             }).collect();
-            let told = forecast(&[boots.clone()], AtOnce { nodes, per_rack });
+            let told = forecast(std::slice::from_ref(&boots), AtOnce { nodes, per_rack });
             let (mut now, mut waiting, mut under_way) = (0_u64, boots, Vec::<(u64, RackId)>::new());
             while !waiting.is_empty() || !under_way.is_empty() {
                 let mut n = 0;
@@ -330,7 +330,7 @@ mod tests {
             let plain = vec![boot(post, None); count];
             let cached = vec![boot(post, Some("http://c")); count];
             let at_once = AtOnce { nodes, per_rack: 40 };
-            let (few, many) = (forecast(&[plain.clone()], at_once), forecast(&[plain.clone()], AtOnce { nodes: nodes + 1, ..at_once }));
+            let (few, many) = (forecast(std::slice::from_ref(&plain), at_once), forecast(std::slice::from_ref(&plain), AtOnce { nodes: nodes + 1, ..at_once }));
             prop_assert!(many.post_s <= few.post_s && many.uplink_s == few.uplink_s);
             prop_assert!(forecast(&[cached], at_once).bytes <= forecast(&[plain], at_once).bytes);
         }
