@@ -394,18 +394,18 @@ impl Netboot {
         drop(self.grants.revoke(&issued.public_id, why).await);
     }
 
-    /// A slow BMC uses up the time of the grant before its node has power; a node that boots on the rest of it would be cut off on its way.
-    async fn time_left(&self, issued: &Issued) -> Result<(), ActionError> {
-        let (now, whole) = (now_ms(), i64::from(self.target.deadline_s));
-        let left = self.open_grant().await?.map_or(0, |grant| (grant.spec.expires_at_ms - now) / 1000);
-        if left * 2 >= whole {
+    /// The time of the grant is the node's, from its power on: a slow BMC and a mute console use up none of it.
+    async fn time_begins(&self, issued: &Issued) -> Result<(), ActionError> {
+        let until_ms = now_ms() + i64::from(self.target.deadline_s) * 1000;
+        let open = self.grants.extend(&issued.public_id, until_ms).await;
+        if open.map_err(|e| self.store("give the boot grant its whole time", &e))? {
             return Ok(());
         }
-        self.take_back(issued, "its time was used up before the node was powered").await;
         Err(ActionError {
             doing: "power the node while its boot grant is good".to_owned(),
             seen: format!(
-                "{left} s of {whole} s are left: its BMC took the rest for the boot override; the node was not touched"
+                "the grant was over within {} s, before the node was touched: its BMC took so long for the boot override",
+                self.target.deadline_s
             ),
             class: Class::Transient,
             source: None,
@@ -420,7 +420,7 @@ impl Netboot {
         };
         // It listens, types nothing and takes nothing away: no touch of the node.
         self.console.begin(CONSOLE).await;
-        self.time_left(issued).await?;
+        self.time_begins(issued).await?;
         let touch = Touch::Power(verb);
         scribe.before(&touch).await?;
         scribe.progress(&format!("power {verb}"));

@@ -63,6 +63,15 @@ impl Grants {
         self.on_disk(move |store| store.boot_key(&node)).await
     }
 
+    /// Makes a grant last until that moment at least; `false` when it is over.
+    ///
+    /// # Errors
+    /// [`BootError::NoGrant`], or the store's trouble.
+    pub async fn extend(&self, id: &str, until_ms: i64) -> Result<bool, BootError> {
+        let id = id.to_owned();
+        self.on_disk(move |store| store.extend(&id, until_ms, now_ms())).await
+    }
+
     /// Lets the node of an open grant fetch a root, such as one that it writes to its disk; `false` when the grant is over, or its node has fetched
     /// nothing by it.
     ///

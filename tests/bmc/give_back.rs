@@ -1,17 +1,19 @@
 //! Giving the boot override back: to sushy-tools' emulator, which refuses the clean way and keeps `Once` for ever, and to BMCs that refuse more.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bringup::action::{Action, ActionError, Netboot, NetbootTarget, Returned, Scribe};
+use bringup::action::{Action, ActionError, Netboot, NetbootTarget, Returned, Scribe, Standing};
 use bringup::bmc::redfish::Redfish;
 use bringup::bmc::{Bmc, Written};
-use bringup::boot::Grants;
+use bringup::boot::{GrantState, Grants};
 use bringup::model::{
     Artifact, BootMode, BootOverride, BootTarget, Digest, EvidenceNote, Mac, NodeId, PlanId, Reading, RunId, Touch,
 };
 use bringup::shell::{FirstContact, PrivateKeyText, SshOptions, SshShell};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::redfish_model::{SYSTEM, bmc, good};
 use super::redfish_server::Reply;
@@ -24,8 +26,12 @@ struct Lines(Mutex<Vec<String>>);
 #[async_trait]
 impl Scribe for Lines {
     async fn before(&self, touch: &Touch) -> Result<(), ActionError> {
-        let Touch::SetBoot(to) = touch else { panic!("{touch:?}") };
-        self.0.lock().unwrap().push(format!("to {}", to.target));
+        self.0.lock().unwrap().push(match touch {
+            Touch::SetBoot(to) => format!("to {}", to.target),
+            Touch::IssueGrant { .. } => "grant".to_owned(),
+            Touch::Power(verb) => format!("power {verb}"),
+            other => panic!("{other:?}"),
+        });
         Ok(())
     }
 
@@ -45,10 +51,10 @@ fn held(target: BootTarget, once: bool) -> BootOverride {
     BootOverride { target, once, mode: Some(BootMode::Uefi), http_uri: None }
 }
 
-/// Gives back as a netboot does, after which the journal holds the lines returned.
-async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, Vec<String>) {
-    let dir = tempfile::tempdir().unwrap();
-    let digest = Digest::from_bytes(&[7; 32]);
+/// A netboot of the node behind a BMC.
+fn netboot(client: Redfish, before: Reading<BootOverride>, dir: &Path) -> Netboot {
+    std::fs::write(dir.join("kernel"), "kernel").unwrap();
+    let digest = Digest::from_bytes(&Sha256::digest("kernel").into());
     let target = NetbootTarget {
         node: NodeId::new("a001-s01").unwrap(),
         run: RunId::new("run-1").unwrap(),
@@ -61,7 +67,7 @@ async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, V
         method: BootTarget::Pxe,
         mode: BootMode::Uefi,
         image_digest: digest.clone(),
-        kernel: Artifact { path: dir.path().join("kernel"), sha256: digest },
+        kernel: Artifact { path: dir.join("kernel"), sha256: digest },
         initrd: vec![],
         root: None,
         cmdline: vec![],
@@ -78,8 +84,14 @@ async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, V
         host_keys: Default::default(),
         first_contact: FirstContact::Refuse,
     });
-    let grants = Grants::open(&dir.path().join("grants.db")).unwrap();
-    let action = Netboot::new(target, Arc::new(client), Arc::new(shell), grants);
+    let grants = Grants::open(&dir.join("grants.db")).unwrap();
+    Netboot::new(target, Arc::new(client), Arc::new(shell), grants)
+}
+
+/// Gives back as a netboot does, after which the journal holds the lines returned.
+async fn release(client: Redfish, before: Reading<BootOverride>) -> (Returned, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let action = netboot(client, before, dir.path());
     let scribe = Lines::default();
     let returned = action.release(&scribe).await.unwrap();
     (returned, scribe.0.into_inner().unwrap())
@@ -147,4 +159,31 @@ async fn a_bmc_that_does_not_answer_is_asked_once() {
     let (returned, touches) = release(server.client(), Reading::Known(BootOverride::none())).await;
     assert!(touches.is_empty() && returned.given.is_empty());
     assert!(returned.kept.iter().any(|k| k.what == "boot override" && k.why.contains("could not be read")), "{returned:?}");
+}
+
+/// The node was not touched, so nobody waits for it: the next look finds no grant open, and says so at once.
+#[tokio::test]
+async fn a_boot_that_the_bmc_refuses_leaves_no_grant_open() {
+    for (method, path, touches) in [
+        ("PATCH", SYSTEM.to_owned(), &["grant", "applied", "to pxe", "not applied"][..]),
+        (
+            "POST",
+            format!("{SYSTEM}/Actions/ComputerSystem.Reset"),
+            &["grant", "applied", "to pxe", "applied", "power on", "not applied"],
+        ),
+    ] {
+        let (server, state) = bmc(move |seen, _| seen.is(method, &path).then(|| Reply::status(400))).await;
+        let dir = tempfile::tempdir().unwrap();
+        let action = netboot(server.client(), Reading::Known(BootOverride::none()), dir.path());
+        let (plan, node) = (action.target.plan.clone(), action.target.node.clone());
+        let scribe = Lines::default();
+        let error = action.act(&scribe).await.unwrap_err();
+        assert!(error.seen.contains("400"), "{error:?}");
+        assert_eq!(scribe.0.into_inner().unwrap(), touches);
+        assert!(action.grants.find_open(&plan, &node).await.unwrap().is_none());
+        let last = action.grants.find_newest(&plan, &node).await.unwrap().unwrap();
+        assert!(last.state == GrantState::Revoked, "{:?}", last.state);
+        assert!(matches!(action.look(None).await.unwrap(), Standing::Ready { .. }));
+        assert_eq!(state.lock().unwrap().resets, Vec::<String>::new());
+    }
 }

@@ -48,6 +48,26 @@ fn a_boot_from_first_look_to_release() {
     assert!(site.runtime.block_on(site.grants.find_open(&plan, &node)).unwrap().is_none());
 }
 
+/// A slow BMC may take its time before the node is powered: the node has its own whole.
+#[test]
+fn a_grants_time_can_begin_later_and_not_after_its_end() {
+    let Some(site) = Site::start("boot::grants::a_grants_time_can_begin_later_and_not_after_its_end") else { return };
+    let spec = site.spec();
+    let (id, ends) = (spec.id.clone(), spec.expires_at_ms);
+    let issued = site.issue(spec);
+    let extend = |until_ms| site.runtime.block_on(site.grants.extend(&id, until_ms));
+    let held = || site.status(&id).spec.expires_at_ms;
+    assert!(extend(ends - 1000).unwrap());
+    assert_eq!(held(), ends, "never shorter");
+    assert!(extend(ends + 60_000).unwrap());
+    assert_eq!(held(), ends + 60_000);
+    assert_eq!(site.get(&issued.script_path()).status, 200);
+    assert!(site.runtime.block_on(site.grants.release(&id)).unwrap());
+    assert!(!extend(ends + 90_000).unwrap());
+    assert_eq!((held(), site.status(&id).state), (ends + 60_000, GrantState::Released));
+    assert!(matches!(site.runtime.block_on(site.grants.extend("g-none", 1)), Err(BootError::NoGrant(_))));
+}
+
 #[test]
 fn the_bytes_that_went_out_are_told() {
     let Some(site) = Site::start("boot::grants::the_bytes_that_went_out_are_told") else { return };
