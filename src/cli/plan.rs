@@ -218,10 +218,11 @@ fn forecast(plan: &Plan) -> String {
     )
 }
 
+/// Never less than it is: what is told as the most must be.
 fn human(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds.div_ceil(60)),
-        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} h {} min", seconds.div_ceil(60) / 60, seconds.div_ceil(60) % 60),
     }
 }

@@ -225,10 +225,12 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// Never more than it is: what is told as the least must be.
 fn human(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7199 => format!("{} min", seconds.div_ceil(60)),
+    match (seconds, seconds % 60) {
+        (0..=119, _) => format!("{seconds} s"),
+        (120..=7199, 0) => format!("{} min", seconds / 60),
+        (120..=7199, rest) => format!("{} min {rest} s", seconds / 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
@@ -258,7 +260,7 @@ mod tests {
         assert_eq!((told.bmc_s, told.post_s, told.uplink_s), (Some(30), Some(900), Some(14)));
         assert_eq!(
             told.to_string(),
-            "at least 16 min; the bottleneck: POST; BMCs 30 s; POST 15 min; uplink 10Gbit 14 s for 17 GB"
+            "at least 15 min 30 s; the bottleneck: POST; BMCs 30 s; POST 15 min; uplink 10Gbit 14 s for 17 GB"
         );
         let narrow = forecast(&[vec![boot(300, None); 16]], AtOnce { nodes: 16, per_rack: 4 });
         assert_eq!(narrow.post_s, Some(1200), "all in one rack");
