@@ -2,7 +2,7 @@
 
 use crate::model::{DiskRule, Pick, Wipe, bytes};
 
-/// Disks that are read of one node; the rest are counted. A storage server has some hundred.
+/// Most disks of one node; a storage server has some hundred. Of a list that was cut nobody can say that a rule means one disk.
 const DISKS: usize = 256;
 /// Signs that are kept of what one disk holds.
 const SIGNS: usize = 24;
@@ -56,10 +56,10 @@ pub(super) fn read(text: &str) -> Result<Survey, String> {
         match (key, &mut open) {
             ("disk", _) => open = Some(Disk { name: value, ..Disk::default() }),
             ("end", Some(_)) => {
-                if survey.disks.len() < DISKS {
-                    survey.disks.extend(open.take());
+                if survey.disks.len() == DISKS {
+                    return Err(format!("it lists more than {DISKS} disks"));
                 }
-                open = None;
+                survey.disks.extend(open.take());
             }
             ("size", Some(disk)) => disk.size = value.parse().map_err(|_| format!("no size: {}", value.escape_debug()))?,
             ("serial", Some(disk)) => disk.serial = value,
