@@ -71,6 +71,9 @@ pub(super) fn read(text: &str) -> Result<Survey, String> {
             ("used", Some(disk)) if disk.used.len() < SIGNS => disk.used.push(value),
             ("holds", Some(disk)) if disk.holds.len() < SIGNS => disk.holds.push(value),
             ("used" | "holds", Some(_)) => {}
+            ("restless", None) => {
+                return Err("its disks still came and went, or drivers were still loaded, after 90 s".to_owned());
+            }
             ("lacks", None) if survey.lacks.len() < SIGNS => survey.lacks.push(value),
             ("whole", None) => whole = true,
             _ => {

@@ -51,6 +51,7 @@ fn a_list_of_disks_is_read() {
     assert_eq!(survey.disks[1].used, ["sda1 is mounted at /mnt"]);
     let cut = TOLD.strip_suffix("whole\n").unwrap();
     assert_eq!(read(cut), Err("the list of disks was cut".to_owned()));
+    assert!(read(&format!("restless\n{TOLD}")).unwrap_err().contains("came and went"));
     let many = |n: usize| "disk a\nsize 1\nend\n".repeat(n) + "whole\n";
     assert_eq!(read(&many(256)).unwrap().disks.len(), 256);
     assert_eq!(read(&many(257)), Err("it lists more than 256 disks".to_owned()));
