@@ -36,12 +36,12 @@ const MAC: &str = "52:54:77:00:00:77";
 const BOOT_S: u32 = 600;
 
 /// The BMC of a machine that is a QEMU process: power is the process, and the boot order is fixed: network, then disk.
-struct Qemu {
+pub(super) struct Qemu {
     dir: PathBuf,
     ssh: u16,
     boot_server: u16,
-    process: Mutex<Option<Service>>,
-    starts: Mutex<u32>,
+    pub(super) process: Mutex<Option<Service>>,
+    pub(super) starts: Mutex<u32>,
     held: Mutex<BootOverride>,
 }
 
@@ -71,7 +71,7 @@ impl Qemu {
         Service::start(command.stdin(Stdio::null()).stdout(Stdio::null())).unwrap()
     }
 
-    fn console(&self, start: u32) -> String {
+    pub(super) fn console(&self, start: u32) -> String {
         String::from_utf8_lossy(&std::fs::read(self.dir.join(format!("console{start}"))).unwrap_or_default()).into_owned()
     }
 }
@@ -129,9 +129,9 @@ impl bringup::bmc::examining::Examining for Qemu {}
 
 /// Keeps what the journal would.
 #[derive(Default)]
-struct Book {
+pub(super) struct Book {
     began: Instants,
-    lines: Mutex<Vec<(Touch, Option<EvidenceNote>)>>,
+    pub(super) lines: Mutex<Vec<(Touch, Option<EvidenceNote>)>>,
 }
 
 struct Instants(Instant);
@@ -157,37 +157,57 @@ impl Scribe for Book {
     }
 }
 
-fn digest(path: &Path) -> Digest {
+pub(super) fn digest(path: &Path) -> Digest {
     Digest::from_bytes(&Sha256::digest(std::fs::read(path).unwrap()).into())
 }
 
-fn artifact(path: PathBuf) -> Artifact {
+pub(super) fn artifact(path: PathBuf) -> Artifact {
     let sha256 = digest(&path);
     Artifact { path, sha256 }
 }
 
-struct Site {
-    dir: tempfile::TempDir,
-    qemu: Arc<Qemu>,
-    shell: Arc<SshShell>,
-    grants: Grants,
-    spec: ActionSpec,
-    first: NetbootTarget,
+pub(super) struct Site {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) qemu: Arc<Qemu>,
+    pub(super) shell: Arc<SshShell>,
+    pub(super) grants: Grants,
+    pub(super) spec: ActionSpec,
+    pub(super) first: NetbootTarget,
 }
 
 impl Site {
-    fn action(&self, disk: DiskRule) -> InstallImage {
+    pub(super) fn action(&self, disk: DiskRule) -> InstallImage {
         let mut spec = self.spec.clone();
         if let ActionSpec::InstallImage { disk: rule, .. } = &mut spec {
             *rule = disk;
         }
+        self.action_of(&spec)
+    }
+
+    pub(super) fn action_of(&self, spec: &ActionSpec) -> InstallImage {
         let netboot = Netboot::new(self.first.clone(), self.qemu.clone(), self.shell.clone(), self.grants.clone());
-        let target = InstallTarget::new(&spec, &self.first).unwrap();
+        let target = InstallTarget::new(spec, &self.first).unwrap();
         InstallImage::new(target, netboot, Duration::from_secs(1), Duration::from_secs(15))
     }
 
+    /// Looks until the end is seen.
+    pub(super) async fn until_done(&self, action: &InstallImage, book: &Book) -> String {
+        let began = Instant::now();
+        let console = || self.qemu.console(*self.qemu.starts.lock().unwrap());
+        loop {
+            match action.look(None).await {
+                Ok(Standing::Done(evidence)) => break evidence,
+                Ok(Standing::Busy { with }) => book.progress(&with),
+                Err(error) if error.class == Class::Transient => book.progress(&error.to_string()),
+                other => panic!("{other:?}\n{}", console()),
+            }
+            assert!(began.elapsed() < Duration::from_secs(BOOT_S.into()), "{}", console());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// What the installed system says of itself, once systemd has started all that it has.
-    async fn until_running(&self) -> String {
+    pub(super) async fn until_running(&self) -> String {
         let began = Instant::now();
         loop {
             let told = self
@@ -205,7 +225,7 @@ impl Site {
         }
     }
 
-    async fn on_node(&self, script: &str) -> String {
+    pub(super) async fn on_node(&self, script: &str) -> String {
         let probe = bringup::model::Probe::new("test", ["sh", "-c", script]);
         match self.shell.run(&probe).await.unwrap() {
             bringup::model::Answer::Output(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -214,15 +234,15 @@ impl Site {
     }
 }
 
-async fn site() -> Option<Site> {
-    need_program(TEST, "qemu-system-x86_64")?;
+pub(super) async fn site(test: &str) -> Option<Site> {
+    need_program(test, "qemu-system-x86_64")?;
     for file in ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/lib/ipxe/qemu/efi-virtio.rom"] {
         if !Path::new(file).exists() {
-            skip(TEST, file);
+            skip(test, file);
             return None;
         }
     }
-    let (image, node) = (image(TEST)?, node_image(TEST)?);
+    let (image, node) = (image(test)?, node_image(test)?);
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::copy("/usr/share/OVMF/OVMF_VARS_4M.fd", at("vars.fd")).unwrap();
@@ -303,7 +323,7 @@ async fn site() -> Option<Site> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it() {
-    let Some(site) = site().await else { return };
+    let Some(site) = site(TEST).await else { return };
     let book = Book::default();
     let untouched = digest(&site.dir.path().join("b.img"));
     let by = |transport| DiskRule { transport: Some(transport), ..DiskRule::default() };
@@ -327,17 +347,7 @@ async fn an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it(
     let action = site.action(by(Transport::Nvme));
     assert!(matches!(action.look(None).await.unwrap(), Standing::Ready { .. }));
     action.act(&book).await.unwrap_or_else(|e| panic!("{e}\n{}", site.qemu.console(1)));
-    let began = Instant::now();
-    let done = loop {
-        match action.look(None).await {
-            Ok(Standing::Done(evidence)) => break evidence,
-            Ok(Standing::Busy { with }) => book.progress(&with),
-            Err(error) if error.class == Class::Transient => book.progress(&error.to_string()),
-            other => panic!("{other:?}\n{}", site.qemu.console(2)),
-        }
-        assert!(began.elapsed() < Duration::from_secs(BOOT_S.into()), "{}", site.qemu.console(2));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    };
+    let done = site.until_done(&action, &book).await;
     book.progress(&done);
     assert!(done.contains("image 080808080808 from the disk 3.2 GB nvme QEMU NVMe Ctrl, serial NVME-A"), "{done}");
     assert_eq!(*site.qemu.starts.lock().unwrap(), 2, "one netboot, one start from the disk");
