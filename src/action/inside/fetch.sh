@@ -27,8 +27,14 @@ run() {
 }
 # Labels of volume managers lie at both ends of a disk, and a partition table does not overwrite them.
 clear_ends() {
-  run dd if=/dev/zero of="$disk" bs=$MIB count=16 conv=fsync
-  dd if=/dev/zero of="$disk" bs=$MIB seek=$(($(order size) / MIB - 4)) conv=fsync 2>/dev/null # ends at the end of the disk
+  last=$(($(order size) / MIB - 4))
+  run dd if=/dev/zero of="$disk" bs=$MIB count=16 conv=notrunc,fsync
+  head -c $(($(order size) - last * MIB)) /dev/zero | run dd of="$disk" bs=$MIB iflag=fullblock seek=$last conv=notrunc,fsync || exit 1
+}
+# What is read after it comes from the disk, not from memory.
+forget() {
+  sync
+  echo 3 >/proc/sys/vm/drop_caches || fail "at $step: what memory holds of the disk could not be dropped"
 }
 finish() {
   sync

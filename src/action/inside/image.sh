@@ -9,6 +9,8 @@ unpack() {
   *) cat root ;;
   esac 2>>log
 }
+# The number of $2 bytes at byte $1 of the image.
+number() { od -An -tu"$2" -j "$1" -N "$2" head | tr -d ' '; }
 
 step "look into the image"
 # An image's table counts in sectors of 512 bytes; a disk with others would not find it.
@@ -17,10 +19,28 @@ sector=$(first "$path/queue/logical_block_size")
 unpack | dd bs=$MIB count=1 iflag=fullblock of=head 2>/dev/null
 [ "$(stat -c %s head)" = $MIB ] && [ "$(dd if=head bs=8 skip=64 count=1 2>/dev/null | text)" = 'EFI PART' ] ||
   fail "the image has no GPT in sectors of 512 bytes, so no UEFI starts it"
-# Behind the last block that partitions may use lie 33 sectors of the second table (UEFI 2.10, 5.3).
-last=$(od -An -tu8 -j 560 -N 8 head | tr -d ' ')
+# The header tells the last block for partitions at 48, where its entries begin at 72, how many and how long they are at 80 and 84. Behind
+# the last block lie 33 sectors of the second table, when its entries have the usual 16 KiB (UEFI 2.10, 5.3).
+[ "$(number 584 8)" = 2 ] && [ $(($(number 592 4) * $(number 596 4))) -le 16384 ] ||
+  fail "the image's GPT has more entries than 128, or has them at an unusual place"
+last=$(number 560 8)
 [ "$last" -gt 0 ] && [ "$last" -le $((sectors - 34)) ] && [ "$bytes" -le "$(order size)" ] ||
   fail "the image needs a disk of $(((last + 34) * 512)) bytes"
+# Its tables for this disk, made on a file as long as the disk. Two names: whoever finds the second one finds a disk that was read back.
+rm -f table
+dd if=/dev/null of=table bs=512 seek=$sectors 2>>log && dd if=head of=table bs=$MIB conv=notrunc 2>>log ||
+  fail "at $step: $(tail -n 1 log | text)"
+run "$(tool sfdisk)" --quiet --relocate gpt-bak-std table
+end="bs=512 count=33 skip=$((sectors - 33))"
+for name in disk-uuid made; do
+  run "$(tool sfdisk)" --quiet --disk-id table "$(order $name)"
+  [ "$("$(tool sfdisk)" --disk-id table 2>>log | tr A-F a-f)" = "$(order $name)" ] || fail "at $step: its GPT could not be named"
+  run dd if=table of=front.$name bs=$MIB count=1
+  run dd if=table of=end.$name $end
+  # The size in the protective MBR (446 to 511) and the header (92 bytes from 512) are all that differs from the image.
+  other=$(cmp -l head front.$name | awk '{ at = $1 - 1 } (at < 446 || at > 511) && (at < 512 || at > 603) { print at; exit }')
+  [ -z "$other" ] || fail "at $step: more than the header would change, at byte $other"
+done
 
 step partition
 clear_ends
@@ -39,8 +59,8 @@ rm -f torn
 [ ! -s torn ] || fail "at write: $(text <torn): $(tail -n 1 log | text)"
 
 step "read back"
-# From the disk, not from memory; the first MiB is not on it yet.
-echo 3 >/proc/sys/vm/drop_caches
+forget
+# The first MiB is not on it yet.
 found=$({
   cat head
   dd if="$disk" bs=$MIB skip=1 count=$(((bytes - 1) / MIB)) 2>>log | head -c $((bytes - MIB))
@@ -48,21 +68,17 @@ found=$({
 [ "$found" = "$(order sha256)" ] || fail "what was read back has SHA-256 $found, and the image's is $(order sha256)"
 
 step table
-# Made on a file as long as the disk, so that the disk gets it in one piece.
-rm -f table
-dd if=/dev/null of=table bs=512 seek=$sectors 2>>log && dd if=head of=table bs=$MIB conv=notrunc 2>>log || fail "at table: $(tail -n 1 log | text)"
-run "$(tool sfdisk)" --quiet --relocate gpt-bak-std table
-run "$(tool sfdisk)" --quiet --disk-id table "$(order made)"
-run dd if=table of=front bs=$MIB count=1
-# The size in the protective MBR (446 to 511) and the header (92 bytes from 512) are all that differs from the image.
-other=$(cmp -l head front | awk '{ at = $1 - 1 } (at < 446 || at > 511) && (at < 512 || at > 603) { print at; exit }')
-[ -z "$other" ] || fail "at table: more than the header would change, at byte $other"
-end="bs=512 count=33 skip=$((sectors - 33))"
-run dd if=table of="$disk" $end seek=$((sectors - 33)) conv=notrunc,fsync
-# Last: until it is there, the disk starts nothing.
-run dd if=front of="$disk" bs=$MIB conv=notrunc,fsync
-echo 3 >/proc/sys/vm/drop_caches
-dd if="$disk" bs=$MIB count=1 2>>log | cmp -s - front || fail "at table: what was read back differs"
-dd if=table $end of=want 2>>log
-dd if="$disk" $end 2>>log | cmp -s - want || fail "at table: what was read back from the end differs"
+same() {
+  forget
+  dd if="$disk" bs=$MIB count=1 2>>log | cmp -s - front."$1" || fail "at table: what was read back differs"
+  dd if="$disk" $end 2>>log | cmp -s - end."$1" || fail "at table: what was read back from the end differs"
+}
+# Under the name of a disk that is not finished: a power cut in the midst of many sectors leaves some of them.
+run dd if=front.disk-uuid of="$disk" bs=$MIB conv=notrunc,fsync
+run dd if=end.disk-uuid of="$disk" bs=512 seek=$((sectors - 33)) conv=notrunc,fsync
+same disk-uuid
+# Last the name, which is one sector; the first copy decides.
+run dd if=end.made of="$disk" bs=512 count=1 skip=32 seek=$((sectors - 1)) conv=notrunc,fsync
+run dd if=front.made of="$disk" bs=512 count=1 skip=1 seek=1 conv=notrunc,fsync
+same made
 finish

@@ -32,9 +32,8 @@ step write
 run "$(tool unsquashfs)" -f -no-progress -strict-errors -data-queue 64 -frag-queue 64 -d $mnt/root root
 
 step "read back"
-# From the disk, not from memory.
 run umount $mnt/root
-echo 3 >/proc/sys/vm/drop_caches
+forget
 run mount -t ext4 "$root" $mnt/root
 run mount -t squashfs -o loop,ro root $mnt/image
 sums() { (cd "$1" && find . -xdev -path ./lost+found -prune -o -type f -exec sha256sum {} + | sort -k 2); }
@@ -117,7 +116,7 @@ order file | cut -d' ' -f1 | while read -r file; do
 done >wrong 2>>log
 [ ! -s wrong ] || fail "at loader: no room on the boot partition for $(text <wrong)"
 run umount $mnt/esp
-echo 3 >/proc/sys/vm/drop_caches
+forget
 run mount -t vfat "$esp" $mnt/esp
 order file | while read -r file digest; do
   [ "$file" = root ] || [ "$(sha256sum "$mnt/esp/bringup/$file" | cut -d' ' -f1)" = "$digest" ] || echo "$file"

@@ -9,6 +9,8 @@
 //! journal ends. The journal tells one thing that the node cannot: that it was told to start from its disk, while it is silent.
 
 mod disk;
+#[cfg(test)]
+mod inside_tests;
 mod order;
 mod remote;
 mod start;
