@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use russh::Channel;
 use russh::client::{Handle, Msg};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::connect;
 use super::key::PrivateKeyText;
@@ -20,10 +21,15 @@ use crate::model::{Answer, Artifact, Probe};
 
 /// Longest wait for a channel on a connection that is believed to be alive.
 const OPEN: Duration = Duration::from_secs(10);
-/// Commands at once on one connection; OpenSSH refuses the eleventh (`MaxSessions 10`).
-const AT_ONCE: usize = 8;
+/// Commands at once on one connection. OpenSSH refuses the eleventh session (`MaxSessions 10`), and counts those that have ended until it has read
+/// all that came with their end: five that just ended and five new ones are ten.
+const AT_ONCE: usize = 5;
 /// All but one.
-const OTHERS: u32 = 7;
+const OTHERS: u32 = 4;
+/// How long a refused session is asked for again when no command of ours has one; a server that allows fewer has a place again when one has ended.
+const CROWDED: Duration = Duration::from_secs(5);
+/// Between two such questions.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Where a node's shell is, how to open it, and whom to believe there. It has no `Debug`: it holds the key.
 pub struct SshOptions {
@@ -56,6 +62,8 @@ pub struct SshShell {
     /// The cell makes callers that come at the same time share one connection attempt; it is replaced when its connection is dead.
     link: Mutex<Link>,
     slots: Semaphore,
+    /// Sessions are opened one by one, in the order of asking: with a server that allows few, nobody is overtaken for ever.
+    turn: tokio::sync::Mutex<()>,
 }
 
 type Link = Arc<OnceCell<Arc<Handle<Guard>>>>;
@@ -89,7 +97,15 @@ impl SshShell {
     pub fn new(options: SshOptions) -> Self {
         let written = Arc::new(Trust::new(&options.host_keys, options.first_contact));
         let trust = Mutex::new(Arc::clone(&written));
-        Self { options, written, asked: None, trust, link: Mutex::default(), slots: Semaphore::new(AT_ONCE) }
+        Self {
+            options,
+            written,
+            asked: None,
+            trust,
+            link: Mutex::default(),
+            slots: Semaphore::new(AT_ONCE),
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The same for a node whose host key may be another one at each connection.
@@ -122,12 +138,13 @@ impl SshShell {
     pub(super) async fn line(&self) -> Result<Line<'_>, ShellError> {
         let doing = self.options.doing();
         let closed = |error| ShellError::lost(doing.clone(), "the shell was closed", error);
+        let _turn = self.turn.lock().await;
         let slot = self.slots.acquire().await.map_err(closed)?;
         let mut last = None;
         // The connection that is there may have died unseen in a reboot; a fresh one may not.
         for _ in 0..2 {
             let handle = self.handle().await?;
-            let error = match timeout(OPEN, handle.channel_open_session()).await {
+            let error = match self.session(&handle).await {
                 Ok(Ok(channel)) => return Ok(Line { channel, kept: Kept { handle, _slot: slot } }),
                 Ok(Err(error @ russh::Error::ChannelOpenFailure(_))) => {
                     return Err(ShellError {
@@ -144,6 +161,21 @@ impl SshShell {
             last = Some(error);
         }
         Err(last.unwrap_or_else(|| ShellError::new(doing, ShellTrouble::Unreachable, "no session")))
+    }
+
+    /// A session, which runs nothing yet; asked for again while the refusal may come from our own number.
+    async fn session(&self, handle: &Handle<Guard>) -> Result<Result<Channel<Msg>, russh::Error>, Elapsed> {
+        let mut until = Instant::now() + CROWDED;
+        loop {
+            match timeout(OPEN, handle.channel_open_session()).await {
+                Ok(Err(russh::Error::ChannelOpenFailure(_))) if Instant::now() < until => sleep(PAUSE).await,
+                end => return end,
+            }
+            // Whose turn it is has one place; who has another runs something, which has a deadline.
+            if self.slots.available_permits() + 1 < AT_ONCE {
+                until = Instant::now() + CROWDED;
+            }
+        }
     }
 
     /// Takes every place but the caller's own, when they are all free.

@@ -89,6 +89,11 @@ impl Far {
 
     /// Starts the server (again).
     pub fn start(&mut self) {
+        self.start_with("");
+    }
+
+    /// The same with more lines of OpenSSH's configuration.
+    pub fn start_with(&mut self, more: &str) {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
         let mut command = match self.kind {
             Kind::OpenSsh => {
@@ -98,11 +103,14 @@ impl Far {
                     self.path("config"),
                     format!(
                         "ListenAddress {}\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-                         PermitRootLogin prohibit-password\nPasswordAuthentication no\nLogLevel VERBOSE\nUseDNS no\nMaxStartups 100\n",
+                         PermitRootLogin prohibit-password\nPasswordAuthentication no\nLogLevel VERBOSE\nUseDNS no\nMaxStartups 100\n\
+                         SetEnv HOME={}\n{more}",
                         self.address,
                         self.path("host_ed25519").display(),
                         self.path("host_rsa").display(),
                         self.path("home/.ssh/authorized_keys").display(),
+                        // Bash under sshd reads `~/.bashrc`, and what this machine's own says there (pyenv: "cannot rehash") is none of ours.
+                        self.path("home").display(),
                     ),
                 )
                 .unwrap();

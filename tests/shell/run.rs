@@ -119,9 +119,24 @@ fn a_lost_connection_is_unknown_and_the_next_command_reconnects() {
 #[test]
 fn many_commands_share_one_connection() {
     let Some(far) = Far::openssh("shell::run::many_commands_share_one_connection") else { return };
+    thirty_at_once(&far, "true");
+    assert_eq!(far.log().matches("no more sessions").count(), 0, "never more than OpenSSH allows by itself");
+}
+
+#[test]
+fn a_server_that_allows_fewer_sessions_is_asked_again() {
+    let Some(mut far) = Far::openssh("shell::run::a_server_that_allows_fewer_sessions_is_asked_again") else { return };
+    far.crash();
+    far.start_with("MaxSessions 1\n");
+    thirty_at_once(&far, "sleep 0.05");
+    assert!(far.log().contains("no more sessions"), "{}", far.log());
+}
+
+/// All at once by one connection, and each gets its own answer.
+fn thirty_at_once(far: &Far, first: &str) {
     block_on(async {
         let shell = far.shell();
-        let probes: Vec<Probe> = (0..30).map(|i| Probe::new("n", ["echo".to_owned(), i.to_string()])).collect();
+        let probes: Vec<Probe> = (0..30).map(|i| sh(&format!("{first}; echo {i}"))).collect();
         let answers = futures_util::future::join_all(probes.iter().map(|probe| shell.run(probe))).await;
         for (i, answer) in answers.into_iter().enumerate() {
             assert_eq!(output(answer.unwrap()).stdout, format!("{i}\n").as_bytes());

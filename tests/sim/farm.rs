@@ -1,5 +1,7 @@
 //! The whole farm: the same seed gives the same farm, its files are what `spec` reads, and a node really boots from our kind of script.
 
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 
 use bringup::sim::{Farm, FarmSpec, Fault, Seed};
@@ -95,6 +97,23 @@ async fn wrong_numbers_and_names_are_refused() {
     assert_eq!(error.to_string(), "there is no simulated node `a009-s01`");
 }
 
+/// The sockets of this process that listen at these addresses, by inode: another test may listen there as soon as a farm is gone, with sockets of its own.
+fn listening(addresses: &[SocketAddr]) -> BTreeSet<u64> {
+    let local: BTreeSet<String> = addresses.iter().map(written_by_the_kernel).collect();
+    let inode = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // `0A` is TCP_LISTEN (include/net/tcp_states.h); the tenth word is the inode (proc_pid_net(5)).
+        (words[3] == "0A" && local.contains(words[1])).then(|| words[9].parse().unwrap())
+    };
+    std::fs::read_to_string("/proc/self/net/tcp").unwrap().lines().skip(1).filter_map(inode).collect()
+}
+
+/// An address as `/proc/net/tcp` has it: the four octets as one number of this machine's byte order.
+fn written_by_the_kernel(address: &SocketAddr) -> String {
+    let IpAddr::V4(ip) = address.ip() else { panic!("farms have IPv4 addresses") };
+    format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port())
+}
+
 #[tokio::test]
 async fn two_farms_live_side_by_side_and_leave_nothing() {
     let (one, two) = (farm(1, 2, &[]).await, farm(1, 2, &[]).await);
@@ -102,9 +121,10 @@ async fn two_farms_live_side_by_side_and_leave_nothing() {
     for address in &addresses {
         assert!(std::net::TcpStream::connect(address).is_ok());
     }
+    let ours = listening(&addresses);
+    assert_eq!(ours.len(), addresses.len(), "each address has one listener");
     one.stop().await;
     two.stop().await;
-    for address in &addresses {
-        assert!(std::net::TcpStream::connect(address).is_err(), "{address} still listens");
-    }
+    let left: Vec<_> = listening(&addresses).intersection(&ours).copied().collect();
+    assert!(left.is_empty(), "of {addresses:?} still listen the sockets {left:?}");
 }
