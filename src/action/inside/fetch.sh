@@ -71,7 +71,7 @@ if [ -n "$file" ]; then
     done
     if wait $fetch; then
       [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$want" ] || { rm -f "$file" && fail "at fetch: what came is not what the plan names"; }
-      continue
+      break
     fi
     cat said >>log
     why=$(tail -n 1 said | text)

@@ -19,7 +19,7 @@ const PLACES: [(&str, &str); 7] = [
     ("for folder in ", "for folder in HERE/bin "),
     ("/run/bringup/install", "HERE/run"),
     ("/sys/block/", "HERE/sys/"),
-    ("disk=/dev/", "disk=HERE/dev/"),
+    ("/dev/$(echo", "HERE/dev/$(echo"),
     ("/dev/kmsg", "HERE/kmsg"),
     ("/proc/sys/vm/drop_caches", "HERE/dropped"),
 ];
