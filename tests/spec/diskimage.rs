@@ -13,7 +13,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("size: 8388608, ", "", "E005 images/d.yaml:3:7 disk lacks the key `size`"),
     ("compression: zstd", "compression: qcow2", "E007 images/d.yaml:3:127 disk.compression: `qcow2` is not known | known: none, zstd; an image in another form"),
     ("compression: zstd", "compression: none", "E007 images/d.yaml:3:145 disk.raw_sha256: a file that is not packed has one digest"),
-    (", raw_sha256: ", ", raw-sha256: ", "E004 images/d.yaml:3:132 unknown key `raw-sha256` in disk"),
+    (", raw_sha256: ", ", raw-sha256: ", "E004 images/d.yaml:3:133 unknown key `raw-sha256` in disk"),
     ("d.raw.zst", "d/", "E202 images/d.yaml:3:14 the path `d/` names a folder"),
     ("ssh_host_keys: []", "kernel: {file: k, sha256: x}", "E007 images/d.yaml:4:9 kernel: an image of a whole disk has its own | leave out `kernel`, or `disk`"),
     ("ssh_host_keys: []", "cmdline: [quiet]", "E007 images/d.yaml:4:10 cmdline: an image of a whole disk has its own"),
