@@ -60,11 +60,12 @@ rm -f torn
 
 step "read back"
 forget
-# The first MiB is not on it yet.
+# The first MiB is not on it yet. Not by `head -c`: busybox's takes byte by byte.
 found=$({
   cat head
-  dd if="$disk" bs=$MIB skip=1 count=$(((bytes - 1) / MIB)) 2>>log | head -c $((bytes - MIB))
-} | sha256sum | cut -d' ' -f1)
+  dd if="$disk" bs=$MIB skip=1 count=$((bytes / MIB - 1))
+  dd if="$disk" bs=512 skip=$((bytes / MIB * 2048)) count=$((bytes % MIB / 512))
+} 2>>log | sha256sum | cut -d' ' -f1)
 [ "$found" = "$(order sha256)" ] || fail "what was read back has SHA-256 $found, and the image's is $(order sha256)"
 
 step table
