@@ -33,21 +33,42 @@ fn bare(host: &str) -> &str {
 /// The script of a grant. `files` is the token under which its files are fetched, `mac` what the machine said of itself. `None` when the
 /// image needs an absolute address and the request did not say a plain `Host`. `door` is where the node fetches its identity, when it has one.
 pub(super) fn script(spec: &GrantSpec, files: &str, host: Option<&str>, mac: Option<Mac>, door: Option<&Door>) -> Option<String> {
-    // From a cache by its whole address, else by the one that the script came from.
-    let base = format!("{}/g/{files}", spec.files_from.as_deref().unwrap_or_default());
-    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
-    let mut words: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
-    words.extend(arguments(spec, files, host, mac, door)?);
     let mut text = String::from("#!ipxe\n");
     text.push_str(&format!("echo bringup: {} boots image {} by {}\n", spec.node, spec.image.short(), spec.plan));
-    text.push_str(&format!("kernel --name kernel {base}/kernel {} || goto failed\n", words.join(" ")));
-    for n in 0..spec.initrd.len() {
-        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto failed\n"));
+    // From a cache by its whole address, else by the one that the script came from.
+    if let Some(cache) = spec.files_from.as_deref() {
+        text.push_str(&fetches(spec, &format!("{cache}/g/{files}"), &arguments(spec, files, host, mac, door)?, "direct"));
+        text.push_str("goto start\n:direct\n");
+        text.push_str(&format!("echo bringup: the cache {cache} does not give the image; asking the boot server\n"));
+        // What came is let go by name: without a name iPXE would let go of this script as well.
+        text.push_str("imgfree kernel ||\n");
+        (0..spec.initrd.len()).for_each(|n| text.push_str(&format!("imgfree initrd{n} ||\n")));
+        let own = GrantSpec { files_from: None, ..spec.clone() };
+        // Without a plain host nothing but the cache's address is known.
+        match arguments(&own, files, host, mac, door) {
+            Some(words) => text.push_str(&fetches(spec, &format!("/g/{files}"), &words, "failed")),
+            None => text.push_str("goto failed\n"),
+        }
+        text.push_str(":start\n");
+    } else {
+        text.push_str(&fetches(spec, &format!("/g/{files}"), &arguments(spec, files, host, mac, door)?, "failed"));
     }
     text.push_str(
         "boot || goto failed\n:failed\necho bringup: the image could not be started; going on to the next boot device\nexit 1\n",
     );
     Some(text)
+}
+
+/// The lines that fetch kernel and initrds under `base`, and go to `otherwise` when one does not come.
+fn fetches(spec: &GrantSpec, base: &str, arguments: &[String], otherwise: &str) -> String {
+    // Linux under EFI finds its initrd by name in the file system that iPXE shows it; under BIOS the names do no harm.
+    let mut words: Vec<String> = (0..spec.initrd.len()).map(|n| format!("initrd=initrd{n}")).collect();
+    words.extend(arguments.iter().cloned());
+    let mut text = format!("kernel --name kernel {base}/kernel {} || goto {otherwise}\n", words.join(" "));
+    for n in 0..spec.initrd.len() {
+        text.push_str(&format!("initrd --name initrd{n} {base}/initrd/{n} || goto {otherwise}\n"));
+    }
+    text
 }
 
 /// The kernel's command line: the image's, and the marks of the grant. `None` as above.
@@ -153,10 +174,17 @@ mod tests {
                 && cached.contains(" bringup.root=http://10.0.1.1:8088/")
         );
         // What is told and what is secret goes to the boot server itself.
+        let (by_cache, direct) = cached.split_once(":direct\n").unwrap();
+        let told = " bringup.at=http://10.0.0.1:8088/g/T/at ";
         assert!(
-            cached.contains(" bringup.at=http://10.0.0.1:8088/g/T/at ") && cached.matches("10.0.0.1:").count() == 1,
+            by_cache.contains(told) && by_cache.matches("10.0.0.1:").count() == 1 && by_cache.ends_with("goto start\n"),
             "{cached}"
         );
+        assert_eq!(by_cache.matches(" || goto direct\n").count(), 2, "{cached}");
+        // When the cache does not give them: the very lines of a grant without a cache.
+        let let_go = "echo bringup: the cache http://10.0.1.1:8088 does not give the image; asking the boot server\nimgfree kernel ||\nimgfree initrd0 ||\n";
+        let own: String = got.lines().skip(2).map(|line| format!("{line}\n")).collect();
+        assert_eq!(direct.replace(":start\n", ""), format!("{let_go}{own}"));
         spec.files_from = None;
         assert_eq!(script(&spec, "T", Some("evil\nboot"), None, None), None, "a root needs a plain host");
         let mut door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
@@ -172,18 +200,25 @@ mod tests {
     proptest! {
         /// Whatever a checked grant holds, the script has the lines that it should have and no others, and no `${`.
         #[test]
-        fn nothing_can_be_injected(cmdline in proptest::collection::vec(".{0,20}|[ -~]{1,20}", 0..4), initrds in 0_usize..4, root: bool, host in ".{0,30}|[a-z.:0-9]{1,20}") {
-            let spec = spec(cmdline, initrds, root);
+        fn nothing_can_be_injected(cmdline in proptest::collection::vec(".{0,20}|[ -~]{1,20}", 0..4), initrds in 0_usize..4, root: bool, cached: bool, host in ".{0,30}|[a-z.:0-9]{1,20}") {
+            let mut spec = spec(cmdline, initrds, root);
+            spec.files_from = cached.then(|| "http://10.0.1.1:8088".into());
             let door = Door { address: None, port: 8443, sha256: Digest::from_bytes(&[5; 32]) };
             if spec.check(0).is_ok()
                 && let Some(text) = script(&spec, Token::fresh().expose(), Some(&host), None, Some(&door))
             {
-                prop_assert_eq!(text.lines().count(), initrds + 7);
+                let direct = plain_host(Some(&host)).is_some() || !root;
+                let (more, tries) = match (cached, direct) {
+                    (false, _) => (0, 0),
+                    (true, true) => (2 * initrds + 6, initrds + 1),
+                    (true, false) => (initrds + 6, 0),
+                };
+                prop_assert_eq!(text.lines().count(), initrds + 7 + more);
                 let expands = text.contains("${");
                 prop_assert!(!expands && text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)));
-                let commands = ["#!ipxe", "echo ", "kernel ", "initrd ", "boot ", ":failed", "exit 1"];
+                let commands = ["#!ipxe", "echo ", "kernel ", "initrd ", "boot ", ":failed", "exit 1", "goto ", "imgfree ", ":direct", ":start"];
                 prop_assert!(text.lines().all(|line| commands.iter().any(|c| line.starts_with(c))));
-                prop_assert_eq!(text.matches(" || ").count(), initrds + 2);
+                prop_assert_eq!(text.matches(" || ").count(), initrds + 2 + tries);
             }
         }
     }

@@ -103,7 +103,7 @@ async fn caches(global: &Global, plan: &Plan) {
             },
         };
         global.talk(format!(
-            "warning: no cache is heard at {url} ({why}), and nodes of this plan fetch their files there; on that machine: bringup serve --cache"
+            "warning: no cache is heard at {url} ({why}); nodes of this plan that do not hear it either will ask the boot server itself; on that machine: bringup serve --cache"
         ));
     }
 }

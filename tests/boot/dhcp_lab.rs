@@ -36,7 +36,7 @@ pub struct Lab {
     pub dir: tempfile::TempDir,
     name: String,
     /// Stopped before the namespaces go.
-    services: Vec<Service>,
+    services: Vec<(String, Service)>,
 }
 
 pub fn run(program: &str, words: &[&str]) -> Result<String, String> {
@@ -111,7 +111,12 @@ impl Lab {
         command.args(words);
         command.stdout(std::fs::File::create(self.path(&format!("{name}.out"))).unwrap());
         command.stderr(std::fs::File::create(self.path(&format!("{name}.err"))).unwrap());
-        self.services.push(Service::start(&mut command).unwrap());
+        self.services.push((name.to_owned(), Service::start(&mut command).unwrap()));
+    }
+
+    /// Ends what was started under this name, by its process id.
+    pub fn stop(&mut self, name: &str) {
+        self.services.retain(|(own, _)| own != name);
     }
 
     /// Ends everything that was started, each by its process id; the wire stays.

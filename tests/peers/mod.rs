@@ -5,6 +5,7 @@ mod arm;
 mod boots;
 mod brought;
 mod cabling;
+mod cached;
 mod diskless;
 mod diskless_refused;
 mod faults;

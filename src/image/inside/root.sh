@@ -5,6 +5,9 @@
 # shellcheck shell=sh
 
 root_url=$(argument bringup.root)
+# The boot server itself has every root under the same grant; the URL above may be that of a cache in the rack.
+root_at=$(argument bringup.at)
+case $root_at in http://*/at) root_own=${root_at%/at}/root ;; *) root_own=$root_url ;; esac
 root_digest=$(argument bringup.root.sha256)
 root_dir=/run/bringup/root # moves along with /run: store holds the file, lower shows it, upper is what the node writes
 root_new=/sysroot
@@ -13,6 +16,8 @@ root_spare=256
 # How long it is waited for an address, and how often in a row a server may give not one byte.
 root_patience=300
 root_tries=10
+# How often a cache may: it is near, and the boot server can give the same.
+root_cache_tries=3
 # Seconds without a byte after which a connection is dead.
 root_silence=30
 root_log=/run/bringup/wget.log
@@ -60,6 +65,13 @@ root_try() {
   wait $fetch
 }
 
+# From the boot server from now on; fails when that is who was asked.
+root_from_server() {
+  [ "$root_url" != "$root_own" ] || return 1
+  stage "root from the boot server itself: $1"
+  root_url=$root_own tries=0 size=
+}
+
 # To the file, resumed where it broke off. A refusal of the server is final; what may pass by itself is tried again, not in step with the others.
 root_fetch() {
   file=$root_dir/store/root.squashfs
@@ -74,7 +86,10 @@ root_fetch() {
     case $why in
     *'No space left'*) root_refuse "memory is short: half of it does not hold the root" ;;
     *'HTTP/1.'?' 408'* | *'HTTP/1.'?' 429'*) ;;
-    *'HTTP/1.'?' 4'*) root_refuse "$why" ;;
+    *'HTTP/1.'?' 4'*)
+      root_from_server "$why" || root_refuse "$why"
+      continue
+      ;;
     esac
     # More than the server says that there is: a part of another file.
     [ -n "$size" ] && [ "$have" -gt "$size" ] && rm -f "$file" && have=0
@@ -83,6 +98,7 @@ root_fetch() {
       stage "root broken off at $have of ${size:-unknown} bytes, goes on"
     else
       tries=$((tries + 1))
+      [ $tries -lt $root_cache_tries ] || root_from_server "${why:-the connection ended early}"
       [ $tries -lt $root_tries ] || root_refuse "not one byte more in $root_tries tries: ${why:-the connection ended early}"
     fi
     had=$have
@@ -186,6 +202,11 @@ root_prepare() {
   root_fetch
   stage "root fetched $have bytes"
   found=$(sha256sum <"$file" | cut -c1-64)
+  if [ "$found" != "$root_digest" ] && root_from_server "what came has SHA-256 $found"; then
+    rm -f "$file"
+    root_fetch
+    found=$(sha256sum <"$file" | cut -c1-64)
+  fi
   [ "$found" = "$root_digest" ] || root_refuse "SHA-256 is $found, wanted $root_digest: $root_url is not the root of this boot"
   modprobe -a -q loop squashfs overlay
   mount -t squashfs -o ro,loop "$file" $root_dir/lower 2>/run/bringup/mount.log || root_refuse "$(root_clean /run/bringup/mount.log)"
