@@ -7,6 +7,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod floors;
+mod image;
 mod peers;
 mod plan;
 mod pool;

@@ -1,6 +1,6 @@
 //! 1,250 nodes switched on at once, against one `bringup serve` in a network namespace: DHCP, loader by TFTP, DHCP of iPXE, two scripts, kernel
 //! and initrd by HTTP, each node with sockets and an address of its own, every byte compared. Prints p50, p99 and the slowest of each part, what had
-//! to be asked again, and the server's peak memory and processor time; asserts that every node got everything and nothing about time.
+//! to be asked again and sent again, and the server's peak memory and processor time; asserts that every node got everything and nothing about time.
 //!
 //! `cargo bench --bench boot_storm`; needs root (network namespaces, ports 67 and 69). `BRINGUP_BENCH_NODES` (1250), `BRINGUP_BENCH_KERNEL_MIB` (8),
 //! `BRINGUP_BENCH_INITRD_MIB` (16), `BRINGUP_BENCH_CACHES` (0): so many rack caches beside the nodes, which fetch kernel and initrd from them; what
@@ -61,6 +61,7 @@ fn main() {
 
     let server = Server::ours(&space, dir, &loaders, &["--tftp"]);
     let racks: Vec<Server> = (0..caches).map(|n| Server::cache(dir, n)).collect();
+    let (nodes_before, server_before) = (lab::segments_again(std::process::id()), lab::segments_again(server.pid()));
     let begun = Instant::now();
     let all = runtime.block_on(storm(nodes, &files));
     let wall = begun.elapsed();
@@ -85,6 +86,11 @@ fn main() {
         sent as f64 / 1e6 / wall.as_secs_f64(),
         server.peak_mib(),
         server.cpu().as_secs_f64(),
+    );
+    println!(
+        "TCP segments sent again: {} by the nodes, {} by the server",
+        lab::segments_again(std::process::id()) - nodes_before,
+        lab::segments_again(server.pid()) - server_before
     );
     let left = runtime.block_on(bringup::boot::health(lab::AT.parse().unwrap())).unwrap().storm.unwrap().bytes;
     let (one, all) = (files.kernel.len() + files.initrd.len(), nodes * (files.kernel.len() + files.initrd.len()));

@@ -56,6 +56,11 @@ impl Told {
         Some(Self { _dir: dir, told, addr, _service: service })
     }
 
+    /// What it complained of.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.told.with_file_name("log")).unwrap()
+    }
+
     fn told(&self) -> Vec<String> {
         std::fs::read_to_string(&self.told).unwrap().lines().map(str::to_owned).collect()
     }
@@ -121,8 +126,10 @@ async fn behind_a_bad_network() {
         let weather = Weather { loss: 10, twice: 20, forge: 0, late_ms: (2, 30) };
         let proxy = Proxy::start(bmc.addr, weather, seed).await;
         let hand = Arc::new(client(proxy.addr, admin(Some(3))));
-        applied(hand.set_power(PowerVerb::On, LONG).await);
-        applied(hand.set_power(PowerVerb::Off, LONG).await);
+        for verb in [PowerVerb::On, PowerVerb::Off] {
+            let written = hand.set_power(verb, LONG).await;
+            assert!(matches!(written, Written::Applied(_)), "seed {seed}, {verb:?}: {written:?}\n{}", bmc.log());
+        }
         hand.close().await;
         let done = usize::try_from(seed).unwrap() + 1;
         let told = bmc.told();

@@ -7,7 +7,8 @@ bound | renew | static)
   ip addr replace "$ip/${mask:-24}" dev "$interface"
   metric=$(cat "/sys/class/net/$interface/ifindex")
   for gateway in $router; do ip route replace default via "$gateway" dev "$interface" metric "$metric"; done
-  for server in $dns; do echo "nameserver $server"; done >/run/resolv.conf
+  # A network without name servers, such as that of a second card, takes nobody's away.
+  [ -z "$dns" ] || for server in $dns; do echo "nameserver $server"; done >/run/resolv.conf
   [ -n "$hostname" ] && hostname "$hostname"
   echo "$ip/${mask:-24}" >"/run/bringup/net/$interface"
   [ "$1" = renew ] && exit 0
