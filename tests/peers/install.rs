@@ -33,6 +33,7 @@ use crate::support::{Service, need_program, skip};
 const TEST: &str = "an_image_is_installed_on_the_disk_that_a_rule_means_and_starts_from_it";
 const SERIAL: &str = "BRTEST0077";
 const UUID: &str = "4c4c4544-0077-4000-8000-000000000077";
+const MAC: &str = "52:54:77:00:00:77";
 /// A netboot takes 40 s on two quiet cores; the whole test, five starts, 12 minutes on two busy ones.
 const BOOT_S: u32 = 600;
 
