@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::bmc::{Bmc, BmcError};
 use crate::model::{
-    Answer, Component, MachineReport, Observed, PowerState, Probe, ProbeOutput, Reading, Stack, SystemFacts, Version,
+    Answer, Component, MachineReport, Observed, PowerState, Probe, ProbeOutput, Reading, RootDisk, Stack, SystemFacts, Version,
 };
 use crate::shell::{Shell, ShellError};
 
@@ -16,8 +16,17 @@ const REPORT_DEADLINE_S: u32 = 60;
 /// Longest time for a node's whole in-band part: it is tried while the system may be down, and silence is then the answer.
 const SHELL_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Surveys one node. `stack` is the one whose versions are to be read.
-pub async fn survey(bmc: &dyn Bmc, shell: &dyn Shell, stack: Option<&Stack>) -> Observed {
+/// What is asked beyond what is always asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The stack whose versions are to be read.
+    pub stack: Option<&'a Stack>,
+    /// Whether the disk is to be found that the system's root lies on.
+    pub root_disk: bool,
+}
+
+/// Surveys one node.
+pub async fn survey(bmc: &dyn Bmc, shell: &dyn Shell, asked: Asked<'_>) -> Observed {
     let identity = reading(bmc.identity().await.map(Reading::Known));
     // A BMC that did not answer the first question is not asked four more times.
     let silent = identity.why_unknown().map(str::to_owned);
@@ -28,9 +37,9 @@ pub async fn survey(bmc: &dyn Bmc, shell: &dyn Shell, stack: Option<&Stack>) -> 
     // A node without power has no system; asking would only wait.
     let system = match power {
         Reading::Known(PowerState::Off) => Reading::Absent,
-        _ => in_time(system(shell)).await,
+        _ => in_time(with_root(shell, asked.root_disk)).await,
     };
-    let stack = match (&system, stack) {
+    let stack = match (&system, asked.stack) {
         (Reading::Known(_), Some(stack)) => versions(shell, stack).await,
         _ => BTreeMap::new(),
     };
@@ -51,7 +60,47 @@ pub async fn system(shell: &dyn Shell) -> Reading<SystemFacts> {
     let serial = file(shell, "/sys/class/dmi/id/product_serial").await;
     let uuid = file(shell, "/sys/class/dmi/id/product_uuid").await.map(|u| u.to_ascii_lowercase());
     let cmdline = file(shell, "/proc/cmdline").await;
-    Reading::Known(SystemFacts { boot_id, serial, uuid, cmdline })
+    Reading::Known(SystemFacts { boot_id, serial, uuid, cmdline, root: None })
+}
+
+/// The same, with the disk below it when that is asked for.
+async fn with_root(shell: &dyn Shell, asked: bool) -> Reading<SystemFacts> {
+    match system(shell).await {
+        Reading::Known(facts) if asked => {
+            let root = root_disk(shell).await;
+            Reading::Known(SystemFacts { root: Some(root), ..facts })
+        }
+        other => other,
+    }
+}
+
+/// The disk that the running system's root lies on.
+async fn root_disk(shell: &dyn Shell) -> Reading<RootDisk> {
+    const BELOW: &str = concat!(include_str!("action/inside/disks.sh"), include_str!("action/inside/below.sh"));
+    let mut probe = Probe::new("the disk below the root", ["sh", "-c", BELOW, "bringup-survey"]).within(READ_DEADLINE_S);
+    probe.limit_bytes = 64 << 10;
+    match said(shell.run(&probe).await) {
+        Ok(ProbeOutput { exit: 0, stdout, .. }) => {
+            let text = String::from_utf8_lossy(&stdout);
+            let fact = |key: &str| -> String {
+                let value =
+                    text.lines().find_map(|l| l.strip_prefix(key).and_then(|rest| rest.strip_prefix(' '))).unwrap_or_default();
+                value.trim().chars().filter(|c| (' '..='~').contains(c)).take(200).collect()
+            };
+            if text.lines().any(|l| l == "whole") {
+                Reading::Known(RootDisk { serial: fact("serial"), wwn: fact("wwn"), table: fact("table") })
+            } else {
+                Reading::unknown("what was told of the disk below its root was cut")
+            }
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Reading::unknown(
+                said.lines().last().unwrap_or_default().chars().take(200).collect::<String>().escape_debug().to_string(),
+            )
+        }
+        Err(why) => Reading::Unknown { why },
+    }
 }
 
 /// Who the running system's machine is and what is at the far ends of its cables, as the bring-up ramdisk's `bringup-report` tells it. It may take

@@ -9,7 +9,7 @@ mod system;
 mod target;
 mod trail;
 
-pub use install::{InstallImage, InstallTarget};
+pub use install::{InstallImage, InstallTarget, Payload};
 pub use netboot::Netboot;
 pub use stack::InstallStack;
 pub use target::NetbootTarget;

@@ -34,7 +34,7 @@ pub(super) async fn hear(shell: &dyn Shell) -> Result<Heard, ActionError> {
     }
     let mut facts = facts.into_iter();
     let mut next = || facts.next().unwrap_or(Reading::Absent);
-    Ok(Heard::System(SystemFacts { boot_id, serial: next(), uuid: next(), cmdline: next() }))
+    Ok(Heard::System(SystemFacts { boot_id, serial: next(), uuid: next(), cmdline: next(), root: None }))
 }
 
 fn silence(error: ShellError) -> Result<Heard, ActionError> {

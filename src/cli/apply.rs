@@ -82,7 +82,9 @@ pub async fn run(args: Args, global: &Global) -> Result {
 
 /// Refuses a plan that may destroy what disks hold, unless that was allowed here too.
 fn wipes(plan: &Plan, allowed: &[Allowed]) -> Result<()> {
-    let lost = |action: &ActionSpec| matches!(action, ActionSpec::InstallImage { wipe: Wipe::Yes, .. });
+    let lost = |action: &ActionSpec| {
+        matches!(action, ActionSpec::InstallImage { wipe: Wipe::Yes, .. } | ActionSpec::WriteDisk { wipe: Wipe::Yes, .. })
+    };
     let nodes = plan.nodes.iter().filter(|n| n.steps.iter().any(|s| lost(&s.action))).count();
     if nodes == 0 || allowed.contains(&Allowed::Wipe) {
         return Ok(());

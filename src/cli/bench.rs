@@ -111,7 +111,7 @@ impl Workbench for Bench {
                 let serial = written.serial.clone().ok_or_else(|| no_hand(node, "the facts hold no serial"))?;
                 Box::new(InstallStack { install: install.clone(), versions: versions.clone(), shell, serial })
             }
-            ActionSpec::InstallImage { netboot, .. } => {
+            ActionSpec::InstallImage { netboot, .. } | ActionSpec::WriteDisk { netboot, .. } => {
                 let netboot = self.netboot(written, netboot, run, plan, line, shell)?;
                 let target = InstallTarget::new(&step.action, &netboot.target).map_err(|why| no_hand(node, why))?;
                 Box::new(InstallImage::new(target, netboot, self.pace, self.settle()))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::model::{ActionSpec, Artifact, BootTarget, Inventory, NodeId, NodePlan, Plan};
+use crate::model::{ActionSpec, Artifact, BootTarget, DiskContent, Inventory, NodeId, NodePlan, Plan};
 use crate::planner::{AtOnce, Boot, Forecast, Wanted, forecast};
 
 /// The forecast, from what is written and the lengths of the files as they are now. `None`: no node of the plan boots.
@@ -23,7 +23,8 @@ fn boot<'a>(line: &'a NodePlan, inventory: &Inventory, lengths: &mut BTreeMap<&'
     let step = line.steps.iter().find(|step| !matches!(step.action, ActionSpec::InstallStack { .. }))?;
     // An installation boots twice: over the network, and from the disk that was written; its root is fetched in between.
     let (netboot, written_root, boots) = match &step.action {
-        ActionSpec::InstallImage { netboot, root, .. } => (netboot.as_ref(), Some(root), 2),
+        ActionSpec::InstallImage { netboot, root: file, .. }
+        | ActionSpec::WriteDisk { netboot, content: DiskContent { file, .. }, .. } => (netboot.as_ref(), Some(file), 2),
         netboot => (netboot, None, 1),
     };
     let ActionSpec::Netboot { kernel, initrd, root, method, files_from: cache, .. } = netboot else { return None };

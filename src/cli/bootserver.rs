@@ -112,7 +112,7 @@ async fn caches(global: &Global, plan: &Plan) {
 fn urls(plan: &Plan, inventory: &Inventory) -> BTreeMap<String, bool> {
     let mut urls = BTreeMap::new();
     for line in &plan.nodes {
-        let boots = line.steps.iter().any(|s| matches!(s.action, ActionSpec::Netboot { .. } | ActionSpec::InstallImage { .. }));
+        let boots = line.steps.iter().any(|s| !matches!(s.action, ActionSpec::InstallStack { .. }));
         let server = inventory.nodes.get(&line.node).and_then(|n| n.boot.server.as_deref());
         if let (true, Some(server)) = (boots, server) {
             *urls.entry(server.trim_end_matches('/').to_owned()).or_default() |=

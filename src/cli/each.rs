@@ -65,8 +65,8 @@ where
         Some(file) => Some(site::accept(global, load_playbook(file, &today()))?.playbook),
         None => None,
     };
-    let by_image = words.as_ref().and_then(|w| w.baseline.image.as_ref()).is_some_and(|image| !image.ssh_host_keys.is_empty());
     let hands = Hands::new(&global.flags.inventory, words.as_ref(), &reach.trust).knowing_boots(global);
+    let by_image = hands.knows_by_image();
     hands.prepare_shells(selected.iter().filter_map(|id| inventory.nodes.get(id))).await;
     let mut opened = Vec::new();
     for node in selected.iter().filter_map(|id| inventory.nodes.get(id)) {

@@ -23,7 +23,7 @@ use crate::bmc::quirk::{Forgetful, Memory, QuirkError, Quirks};
 use crate::bmc::redfish::{Authority, FirstContact, Paces, Redfish, RedfishOptions, SessionBook};
 use crate::bmc::{Bmc, Password, WholeBmc};
 use crate::boot::BootKey;
-use crate::model::{BmcProtocol, BmcTrust, HostIdentity, Node, NodeId, Playbook, SecretRef};
+use crate::model::{BmcProtocol, BmcTrust, HostIdentity, Installable, Node, NodeId, Playbook, SecretRef};
 use crate::shell::{self, PrivateKeyText, Shell, SshOptions, SshShell};
 
 /// What may be trusted beyond the facts.
@@ -73,7 +73,11 @@ impl Hands {
     #[must_use]
     pub fn new(base: impl Into<PathBuf>, playbook: Option<&Playbook>, trust: &Trust) -> Self {
         let image = playbook.and_then(|p| p.baseline.image.as_ref());
-        let image_keys = image.map(|i| i.ssh_host_keys.clone()).unwrap_or_default();
+        let mut image_keys = image.map(|i| i.ssh_host_keys.clone()).unwrap_or_default();
+        // A whole disk has its own, whatever boots before it.
+        if let Some(Installable::Disk(disk)) = playbook.and_then(|p| p.baseline.install.as_ref()).map(|i| &i.image) {
+            image_keys.extend(disk.ssh_host_keys.iter().cloned());
+        }
         Self {
             base: base.into(),
             image_keys,
@@ -111,6 +115,12 @@ impl Hands {
     pub fn knowing_boots(mut self, global: &Global) -> Self {
         self.boots = BootKeys::beside_journal(global);
         self
+    }
+
+    /// True when host keys are known by the images of the playbook.
+    #[must_use]
+    pub fn knows_by_image(&self) -> bool {
+        !self.image_keys.is_empty()
     }
 
     /// True when this host key is the one that the node's newest boot brought.

@@ -11,12 +11,12 @@ use super::global::Global;
 use super::hands::Hands;
 use super::lanes::lanes;
 use super::site::Site;
-use crate::model::{NodeId, Observed, Plan, Playbook, Reading, Stack};
+use crate::model::{Installable, NodeId, Observed, Plan, Playbook, Reading};
 use crate::planner::{Ask, Line, Mixed, Witness, line, prove};
 use crate::pool::{Member, Standing};
 use crate::rollout::{Composition, compose};
 use crate::spec::fold;
-use crate::survey::survey;
+use crate::survey::{Asked, survey};
 
 /// Most nodes that are surveyed at once, those that do not answer apart. A survey holds one TLS and one SSH connection (65 KiB measured, crates.md §3).
 const AT_ONCE: usize = 256;
@@ -33,9 +33,11 @@ pub struct Looked {
     pub observed: BTreeMap<NodeId, Observed>,
 }
 
-/// The stack of a node, as the playbook has it.
-fn stack_of<'a>(playbook: &'a Playbook, own: Option<&String>) -> Option<&'a Stack> {
-    own.or(playbook.baseline.stack.as_ref()).and_then(|name| playbook.stacks.get(name))
+/// What the playbook needs to know of a node: its stack, and the disk below it when the image on it has no other way to be known again.
+fn asked<'a>(playbook: &'a Playbook, own: Option<&String>) -> Asked<'a> {
+    let stack = own.or(playbook.baseline.stack.as_ref()).and_then(|name| playbook.stacks.get(name));
+    let root_disk = matches!(&playbook.baseline.install, Some(install) if matches!(install.image, Installable::Disk(_)));
+    Asked { stack, root_disk }
 }
 
 /// Resolves the secrets of these nodes before the first packet: one that is not to be had is a mistake of the input, not a silent node.
@@ -65,7 +67,7 @@ pub async fn look(global: &Global, site: &Site, hands: &Arc<Hands>, nodes: Vec<N
         let bar = bar.clone();
         async move {
             let observed = match (hands.bmc(node), hands.shell(node)) {
-                (Ok(bmc), Ok(shell)) => survey(bmc.as_ref(), shell.as_ref(), stack_of(&site.playbook, node.stack.as_ref())).await,
+                (Ok(bmc), Ok(shell)) => survey(bmc.as_ref(), shell.as_ref(), asked(&site.playbook, node.stack.as_ref())).await,
                 (Err(failure), _) | (_, Err(failure)) => nothing_known(&failure.error.to_string()),
             };
             hands.leave(&node.id).await;

@@ -159,8 +159,10 @@ fn lines(node: &NodePlan) -> Vec<String> {
                 }
                 ActionSpec::InstallStack { stack, .. } => format!("stack {stack}"),
                 ActionSpec::InstallImage { image, disk, wipe, .. } => {
-                    let lost = if *wipe == Wipe::Yes { "; WHAT THE DISK HOLDS IS LOST" } else { ", only if it is blank" };
-                    format!("image {image} on disk ({disk}{lost}){}", from_cache(&step.action))
+                    format!("image {image} on disk ({disk}{}){}", lost(*wipe), from_cache(&step.action))
+                }
+                ActionSpec::WriteDisk { image, disk, wipe, .. } => {
+                    format!("disk image {image} on disk ({disk}{}){}", lost(*wipe), from_cache(&step.action))
                 }
             };
             format!("{:<10} {end}: {}", step.id, step.why)
@@ -180,6 +182,10 @@ fn lines(node: &NodePlan) -> Vec<String> {
     lines
 }
 
+fn lost(wipe: Wipe) -> &'static str {
+    if wipe == Wipe::Yes { "; WHAT THE DISK HOLDS IS LOST" } else { ", only if it is blank" }
+}
+
 fn from_cache(action: &ActionSpec) -> String {
     action.files_from().map(|cache| format!(", from the cache {cache}")).unwrap_or_default()
 }
@@ -190,7 +196,9 @@ fn longest(action: &ActionSpec) -> u64 {
         ActionSpec::Netboot { deadline_s, .. } => u64::from(*deadline_s),
         ActionSpec::InstallStack { install, .. } => install.iter().map(|i| u64::from(i.deadline_s)).sum(),
         // Two boots: over the network, and from the disk.
-        ActionSpec::InstallImage { deadline_s, netboot, .. } => u64::from(*deadline_s) + 2 * longest(netboot),
+        ActionSpec::InstallImage { deadline_s, netboot, .. } | ActionSpec::WriteDisk { deadline_s, netboot, .. } => {
+            u64::from(*deadline_s) + 2 * longest(netboot)
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Image;
+use super::Installable;
 
 /// An image that is to run from a node's disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskInstall {
-    /// The image; it has a root file system.
-    pub image: Image,
+    /// The image: a whole disk, or one that has a root file system.
+    pub image: Installable,
     /// The disk.
     pub disk: DiskRule,
     /// Whether a disk that holds something may be written.

@@ -1,6 +1,7 @@
 //! The nouns of the house: data and legal change. Never I/O, async, a clock or dice.
 
 mod cabling;
+mod diskimage;
 mod event;
 mod finding;
 mod id;
@@ -20,6 +21,7 @@ mod secret;
 mod state;
 
 pub use cabling::{BOOT_INTERFACE, Cables, Cell, CellMove, MachineReport, Neighbour, Nic, Plug, SystemName, find_nic, uuid_key};
+pub use diskimage::{DiskContent, DiskImage, DiskMark, Installable, Packed, RootDisk};
 pub use event::{Class, DeviceVerdict, Event, EvidenceNote, Recorded, Touch};
 pub use finding::{Finding, Judgement, Verdict};
 pub use id::{Component, Digest, IdError, Mac, NodeId, PlanId, RackId, RunId, StepId, Version};

@@ -144,6 +144,23 @@ pub enum ActionSpec {
         /// How the system comes to run that writes the disk: an [`ActionSpec::Netboot`].
         netboot: Box<ActionSpec>,
     },
+    /// The node runs from its disk what an image of a whole disk holds, and lets us in.
+    WriteDisk {
+        /// Image name, for people.
+        image: String,
+        /// Digest of what is to lie on the disk; with node and disk it makes the GUID of the disk's partition table.
+        image_digest: Digest,
+        /// What is written.
+        content: super::DiskContent,
+        /// The disk.
+        disk: super::DiskRule,
+        /// Whether a disk that holds something may be written.
+        wipe: super::Wipe,
+        /// Longest time to send, write and read back, in seconds.
+        deadline_s: u32,
+        /// How the system comes to run that writes the disk: an [`ActionSpec::Netboot`].
+        netboot: Box<ActionSpec>,
+    },
     /// The stack's components are at the versions wanted.
     InstallStack {
         /// Stack name.
@@ -161,7 +178,7 @@ impl ActionSpec {
     pub fn brings_identity(&self) -> bool {
         match self {
             Self::Netboot { identity, .. } => *identity == HostIdentity::Grant,
-            Self::InstallImage { netboot, .. } => netboot.brings_identity(),
+            Self::InstallImage { netboot, .. } | Self::WriteDisk { netboot, .. } => netboot.brings_identity(),
             Self::InstallStack { .. } => false,
         }
     }
@@ -171,7 +188,7 @@ impl ActionSpec {
     pub fn files_from(&self) -> Option<&str> {
         match self {
             Self::Netboot { files_from, .. } => files_from.as_deref(),
-            Self::InstallImage { netboot, .. } => netboot.files_from(),
+            Self::InstallImage { netboot, .. } | Self::WriteDisk { netboot, .. } => netboot.files_from(),
             Self::InstallStack { .. } => None,
         }
     }

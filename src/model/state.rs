@@ -79,6 +79,9 @@ pub struct SystemFacts {
     pub uuid: Reading<String>,
     /// Kernel command line: where a netbooted node says which plan and image it came from.
     pub cmdline: Reading<String>,
+    /// The disk that its root lies on; `None` when it was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<Reading<super::RootDisk>>,
 }
 
 /// Everything that one survey of one node found.

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Digest, Image};
+use crate::model::{Digest, DiskImage, Image, Installable};
 
 /// Digest of an image as it is booted: SHA-256 over kernel, initial RAM disks, root and command line, in this order.
 #[must_use]
@@ -19,4 +19,18 @@ pub fn image_digest(image: &Image) -> Digest {
         hash.update(format!("arg {word}\n"));
     }
     Digest::from_bytes(&hash.finalize().into())
+}
+
+/// Digest of an image that goes on a disk.
+#[must_use]
+pub fn install_digest(image: &Installable) -> Digest {
+    match image {
+        Installable::System(image) => image_digest(image),
+        Installable::Disk(image) => disk_digest(image),
+    }
+}
+
+/// Digest of an image of a whole disk: of what lies on the disk, however the file is packed.
+fn disk_digest(image: &DiskImage) -> Digest {
+    Digest::from_bytes(&Sha256::digest(format!("disk {}\n", image.content.sha256)).into())
 }

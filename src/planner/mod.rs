@@ -12,7 +12,7 @@ mod settled;
 mod stale;
 
 pub use cabling::{Finding, Proof, What, Witness, prove};
-pub use digest::image_digest;
+pub use digest::{image_digest, install_digest};
 pub use exchange::Place;
 pub use forecast::{AtOnce, Boot, Bottleneck, Forecast, Wanted, forecast};
 pub use line::{Ask, Line, line, suite};

@@ -19,6 +19,7 @@ pub(super) fn settled(observed: &Observed) -> Observed {
         serial: quiet(s.serial),
         uuid: quiet(s.uuid),
         cmdline: quiet(s.cmdline).map(|c| without_tokens(&c)),
+        root: s.root.map(quiet),
     };
     let seen = observed.clone();
     Observed {

@@ -8,6 +8,9 @@ const WRITES: u32 = 60;
 /// Longest order that is taken.
 const ORDER: usize = 16 * 1024;
 
+/// Command line of the system that an image of a whole disk holds.
+pub const SITE_CMDLINE: &str = "BOOT_IMAGE=/boot/vmlinuz-site root=LABEL=site-root ro quiet";
+
 /// The disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Disk {
@@ -120,10 +123,16 @@ impl Disk {
         order.lines().find_map(|line| line.strip_prefix(key).and_then(|rest| rest.strip_prefix(' ')))
     }
 
-    /// Kernel arguments of the system on it, when there is one.
+    /// Kernel arguments of the system on it, when there is one. That of a whole disk's image has its own.
     #[must_use]
     pub fn options(&self) -> Option<&str> {
-        self.order("options").filter(|_| self.is_written())
+        self.order("options").or(self.order("made").map(|_| SITE_CMDLINE)).filter(|_| self.is_written())
+    }
+
+    /// GUID of its partition table.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.order("made").filter(|_| self.is_written()).or(self.order("disk-uuid"))
     }
 
     /// Whether it holds a system.

@@ -9,7 +9,7 @@ use super::decode::Fields;
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::source::Span;
 use super::{code, yaml::Tree};
-use crate::model::{Artifact, Digest};
+use crate::model::{Artifact, Digest, DiskContent, Packed};
 
 /// Where artifacts of one file may lie.
 #[derive(Debug, Clone, Copy)]
@@ -28,21 +28,27 @@ pub struct Named {
     pub artifact: Artifact,
     /// Where its path was written.
     pub span: Span,
+    /// What it holds, when it is an image of a whole disk.
+    pub disk: Option<DiskContent>,
 }
 
 /// Reads `{file, sha256}`.
 pub(super) fn read(tree: &Tree, what: String, at: Place<'_>, named: &mut Vec<Named>, out: &mut Diagnostics) -> Option<Artifact> {
-    let mut fields = Fields::of(tree, what, out)?;
+    let mut own = Fields::of(tree, what, out)?;
+    let read = fields(&mut own, at, out);
+    own.finish(out);
+    let (artifact, span) = read?;
+    named.push(Named { artifact: artifact.clone(), span, disk: None });
+    Some(artifact)
+}
+
+/// The two words among others, and where the path was written.
+pub(super) fn fields(fields: &mut Fields<'_>, at: Place<'_>, out: &mut Diagnostics) -> Option<(Artifact, Span)> {
     let file = fields.need_text("file", out);
     let sha256 = fields.need_parsed::<Digest>("sha256", out);
-    fields.finish(out);
     let file = file?;
     match resolve(&file.value, at) {
-        Ok(path) => {
-            let artifact = Artifact { path, sha256: sha256?.value };
-            named.push(Named { artifact: artifact.clone(), span: file.span });
-            Some(artifact)
-        }
+        Ok(path) => Some((Artifact { path, sha256: sha256?.value }, file.span)),
         Err((why, hint)) => {
             let message = format!("the path `{}` {why}", quote(&file.value));
             out.push(Diagnostic::error(code::BAD_PATH, message).at(file.span).hint(hint));
@@ -107,6 +113,20 @@ pub enum ArtifactError {
         /// What it is.
         found: Digest,
     },
+    /// An image of a whole disk that cannot be unpacked.
+    #[error("unpack the disk image")]
+    Unpack(#[source] std::io::Error),
+    /// An image of a whole disk that is another one unpacked.
+    #[error("it has {bytes} bytes unpacked, with SHA-256 {found}")]
+    Unpacked {
+        /// What it is.
+        found: Digest,
+        /// Its length.
+        bytes: u64,
+    },
+    /// An image of a whole disk that UEFI does not start.
+    #[error("it has no GUID partition table in sectors of 512 bytes")]
+    NoTable,
 }
 
 /// Hashes an artifact, in pieces: images have gigabytes.
@@ -115,17 +135,40 @@ pub enum ArtifactError {
 /// [`ArtifactError`] when it is missing, unreadable or another file than its digest says.
 pub fn check(artifact: &Artifact) -> Result<(), ArtifactError> {
     let mut file = std::fs::File::open(&artifact.path).map_err(ArtifactError::Io)?;
-    let mut hash = Sha256::new();
+    let (found, ..) = hash(&mut file).map_err(ArtifactError::Io)?;
+    if found == artifact.sha256 { Ok(()) } else { Err(ArtifactError::Differs { found }) }
+}
+
+/// Looks into an image of a whole disk, whose file is the right one: a wrong word would be found only when a disk has been written.
+///
+/// # Errors
+/// [`ArtifactError`] when it is not what is written of it, or nothing that UEFI starts.
+pub(super) fn check_disk(disk: &DiskContent) -> Result<(), ArtifactError> {
+    let file = std::fs::File::open(&disk.file.path).map_err(ArtifactError::Io)?;
+    let (found, bytes, head) = match disk.packed {
+        Packed::None => hash(file).map_err(ArtifactError::Io)?,
+        Packed::Zstd => zstd::stream::read::Decoder::new(file).and_then(hash).map_err(ArtifactError::Unpack)?,
+    };
+    if found != disk.sha256 || bytes != disk.bytes {
+        return Err(ArtifactError::Unpacked { found, bytes });
+    }
+    // The header's signature, in the second sector (UEFI 2.10, 5.3.2).
+    if head.get(512..520) == Some(b"EFI PART") { Ok(()) } else { Err(ArtifactError::NoTable) }
+}
+
+/// SHA-256 of what is read, its length, and its first KiB.
+fn hash(mut from: impl Read) -> std::io::Result<(Digest, u64, Vec<u8>)> {
+    let (mut hash, mut length, mut head) = (Sha256::new(), 0, Vec::new());
     let mut piece = vec![0u8; 1 << 20];
     loop {
-        let n = file.read(&mut piece).map_err(ArtifactError::Io)?;
-        match piece.get(..n) {
-            None | Some([]) => break,
-            Some(bytes) => hash.update(bytes),
-        }
+        let n = from.read(&mut piece)?;
+        let Some(bytes) = piece.get(..n).filter(|bytes| !bytes.is_empty()) else { break };
+        hash.update(bytes);
+        length += u64::try_from(n).unwrap_or(u64::MAX);
+        let missing = 1024_usize.saturating_sub(head.len());
+        head.extend_from_slice(bytes.get(..missing.min(n)).unwrap_or_default());
     }
-    let found = Digest::from_bytes(&hash.finalize().into());
-    if found == artifact.sha256 { Ok(()) } else { Err(ArtifactError::Differs { found }) }
+    Ok((Digest::from_bytes(&hash.finalize().into()), length, head))
 }
 
 /// The mistake that an unusable artifact is.
@@ -139,6 +182,19 @@ pub(super) fn mistake(named: &Named, error: &ArtifactError) -> Diagnostic {
         }
         ArtifactError::Io(e) => {
             Diagnostic::error(code::ARTIFACT, format!("the artifact `{path}` cannot be read: {e}")).at(named.span)
+        }
+        ArtifactError::Unpack(e) => {
+            Diagnostic::error(code::ARTIFACT, format!("the disk image `{path}` cannot be unpacked: {e}")).at(named.span)
+        }
+        ArtifactError::Unpacked { found, bytes } => {
+            Diagnostic::error(code::ARTIFACT, format!("the disk image `{path}` is another disk than is written of it"))
+                .at(named.span)
+                .label(format!("unpacked it has {bytes} bytes, with SHA-256 {found}"))
+        }
+        ArtifactError::NoTable => {
+            Diagnostic::error(code::ARTIFACT, format!("the disk image `{path}` has no GPT in sectors of 512 bytes"))
+                .at(named.span)
+                .hint("no UEFI starts a disk without one; only raw images are written, see `qemu-img convert -O raw`")
         }
         ArtifactError::Differs { found } => {
             Diagnostic::error(code::ARTIFACT, format!("the artifact `{path}` is another file than its digest says"))

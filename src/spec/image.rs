@@ -1,4 +1,4 @@
-//! `images/NAME.yaml`: kernel, initial RAM disks, root, arguments; each file by digest. Opens no artifact.
+//! `images/NAME.yaml`: kernel, initial RAM disks, root, arguments, or a whole disk; each file by digest. Opens no artifact.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use super::artifact::{self, Named, Place};
 use super::decode::{Fields, Spanned};
 use super::diagnostic::{Diagnostic, Diagnostics, quote};
 use super::yaml::Tree;
-use super::{code, words};
-use crate::model::{HostIdentity, Image};
+use super::{code, diskimage, words};
+use crate::model::{DiskImage, HostIdentity, Image, Installable};
 
 /// Machine types that the boot server has a loader for.
 const ARCHES: [&str; 2] = ["x86_64", "aarch64"];
@@ -15,10 +15,17 @@ const ARCHES: [&str; 2] = ["x86_64", "aarch64"];
 const CMDLINE_MAX: usize = 1536;
 
 /// Reads an image.
-pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named>, out: &mut Diagnostics) -> Option<Image> {
+pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named>, out: &mut Diagnostics) -> Option<Installable> {
     let mut fields = Fields::of(tree, "", out)?;
     super::playbook::api_version(&mut fields, "image/v1", out);
     let arch = arch(&mut fields, out);
+    if let Some(tree) = fields.take("disk") {
+        let content = diskimage::read(tree, at, named, out);
+        let ssh_host_keys = host_keys(fields.list("ssh_host_keys", out).unwrap_or_default(), out);
+        diskimage::alone(&mut fields, out);
+        fields.finish(out);
+        return Some(Installable::Disk(DiskImage { name: name.to_owned(), arch: arch?.value, content: content?, ssh_host_keys }));
+    }
     let kernel = fields.need("kernel", out).and_then(|t| artifact::read(t, "kernel".to_owned(), at, named, out));
     let parts = fields.list("initrd", out).unwrap_or_default();
     let initrd: Vec<_> =
@@ -28,7 +35,8 @@ pub(super) fn read(tree: &Tree, name: &str, at: Place<'_>, named: &mut Vec<Named
     let ssh_host_keys = host_keys(fields.list("ssh_host_keys", out).unwrap_or_default(), out);
     let identity = identity(&mut fields, &ssh_host_keys, out);
     fields.finish(out);
-    Some(Image { name: name.to_owned(), arch: arch?.value, kernel: kernel?, initrd, root, cmdline, ssh_host_keys, identity })
+    let (name, arch, kernel) = (name.to_owned(), arch?.value, kernel?);
+    Some(Installable::System(Image { name, arch, kernel, initrd, root, cmdline, ssh_host_keys, identity }))
 }
 
 /// The machine type, which must be one that the boot server has a loader for.

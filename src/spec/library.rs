@@ -14,7 +14,8 @@ use super::source::{ReadError, Span};
 use super::unit::{Day, FileName};
 use super::{image, lock, policy, ramdisk, rootfs, stack, yaml};
 use crate::model::{
-    AcceleratorKind, Artifact, Baseline, Digest, DiskInstall, Image, Playbook, Policy, Ramdisk, RamdiskLock, Rootfs, Stack,
+    AcceleratorKind, Artifact, Baseline, Digest, DiskContent, DiskInstall, Image, Installable, Playbook, Policy, Ramdisk,
+    RamdiskLock, Rootfs, Stack,
 };
 
 /// A playbook that was read without a mistake.
@@ -62,11 +63,13 @@ impl LoadedPlaybook {
     pub fn check_artifacts(&self) -> Diagnostics {
         let mut out = Diagnostics::new();
         out.sources = self.warnings.sources.clone();
-        let mut seen: BTreeSet<&Artifact> = BTreeSet::new();
+        let mut seen: BTreeSet<(&Artifact, Option<&DiskContent>)> = BTreeSet::new();
         for named in &self.artifacts {
-            if seen.insert(&named.artifact)
-                && let Err(e) = artifact::check(&named.artifact)
-            {
+            if !seen.insert((&named.artifact, named.disk.as_ref())) {
+                continue;
+            }
+            let disk = |()| named.disk.as_ref().map_or(Ok(()), artifact::check_disk);
+            if let Err(e) = artifact::check(&named.artifact).and_then(disk) {
                 out.push(artifact::mistake(named, &e));
             }
         }
@@ -125,7 +128,7 @@ pub(super) struct Library {
     pub out: Diagnostics,
     pub artifacts: Vec<Named>,
     pub foreign: Foreign,
-    image_shelf: Shelf<Image>,
+    image_shelf: Shelf<Installable>,
     stack_shelf: Shelf<Stack>,
     policy_shelf: Shelf<(Policy, AcceleratorKind)>,
 }
@@ -186,12 +189,8 @@ impl Library {
             }
             self.note(&self.path("policies", &name.value), format!("policies/{}.yaml", name.value.0), &mut inputs);
         }
-        for image in image.iter().chain(install.as_ref().map(|i| &i.image)) {
-            self.note(
-                &self.path("../images", &FileName(image.name.clone())),
-                format!("../images/{}.yaml", image.name),
-                &mut inputs,
-            );
+        for name in image.iter().map(|i| i.name.as_str()).chain(install.as_ref().map(|i| i.image.name())) {
+            self.note(&self.path("../images", &FileName(name.to_owned())), format!("../images/{name}.yaml"), &mut inputs);
         }
         if wanted && image.is_none()
             || installed && install.is_none()
@@ -215,17 +214,31 @@ impl Library {
         }
     }
 
+    /// The image that is netbooted.
     fn image(&mut self, name: &Spanned<FileName>) -> Option<Image> {
+        match self.any_image(name)? {
+            Installable::System(image) => Some(image),
+            Installable::Disk(_) => {
+                let message =
+                    format!("baseline.image: the image `{}` is a whole disk, which nothing boots over the network", name.value.0);
+                let d = Diagnostic::error(code::UNRESOLVED, message).at(name.span);
+                self.out.push(d.hint("name it under `baseline.install`, and here the image that writes it: `bringup`"));
+                None
+            }
+        }
+    }
+
+    fn any_image(&mut self, name: &Spanned<FileName>) -> Option<Installable> {
         let path = self.images.join(format!("{}.yaml", name.value.0));
         self.read_image(&path, &name.value.0, Some((name, "image")))
     }
 
-    /// The image that goes on a disk: one with a root file system.
+    /// The image that goes on a disk: a whole disk, or one with a root file system.
     fn install(&mut self, written: super::install::Written) -> Option<DiskInstall> {
-        let image = self.image(&written.image)?;
-        if image.root.is_none() {
+        let image = self.any_image(&written.image)?;
+        if matches!(&image, Installable::System(system) if system.root.is_none()) {
             let message =
-                format!("baseline.install: the image `{}` has no `root`, so there is nothing to write to a disk", image.name);
+                format!("baseline.install: the image `{}` has no `root`, so there is nothing to write to a disk", image.name());
             self.out.push(Diagnostic::error(code::UNRESOLVED, message).at(written.image.span));
             return None;
         }
@@ -233,7 +246,7 @@ impl Library {
     }
 
     /// Reads an image once; `by` is the place that names it, if any.
-    pub fn read_image(&mut self, path: &Path, name: &str, by: NamedBy<'_>) -> Option<Image> {
+    pub fn read_image(&mut self, path: &Path, name: &str, by: NamedBy<'_>) -> Option<Installable> {
         if let Some(known) = self.image_shelf.get(path) {
             return known.clone();
         }

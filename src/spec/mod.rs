@@ -16,7 +16,7 @@
 //! | `blueprint`, `expand`, `identity` | layers added up, nodes made, duplicates found |
 //! | [`inventory`], [`why`] | the way in; which line set which field |
 //! | [`mod@select`] | `rack=a017 & accel=nvidia - label:hold` |
-//! | `playbook`, `rollout`, `image`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
+//! | `playbook`, `rollout`, `image`, `diskimage`, `stack`, `policy`, `artifact` | the files beside the inventory, one each |
 //! | `ramdisk`, `rootfs`, `lock` | what the bring-up ramdisk and a node's root are made of, and their packages by digest |
 //! | `unit`, `words` | `10m`, `2%`, argument vectors |
 //! | [`library`] | playbooks with all that they name, each file read once |
@@ -36,6 +36,7 @@ pub mod csv;
 pub mod decode;
 pub mod diagnostic;
 pub mod diff;
+mod diskimage;
 mod expand;
 pub mod expression;
 pub mod facts;

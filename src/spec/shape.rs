@@ -121,8 +121,10 @@ pub struct ImageFile {
     /// Machine type that the image runs on.
     #[schemars(extend("enum" = ["x86_64", "aarch64"]))]
     pub arch: String,
-    /// Kernel.
-    pub kernel: ArtifactShape,
+    /// Kernel; every image has one but that of a whole disk.
+    pub kernel: Option<ArtifactShape>,
+    /// A whole disk, for `baseline.install`: it has its own kernel and all the rest, so beside it are only `arch` and `ssh_host_keys`.
+    pub disk: Option<super::shape_install::DiskImageShape>,
     /// Initial RAM disks, in order.
     #[schemars(default)]
     pub initrd: Vec<ArtifactShape>,

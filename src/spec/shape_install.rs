@@ -2,14 +2,14 @@
 
 use schemars::JsonSchema;
 
-use super::shape::{Duration, FileName, Size};
+use super::shape::{Duration, FileName, Sha256, Size};
 
 /// An image that is written to a disk of each node, by the image that is netbooted.
 #[derive(JsonSchema)]
 #[schemars(deny_unknown_fields)]
 #[schemars(rename = "install")]
 pub struct InstallShape {
-    /// Image: `../images/NAME.yaml` seen from the playbook; its `root` is a squashfs.
+    /// Image: `../images/NAME.yaml` seen from the playbook; a whole disk, or one whose `root` is a squashfs.
     pub image: FileName,
     /// The disk, by what it is.
     pub disk: DiskShape,
@@ -43,4 +43,22 @@ pub struct DiskShape {
     /// Which of several; without it several are refused.
     #[schemars(extend("enum" = ["smallest", "largest"]))]
     pub pick: Option<String>,
+}
+
+/// An image of a whole disk, raw and with a GPT; written as it is.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[schemars(rename = "disk-image")]
+pub struct DiskImageShape {
+    /// Path, relative to the file that names it.
+    pub file: String,
+    /// What the file must be.
+    pub sha256: Sha256,
+    /// Bytes on the disk, unpacked: a multiple of 512.
+    pub size: u64,
+    /// How the file is packed; `none` when not given.
+    #[schemars(extend("enum" = ["none", "zstd"]))]
+    pub compression: Option<String>,
+    /// What must lie on the disk; only of a file that is packed.
+    pub raw_sha256: Option<Sha256>,
 }

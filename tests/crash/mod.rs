@@ -13,13 +13,13 @@ use bringup::cli::bench::Bench;
 use bringup::cli::hands::{Hands, Trust};
 use bringup::engine::{self, Ending, Run, Stop, Told};
 use bringup::journal::Journal;
-use bringup::model::{Event, Inventory, Phase, Plan, Playbook, RunId, RunState, Touch};
+use bringup::model::{DiskInstall, Event, Inventory, Phase, Plan, Playbook, RunId, RunState, Touch};
 use bringup::planner::{Ask, Line, line};
 use bringup::pool::{Ledger, Pool as _, Standing};
 use bringup::rollout::{Composition, compose};
 use bringup::sim::farm::WrittenSite;
 use bringup::sim::{Farm, FarmSpec, Seed};
-use bringup::survey::survey;
+use bringup::survey::{Asked, survey};
 use futures_util::StreamExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -50,11 +50,14 @@ enum Road {
 }
 
 async fn site(seed: u64, road: Road) -> Site {
-    site_with(seed, road, false).await
+    site_with(seed, road, None).await
 }
 
+/// What goes on a disk of each node.
+type OnDisk = fn(&Playbook) -> DiskInstall;
+
 /// The same with an image that goes on a disk of each node, when wanted.
-async fn site_with(seed: u64, road: Road, on_disk: bool) -> Site {
+async fn site_with(seed: u64, road: Road, on_disk: Option<OnDisk>) -> Site {
     let mut spec = FarmSpec::racks(1, 2, Seed(seed), true).unwrap();
     spec.speed = 600;
     let farm = Farm::start(spec).await.unwrap();
@@ -75,11 +78,9 @@ async fn site_with(seed: u64, road: Road, on_disk: bool) -> Site {
     tokio::spawn(serve_with(listener, grants, options, stop.clone()));
     let inventory = bringup::spec::load_inventory(&written.inventory, "2026-11-22").unwrap().inventory;
     let mut playbook = bringup::spec::load_playbook(&written.playbook, "2026-11-22").unwrap().playbook;
-    if on_disk {
-        playbook.baseline.install = Some(install::wanted(&playbook));
-    }
+    playbook.baseline.install = on_disk.map(|wanted| wanted(&playbook));
     let plan = Arc::new(plan(&written, &inventory, &playbook).await);
-    let boots = if on_disk { (2, 1) } else { (1, 0) };
+    let boots = if on_disk.is_some() { (2, 1) } else { (1, 0) };
     Site { farm, written, inventory: Arc::new(inventory), playbook, plan, dir, stop, road, boots }
 }
 
@@ -88,7 +89,7 @@ async fn plan(written: &WrittenSite, inventory: &Inventory, playbook: &Playbook)
     let mut lines = Vec::new();
     for node in inventory.nodes.values() {
         let (bmc, shell) = (hands.bmc(node).unwrap(), hands.shell(node).unwrap());
-        let observed = survey(bmc.as_ref(), shell.as_ref(), None).await;
+        let observed = survey(bmc.as_ref(), shell.as_ref(), Asked::default()).await;
         hands.leave(&node.id).await;
         match line(&Ask { node, playbook, observed: &observed, in_pool: false }) {
             Line::Walk(plan) => lines.push(*plan),

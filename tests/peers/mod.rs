@@ -21,4 +21,5 @@ mod roads;
 mod silent;
 mod trust;
 mod verbs;
+mod whole_disk;
 mod words;

@@ -23,6 +23,7 @@ fn running(cmdline: &str) -> Observed {
         serial: Reading::Known("SN00101".to_owned()),
         uuid: Reading::Absent,
         cmdline: Reading::Known(cmdline.to_owned()),
+        root: None,
     };
     Observed { power: Reading::Known(PowerState::On), system: Reading::Known(system), ..off("SN00101") }
 }

@@ -2,6 +2,7 @@
 
 mod cabling;
 mod diff;
+mod diskimage;
 mod examples;
 mod expansion;
 pub mod fixture;

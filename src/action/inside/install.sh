@@ -1,95 +1,6 @@
-# The installer, after disks.sh: writes an image to one disk. It runs on the node by itself, in /run/bringup/install: `order` says what is wanted,
-# the files lie beside it, `state` tells how far it is (`running STEP`, `done`, `failed WHY`), `log` what the tools said.
-dir=/run/bringup/install
-mnt=$dir/mnt
-cd $dir || exit 1
-order() { sed -n "s/^$1 //p" order; }
-state() {
-  echo "$*" >state.new && mv state.new state
-  echo "<5>bringup: install $*" >/dev/kmsg
-}
-leave() { for at in $mnt/root $mnt/esp $mnt/image; do umount "$at" 2>/dev/null; done; }
-fail() {
-  leave
-  state "failed $*"
-  exit 1
-}
-step() {
-  step=$1
-  state "running $1"
-}
-# Every tool that fails ends it, with the last thing that was said.
-run() {
-  "$@" >>log 2>&1
-  code=$?
-  [ $code = 0 ] || fail "at $step: $1 ended with exit code $code: $(tail -n 1 log | text)"
-}
-
-# Before the disk is touched; the controller knows a failure by its first words, and sends the file itself.
-file=$(order fetch)
-if [ -n "$file" ]; then
-  step fetch
-  want=$(order file | sed -n "s/^$file //p")
-  at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
-  case $at in http://*/at) ;; *) fail "at fetch: nothing says where the boot server is" ;; esac
-  url=${at%/at}/$file
-  # A cache of the rack has the same under the same path.
-  cache=$(order cache)
-  [ -z "$cache" ] || url=$cache/${url#http://*/}
-  began=$(cut -d. -f1 /proc/uptime)
-  have=0 tries=0
-  until [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$want" ]; do
-    # Not `wget -T`: Debian 12's busybox falls over it (a segmentation fault, 1.35.0-4+deb12u1). A connection that is silent for a minute is ended.
-    wget -q -c -O "$file" "$url" >said 2>&1 &
-    fetch=$! silent=0 before=
-    while kill -0 $fetch 2>/dev/null; do
-      sleep 1
-      now=$(stat -c %s "$file" 2>/dev/null)
-      if [ "$now" = "$before" ]; then silent=$((silent + 1)); else silent=0 before=$now; fi
-      [ $silent -lt 60 ] || kill $fetch 2>/dev/null
-    done
-    if wait $fetch; then
-      [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$want" ] || { rm -f "$file" && fail "at fetch: what came is not what the plan names"; }
-      continue
-    fi
-    cat said >>log
-    why=$(tail -n 1 said | text)
-    now=$(stat -c %s "$file" 2>/dev/null || echo 0)
-    # It goes on where it was cut. A rack that installs at once is let in by turns: 503 is no end.
-    case $why in
-    *' 408'* | *' 429'* | *' 503'*) ;;
-    *' 4'[0-9][0-9]*) fail "at fetch: $why" ;;
-    *) if [ "$now" -gt $have ]; then tries=0; else tries=$((tries + 1)); fi ;;
-    esac
-    have=$now
-    # The other half of the time is for writing.
-    [ $tries -lt 20 ] && [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt $(($(order seconds) / 2)) ] ||
-      fail "at fetch: ${why:-the connection ended early}"
-    sleep $((1 + $(od -An -N1 -tu1 /dev/urandom) % 4))
-  done
-fi
-
-step check
-name=$(order disk)
-disk=/dev/$(echo "$name" | tr '!' /)
-path=/sys/block/$name
-# Names move between boots and when a cable is pulled: the disk that is written is the one that was chosen, or none.
-[ "$(serial_of "$path")" = "$(order serial)" ] && [ "$(wwn_of "$path")" = "$(order wwn)" ] &&
-  [ $(($(cat "$path/size") * 512)) = "$(order size)" ] || fail "the disk $name is not the one that was chosen any more"
-used=$(users_of "$path" | text)
-[ -z "$used" ] || fail "the disk is in use: $used"
-held=$([ "$(order blank)" != yes ] || content_of "$path" | text)
-[ -z "$held" ] || fail "the disk was blank when it was chosen, and is not any more: $held"
-order file | while read -r file digest; do
-  [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$digest" ] || echo "$file"
-done >wrong
-[ ! -s wrong ] || fail "not what was sent: $(text <wrong)"
-
+# The installer's second half for the parts of a system: makes partitions and file systems, unpacks the root, puts a boot loader in front.
 step partition
-# Labels of volume managers lie at both ends, and a partition table does not overwrite them.
-tail=$(($(order size) / MIB - 4))
-run dd if=/dev/zero of="$disk" bs=$MIB count=16 conv=fsync
-dd if=/dev/zero of="$disk" bs=$MIB seek=$tail conv=fsync 2>/dev/null # ends at the end of the disk
+clear_ends
 cat >table <<TABLE
 label: gpt
 label-id: $(order disk-uuid)
@@ -121,9 +32,8 @@ step write
 run "$(tool unsquashfs)" -f -no-progress -strict-errors -data-queue 64 -frag-queue 64 -d $mnt/root root
 
 step "read back"
-# From the disk, not from memory.
 run umount $mnt/root
-echo 3 >/proc/sys/vm/drop_caches
+forget
 run mount -t ext4 "$root" $mnt/root
 run mount -t squashfs -o loop,ro root $mnt/image
 sums() { (cd "$1" && find . -xdev -path ./lost+found -prune -o -type f -exec sha256sum {} + | sort -k 2); }
@@ -206,7 +116,7 @@ order file | cut -d' ' -f1 | while read -r file; do
 done >wrong 2>>log
 [ ! -s wrong ] || fail "at loader: no room on the boot partition for $(text <wrong)"
 run umount $mnt/esp
-echo 3 >/proc/sys/vm/drop_caches
+forget
 run mount -t vfat "$esp" $mnt/esp
 order file | while read -r file digest; do
   [ "$file" = root ] || [ "$(sha256sum "$mnt/esp/bringup/$file" | cut -d' ' -f1)" = "$digest" ] || echo "$file"
@@ -219,10 +129,4 @@ step end
 run umount $mnt/esp
 run umount $mnt/root
 run "$(tool sfdisk)" --quiet --no-reread --part-label "$disk" 2 bringup-root
-sync
-blockdev --flushbufs "$disk" 2>/dev/null
-# A claim to the boot server, which shows it; nothing rests on it.
-at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
-case $at in http://* | https://*) timeout 5 wget -q -O /dev/null "$at/installed" 2>/dev/null ;; esac
-state 'done'
-echo "<1>bringup: stage installed uptime=$(cut -d' ' -f1 /proc/uptime)" >/dev/kmsg
+finish

@@ -10,7 +10,11 @@ until [ $quiet -ge 10 ]; do
   sleep 1
 done
 for name in $(names); do describe "$name"; done
-for name in sfdisk mke2fs mkfs.fat unsquashfs blkid; do tool $name >/dev/null || echo "lacks $name"; done
+for name in sfdisk mke2fs mkfs.fat unsquashfs blkid zstd; do tool $name >/dev/null || echo "lacks $name"; done
 [ -d /sys/firmware/efi ] || echo "lacks UEFI"
 for loader in /usr/lib/systemd/boot/efi/systemd-boot*.efi; do [ -s "$loader" ] || echo "lacks systemd-boot"; done
+# What there is for files, in bytes, with what an earlier try has brought.
+room=$(df -Pk /run 2>/dev/null | awk 'NR == 2 { print $4 }')
+held=$(stat -c %s /run/bringup/install/root 2>/dev/null)
+[ "${room:-0}" -gt 0 ] && echo "room $((room * 1024 + ${held:-0}))"
 echo whole

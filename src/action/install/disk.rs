@@ -32,14 +32,18 @@ pub(super) struct Disk {
     pub used: Vec<String>,
     /// Signs of what lies on it.
     pub holds: Vec<String>,
+    /// GUID of its partition table, when that was asked for and it has a GPT.
+    pub table: String,
 }
 
 /// What a node told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Survey {
     pub disks: Vec<Disk>,
-    /// What the system lacks that the installer calls.
+    /// What the system lacks that an installer calls.
     pub lacks: Vec<String>,
+    /// Bytes that there are for files, when that was told.
+    pub room: Option<u64>,
 }
 
 /// Reads what `survey.sh` prints.
@@ -67,6 +71,7 @@ pub(super) fn read(text: &str) -> Result<Survey, String> {
             ("model", Some(disk)) => disk.model = value,
             ("transport", Some(disk)) => disk.transport = value,
             ("rotational", Some(disk)) => disk.rotational = (value == "0" || value == "1").then_some(value == "1"),
+            ("table", Some(disk)) => disk.table = value,
             ("readonly", Some(disk)) => disk.readonly = true,
             ("used", Some(disk)) if disk.used.len() < SIGNS => disk.used.push(value),
             ("holds", Some(disk)) if disk.holds.len() < SIGNS => disk.holds.push(value),
@@ -75,6 +80,7 @@ pub(super) fn read(text: &str) -> Result<Survey, String> {
                 return Err("its disks still came and went, or drivers were still loaded, after 90 s".to_owned());
             }
             ("lacks", None) if survey.lacks.len() < SIGNS => survey.lacks.push(value),
+            ("room", None) => survey.room = value.parse().ok(),
             ("whole", None) => whole = true,
             _ => {
                 return Err(format!(
@@ -99,6 +105,12 @@ impl Disk {
             or(&self.model, "disk"),
             or(&self.serial, "unknown")
         )
+    }
+
+    /// Whether its partition table has this GUID, by what it holds.
+    pub fn has_table(&self, table: &str) -> bool {
+        let own = format!("{}: ", self.name);
+        self.holds.iter().any(|sign| sign.starts_with(&own) && has(sign, &format!("PTUUID={table}")))
     }
 
     /// Whether a rule means it; `pick` says nothing about one disk alone.
@@ -187,8 +199,7 @@ pub(super) fn may_write(disk: &Disk, wipe: Wipe, table: &str) -> Result<Verdict,
     if !disk.used.is_empty() {
         return Err(format!("the disk {words} is in use: {}", disk.used.join("; ")));
     }
-    let ours =
-        disk.holds.iter().any(|sign| sign.starts_with(&format!("{}: ", disk.name)) && has(sign, &format!("PTUUID={table}")));
+    let ours = disk.has_table(table);
     if ours && disk.holds.iter().any(|sign| has(sign, FINISHED)) {
         return Ok(Verdict::Written);
     }

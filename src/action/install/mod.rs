@@ -9,6 +9,8 @@
 //! journal ends. The journal tells one thing that the node cannot: that it was told to start from its disk, while it is silent.
 
 mod disk;
+#[cfg(test)]
+mod inside_tests;
 mod order;
 mod remote;
 mod start;
@@ -30,7 +32,7 @@ use super::{Action, ActionError, Kept, OpenTouch, Returned, Scribe, Standing};
 use crate::boot::now_ms;
 use crate::model::{BootMark, BootOverride, BootTarget, Class, PowerState, Reading, SystemFacts, Touch};
 
-pub use target::InstallTarget;
+pub use target::{InstallTarget, Payload};
 
 /// Installs an image on a disk of one node.
 pub struct InstallImage {
@@ -56,22 +58,23 @@ enum Runs {
     Installed,
     /// The image that does the writing.
     Installer,
-    /// Another one.
-    Other,
+    /// Another one; why it is not taken for the image, when that is not plain.
+    Other(Option<String>),
 }
 
 #[async_trait]
 impl Action for InstallImage {
     async fn look(&self, open: Option<&OpenTouch>) -> Result<Standing, ActionError> {
         let heard = hear(self.shell()).await?;
+        let mut not_it = None;
         if let Heard::System(system) = &heard {
             if let Err(why) = identity(&self.target.serial, &system.serial)? {
                 return Ok(Standing::Refused { why });
             }
-            match self.runs(system) {
+            match self.runs(system).await? {
                 Runs::Installed => return self.installed(system).await,
                 Runs::Installer => return self.installing().await,
-                Runs::Other => {}
+                Runs::Other(why) => not_it = why,
             }
         }
         if !matches!(heard, Heard::System(_))
@@ -81,6 +84,10 @@ impl Action for InstallImage {
         }
         Ok(match self.netboot.look(open).await? {
             Standing::Done(_) => Standing::Ready { seen: "the image that does the writing has just come up".to_owned() },
+            Standing::Ready { seen } => match not_it {
+                Some(why) => Standing::Ready { seen: format!("{seen}; {why}") },
+                None => Standing::Ready { seen },
+            },
             other => other,
         })
     }
@@ -150,13 +157,26 @@ impl InstallImage {
         at.map(|at| u64::try_from(now_ms().saturating_sub(at) / 1000).unwrap_or(0))
     }
 
-    fn runs(&self, system: &SystemFacts) -> Runs {
-        let Some(mark) = system.cmdline.known().map(|c| BootMark::of(c)) else { return Runs::Other };
-        match (mark.image, mark.disk) {
-            (Some(image), Some(_)) if image == self.target.image_digest => Runs::Installed,
-            (Some(image), None) if image == self.target.from => Runs::Installer,
-            _ => Runs::Other,
-        }
+    async fn runs(&self, system: &SystemFacts) -> Result<Runs, ActionError> {
+        let mark = system.cmdline.known().map(|c| BootMark::of(c));
+        let (image, disk) = mark.map_or((None, None), |mark| (mark.image, mark.disk));
+        Ok(match (&self.target.payload, image, disk) {
+            (_, Some(image), None) if image == self.target.from => Runs::Installer,
+            (Payload::System { .. }, Some(image), Some(_)) if image == self.target.image_digest => Runs::Installed,
+            (Payload::Disk(_), Some(_), None) => Runs::Other(None),
+            // The system of a whole disk's image says nothing of us, or what was said of the disk that the image was taken from: the table of
+            // the disk below it decides.
+            (Payload::Disk(_), ..) => match remote::below_any(self.shell()).await? {
+                Ok(disk) if order::mark(&self.target, &disk).is_on(&disk.table) => Runs::Installed,
+                Ok(disk) => Runs::Other(Some(format!(
+                    "it runs from the disk {}, whose partition table ({}) is not the one that this image gets there",
+                    disk.words(),
+                    if disk.table.is_empty() { "not read" } else { &disk.table }
+                ))),
+                Err(why) => Runs::Other(Some(format!("the disk below it was not told: {why}"))),
+            },
+            (Payload::System { .. }, ..) => Runs::Other(None),
+        })
     }
 
     /// How a silent node stands whose disk is written: off, or starting from it; `None` when neither, or when the time for it is over.
@@ -190,8 +210,9 @@ impl InstallImage {
                 format!("the image runs from the disk {}, which the rule ({}) does not mean", disk.words(), self.target.disk);
             return Ok(Standing::Refused { why });
         }
-        let image = self.target.image_digest.short();
-        Ok(Standing::Done(format!("boot id {}, image {image} from the disk {}", system.boot_id, disk.words())))
+        let (image, disk_is) = (self.target.image_digest.short(), disk.words());
+        let table = if disk.table.is_empty() { String::new() } else { format!(", partition table {}", disk.table) };
+        Ok(Standing::Done(format!("boot id {}, image {image} from the disk {disk_is}{table}", system.boot_id)))
     }
 
     /// The system that does the writing answers.
@@ -225,7 +246,7 @@ impl InstallImage {
     async fn installer_runs(&self) -> Result<bool, ActionError> {
         Ok(match hear(self.shell()).await? {
             Heard::System(system) => {
-                matches!(self.runs(&system), Runs::Installer) && identity(&self.target.serial, &system.serial)?.is_ok()
+                matches!(self.runs(&system).await?, Runs::Installer) && identity(&self.target.serial, &system.serial)?.is_ok()
             }
             Heard::Stranger(_) | Heard::Nothing(_) => false,
         })

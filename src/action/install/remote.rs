@@ -2,6 +2,7 @@
 
 use super::disk::{self, Survey};
 use super::order;
+use super::target::Payload;
 use crate::action::ActionError;
 use crate::action::stack::from_shell;
 use crate::model::{Answer, Class, Probe, ProbeOutput};
@@ -70,9 +71,19 @@ pub(super) async fn below(shell: &dyn Shell) -> Result<disk::Disk, ActionError> 
     survey.disks.into_iter().next().ok_or_else(|| unread(doing, "no disk was named".to_owned()))
 }
 
+/// As [`below`], of a system that may be any: why it does not tell, when it does not.
+pub(super) async fn below_any(shell: &dyn Shell) -> Result<Result<disk::Disk, String>, ActionError> {
+    let doing = "find the disk that the system runs from";
+    let text = match told(shell, doing, &["sh", "-c", &order::below(), "bringup-install"]).await? {
+        Ok(text) => text,
+        Err(why) => return Ok(Err(why)),
+    };
+    Ok(disk::read(&text).and_then(|survey| survey.disks.into_iter().next().ok_or_else(|| "no disk was named".to_owned())))
+}
+
 /// Brings the installer to the node and starts it; nothing happens when it runs already.
-pub(super) async fn begin(shell: &dyn Shell, order: &str) -> Result<String, ActionError> {
-    let (parts, digest) = order::installer();
+pub(super) async fn begin(shell: &dyn Shell, payload: &Payload, order: &str) -> Result<String, ActionError> {
+    let (parts, digest) = order::installer(payload);
     for (n, part) in parts.iter().enumerate() {
         ask(shell, "bring the installer", order::PUT, &[&format!("part.{n:02}"), part]).await?;
     }
@@ -91,19 +102,25 @@ async fn ask(shell: &dyn Shell, doing: &str, script: &str, operands: &[&str]) ->
 
 /// Runs a command that must end with 0, and gives what it printed.
 async fn run(shell: &dyn Shell, doing: &str, argv: &[&str]) -> Result<String, ActionError> {
-    let argv = argv.iter().copied();
-    let mut probe = Probe::new(doing, argv).within(ASK_S);
+    let fail = |seen: String| ActionError { doing: doing.to_owned(), seen, class: Class::Transient, source: None };
+    told(shell, doing, argv).await?.map_err(fail)
+}
+
+/// Runs a command: what it printed, or how it failed on the node. An error is a node that was not heard.
+async fn told(shell: &dyn Shell, doing: &str, argv: &[&str]) -> Result<Result<String, String>, ActionError> {
+    let mut probe = Probe::new(doing, argv.iter().copied()).within(ASK_S);
     probe.limit_bytes = 1 << 20;
-    let fail = |seen: String, class| ActionError { doing: doing.to_owned(), seen, class, source: None };
-    match shell.run(&probe).await.map_err(|e| from_shell(doing, e))? {
+    Ok(match shell.run(&probe).await.map_err(|e| from_shell(doing, e))? {
         Answer::Output(ProbeOutput { exit: 0, stdout, .. }) => Ok(String::from_utf8_lossy(&stdout).into_owned()),
         Answer::Output(output) => {
             let said = String::from_utf8_lossy(&output.stderr);
             let last: String = said.lines().last().unwrap_or_default().chars().take(200).collect();
-            Err(fail(format!("exit code {}: {}", output.exit, last.escape_debug()), Class::Transient))
+            Err(format!("exit code {}: {}", output.exit, last.escape_debug()))
         }
-        Answer::Unknown { why } => Err(fail(why, Class::Transient)),
-    }
+        Answer::Unknown { why } => {
+            return Err(ActionError { doing: doing.to_owned(), seen: why, class: Class::Transient, source: None });
+        }
+    })
 }
 
 fn unread(doing: &str, seen: String) -> ActionError {

@@ -1,7 +1,45 @@
 //! What an installation is to bring about on one node.
 
 use crate::action::NetbootTarget;
-use crate::model::{ActionSpec, Artifact, Digest, DiskRule, Mac, NodeId, PlanId, Wipe};
+use crate::model::{ActionSpec, Artifact, Digest, DiskContent, DiskRule, Mac, NodeId, PlanId, Wipe};
+
+/// What goes on a disk.
+#[derive(Debug, Clone)]
+pub enum Payload {
+    /// The parts of a system, for which the installer makes the disk.
+    System {
+        /// Kernel.
+        kernel: Artifact,
+        /// Initial RAM disks.
+        initrd: Vec<Artifact>,
+        /// Root file system, as squashfs.
+        root: Artifact,
+        /// Kernel arguments.
+        cmdline: Vec<String>,
+    },
+    /// A whole disk, as it is.
+    Disk(DiskContent),
+}
+
+impl Payload {
+    /// The file that has gigabytes: the node fetches it from the boot server.
+    #[must_use]
+    pub fn large(&self) -> &Artifact {
+        match self {
+            Self::System { root, .. } => root,
+            Self::Disk(content) => &content.file,
+        }
+    }
+
+    /// Its name, for people.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::System { .. } => "root",
+            Self::Disk(_) => "disk image",
+        }
+    }
+}
 
 /// What an installation is to bring about.
 #[derive(Debug, Clone)]
@@ -16,14 +54,8 @@ pub struct InstallTarget {
     pub mac: Mac,
     /// Digest of the image that is to run from the disk.
     pub image_digest: Digest,
-    /// Kernel.
-    pub kernel: Artifact,
-    /// Initial RAM disks.
-    pub initrd: Vec<Artifact>,
-    /// Root file system, as squashfs.
-    pub root: Artifact,
-    /// Kernel arguments.
-    pub cmdline: Vec<String>,
+    /// What goes on the disk.
+    pub payload: Payload,
     /// The disk.
     pub disk: DiskRule,
     /// Whether a disk that holds something may be written.
@@ -44,20 +76,17 @@ impl InstallTarget {
     /// # Errors
     /// The step is not an installation.
     pub fn new(spec: &ActionSpec, first: &NetbootTarget) -> Result<Self, String> {
-        let ActionSpec::InstallImage {
-            image_digest,
-            kernel,
-            initrd,
-            root,
-            cmdline,
-            disk,
-            wipe,
-            deadline_s,
-            image: _,
-            netboot: _,
-        } = spec
-        else {
-            return Err("the step is not an installation".to_owned());
+        let (image_digest, payload, disk, wipe, deadline_s) = match spec {
+            ActionSpec::InstallImage { image_digest, kernel, initrd, root, cmdline, disk, wipe, deadline_s, .. } => {
+                let (kernel, initrd, root, cmdline) = (kernel.clone(), initrd.clone(), root.clone(), cmdline.clone());
+                (image_digest, Payload::System { kernel, initrd, root, cmdline }, disk, wipe, deadline_s)
+            }
+            ActionSpec::WriteDisk { image_digest, content, disk, wipe, deadline_s, .. } => {
+                (image_digest, Payload::Disk(content.clone()), disk, wipe, deadline_s)
+            }
+            ActionSpec::Netboot { .. } | ActionSpec::InstallStack { .. } => {
+                return Err("the step is not an installation".to_owned());
+            }
         };
         Ok(Self {
             node: first.node.clone(),
@@ -65,10 +94,7 @@ impl InstallTarget {
             serial: first.serial.clone(),
             mac: first.mac,
             image_digest: image_digest.clone(),
-            kernel: kernel.clone(),
-            initrd: initrd.clone(),
-            root: root.clone(),
-            cmdline: cmdline.clone(),
+            payload,
             disk: disk.clone(),
             wipe: *wipe,
             files_from: first.files_from.clone(),

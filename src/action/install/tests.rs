@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::disk::{Disk, Verdict, choose, may_write, read};
 use super::order;
-use super::target::InstallTarget;
-use crate::model::{Artifact, Digest, DiskRule, NodeId, Pick, PlanId, Transport, Wipe};
+use super::target::{InstallTarget, Payload};
+use crate::model::{Artifact, Digest, DiskContent, DiskRule, NodeId, Packed, Pick, PlanId, Transport, Wipe};
 
 const TOLD: &str = "disk nvme0n1\nsize 2147483648\nserial A\nwwn nvme.1\nmodel QEMU NVMe Ctrl\ntransport nvme\nrotational 0\nend\n\
     disk sda\nsize 1073741824\nserial B\nwwn \nmodel \ntransport virtio\nrotational 1\nused sda1 is mounted at /mnt\n\
@@ -30,10 +30,12 @@ fn target() -> InstallTarget {
         serial: "S1".into(),
         mac: "52:54:00:aa:00:01".parse().unwrap(),
         image_digest: Digest::from_bytes(&[9; 32]),
-        kernel: file(1),
-        initrd: vec![file(2), file(3)],
-        root: file(4),
-        cmdline: vec!["console=ttyS0".into(), "root=live:{root-url}".into(), "root=/dev/nfs".into()],
+        payload: Payload::System {
+            kernel: file(1),
+            initrd: vec![file(2), file(3)],
+            root: file(4),
+            cmdline: vec!["console=ttyS0".into(), "root=live:{root-url}".into(), "root=/dev/nfs".into()],
+        },
         disk: DiskRule::default(),
         wipe: Wipe::BlankOnly,
         files_from: None,
@@ -117,6 +119,30 @@ fn a_disk_that_holds_something_is_not_written_by_itself() {
     assert!(may_write(&torn, Wipe::BlankOnly, &other).is_err() && other != table);
 }
 
+/// A whole disk instead.
+fn of_disk() -> InstallTarget {
+    let file = Artifact { path: "/a".into(), sha256: Digest::from_bytes(&[5; 32]) };
+    let content = DiskContent { file, packed: Packed::Zstd, sha256: Digest::from_bytes(&[6; 32]), bytes: 1 << 30 };
+    InstallTarget { payload: Payload::Disk(content), ..target() }
+}
+
+#[test]
+fn an_order_for_a_whole_disk() {
+    let (target, chosen) = (of_disk(), disk("A", 2 << 30));
+    let text = order::order(&target, &chosen, true);
+    let line = |key: &str| text.lines().find_map(|l| l.strip_prefix(&format!("{key} "))).unwrap().to_owned();
+    let made = order::made(&target, &chosen).unwrap();
+    assert_eq!(
+        (line("packed"), line("sha256"), line("bytes"), line("made")),
+        ("zstd".to_owned(), "06".repeat(32), (1_u64 << 30).to_string(), made.clone())
+    );
+    assert!(text.ends_with(&format!("file root {}\nblank yes\nfetch root\n", "05".repeat(32))), "{text}");
+    assert!(!text.contains("options") && !text.contains("kernel") && line("disk-uuid") != made, "{text}");
+    // Found again on the disk by whoever asks, for this image and this disk only.
+    assert!(order::mark(&target, &chosen).is_on(&made) && !order::mark(&target, &disk("B", 2 << 30)).is_on(&made));
+    assert_eq!(order::made(&self::target(), &chosen), None);
+}
+
 #[test]
 fn an_order_in_full() {
     let text = order::order(&target(), &disk("A", 2 << 30), false);
@@ -139,21 +165,19 @@ fn an_order_in_full() {
 /// dropbear ends a connection whose command is longer than 9,000 bytes; the shell quotes every operand.
 #[test]
 fn every_command_fits_through_dropbear() {
-    let order = order::order(&target(), &disk(&"x".repeat(128), 1 << 40), true);
-    let (parts, digest) = order::installer();
-    let mut commands = vec![
-        vec![order::STATUS.to_owned()],
-        vec![order::survey()],
-        vec![order::below()],
-        vec![order::BEGIN.to_owned(), digest.to_string(), order],
-    ];
-    commands.extend(parts.iter().map(|part| vec![order::PUT.to_owned(), "part.00".to_owned(), part.clone()]));
+    let mut commands = vec![vec![order::STATUS.to_owned()], vec![order::survey()], vec![order::below()]];
+    for target in [target(), of_disk()] {
+        let order = order::order(&target, &disk(&"x".repeat(128), 1 << 40), true);
+        let (parts, digest) = order::installer(&target.payload);
+        commands.push(vec![order::BEGIN.to_owned(), digest.to_string(), order]);
+        commands.extend(parts.iter().map(|part| vec![order::PUT.to_owned(), "part.00".to_owned(), part.clone()]));
+        assert!(parts.len() < 10 && parts.concat().ends_with("\nfinish\n"));
+    }
     for operands in commands {
         let argv: Vec<String> = ["sh", "-c"].map(str::to_owned).into_iter().chain(operands).collect();
         let line = crate::shell::quote(&argv).unwrap().len();
         assert!(line < 8_900, "{line} bytes");
     }
-    assert!(parts.len() < 10 && parts.concat().ends_with("/dev/kmsg\n"));
 }
 
 proptest! {

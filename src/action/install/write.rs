@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::InstallImage;
-use super::disk::{self, Disk, Verdict};
+use super::disk::{self, Disk, Survey, Verdict};
 use super::order;
 use super::remote::{self, State};
+use super::target::Payload;
 use crate::action::stack::from_shell;
 use crate::action::{ActionError, Scribe};
 use crate::boot::now_ms;
-use crate::model::{Artifact, Class, EvidenceNote, Touch};
+use crate::model::{Artifact, Class, EvidenceNote, Packed, Touch, bytes};
 use crate::shell::Pushed;
 
 /// Mode of the files on the node: root alone.
@@ -42,16 +43,14 @@ impl InstallImage {
             return Ok(());
         }
         let survey = remote::survey(shell).await?;
-        if !survey.lacks.is_empty() {
-            let seen =
-                format!("it lacks {}: netboot the image that images/definitions/bringup.yaml makes", survey.lacks.join(", "));
-            return Err(refused("see whether the running system can install", seen));
-        }
+        self.is_able(&survey)?;
         let chosen = disk::choose(&self.target.disk, &survey.disks).map_err(|seen| refused("choose the disk", seen))?;
         let table = order::table_of(&self.target, chosen);
-        match disk::may_write(chosen, self.target.wipe, &table)
-            .map_err(|seen| refused("see whether the disk may be written", seen))?
-        {
+        let verdict = match order::made(&self.target, chosen) {
+            Some(made) if chosen.has_table(&made) && chosen.used.is_empty() => Ok(Verdict::Written),
+            _ => self.holds_image(chosen).and_then(|()| disk::may_write(chosen, self.target.wipe, &table)),
+        };
+        match verdict.map_err(|seen| refused("see whether the disk may be written", seen))? {
             Verdict::Written => {
                 scribe.progress(&format!("the disk {} was written by this plan before", chosen.words()));
                 return Ok(());
@@ -67,11 +66,47 @@ impl InstallImage {
         }
         match self.install(chosen, fetches, scribe).await {
             Err(error) if fetches && error.seen.starts_with(FETCH) => {
-                scribe.progress(&format!("the node did not get its root from the boot server, so it is sent: {}", error.seen));
-                self.send(order::ROOT, &self.target.root, scribe).await?;
+                scribe.progress(&format!("the node did not get it from the boot server, so it is sent: {}", error.seen));
+                self.send(order::ROOT, self.target.payload.large(), scribe).await?;
                 self.install(chosen, false, scribe).await
             }
             ended => ended,
+        }
+    }
+
+    /// Whether the running system has all that the installer needs.
+    fn is_able(&self, survey: &Survey) -> Result<(), ActionError> {
+        let doing = "see whether the running system can install";
+        let needed = |what: &str| match &self.target.payload {
+            Payload::System { .. } => what != "zstd",
+            Payload::Disk(content) => {
+                ["sfdisk", "blkid", "UEFI"].contains(&what) || what == "zstd" && content.packed == Packed::Zstd
+            }
+        };
+        let lacks: Vec<&str> = survey.lacks.iter().map(String::as_str).filter(|what| needed(what)).collect();
+        if !lacks.is_empty() {
+            let seen = format!("it lacks {}: netboot the image that images/definitions/bringup.yaml makes", lacks.join(", "));
+            return Err(refused(doing, seen));
+        }
+        // The file lies in memory while it is written.
+        let length = std::fs::metadata(&self.target.payload.large().path).map(|about| about.len());
+        if let (Some(room), Ok(length)) = (survey.room, length)
+            && length > room
+        {
+            let word = self.target.payload.word();
+            let seen = format!("the {word} has {} and it has room for {} in its memory", bytes(length), bytes(room));
+            return Err(refused(doing, seen));
+        }
+        Ok(())
+    }
+
+    /// Whether an image of a whole disk fits on this one.
+    fn holds_image(&self, chosen: &Disk) -> Result<(), String> {
+        match &self.target.payload {
+            Payload::Disk(content) if chosen.size < content.bytes => {
+                Err(format!("the image has {} bytes and the disk {} has {}", content.bytes, chosen.words(), chosen.size))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -82,9 +117,14 @@ impl InstallImage {
         let fail = |error: crate::boot::BootError| refused(doing, error_text(&error));
         let Some(open) = grants.find_open(&target.plan, &target.node).await.map_err(fail)? else { return Ok(false) };
         let until_ms = now_ms() + i64::from(target.deadline_s) * 1000;
-        let brings = grants.bring_root(&open.spec.id, &target.root, until_ms).await.map_err(fail)?;
+        let brings = grants.bring_root(&open.spec.id, target.payload.large(), until_ms).await.map_err(fail)?;
         if brings {
-            scribe.progress(&format!("grant {} brings the root for {} s more", open.spec.id, target.deadline_s));
+            scribe.progress(&format!(
+                "grant {} brings the {} for {} s more",
+                open.spec.id,
+                target.payload.word(),
+                target.deadline_s
+            ));
         }
         Ok(brings)
     }
@@ -115,7 +155,7 @@ impl InstallImage {
         };
         scribe.before(&touch).await?;
         scribe.progress(&format!("write the disk {}", chosen.words()));
-        let ended = match remote::begin(self.shell(), &order::order(&self.target, chosen, fetches)).await {
+        let ended = match remote::begin(self.shell(), &self.target.payload, &order::order(&self.target, chosen, fetches)).await {
             Ok(_) => self.wait_until_written(scribe).await,
             Err(error) => Err(error),
         };

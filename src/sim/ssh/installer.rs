@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::guest::{Guest, Printed};
 use crate::sim::bootrom::fetch;
-use crate::sim::disk::{Disk, Writing};
+use crate::sim::disk::{Disk, SITE_CMDLINE, Writing};
 use crate::sim::fault::Fault;
 use crate::sim::system::Origin;
 
@@ -22,7 +22,10 @@ impl Guest {
             return Some(Printed::ok(text));
         }
         if script.contains("lies on no disk") {
-            let below = match (self.system.origin, self.system.cmdline.contains("bringup.disk=")) {
+            let below = match (
+                self.system.origin,
+                self.system.cmdline.contains("bringup.disk=") || self.system.cmdline == SITE_CMDLINE,
+            ) {
                 (Origin::Disk, true) => self.data_disk(&disk, false),
                 (Origin::Disk, false) => self.system_disk(),
                 (Origin::Network, _) => return Some(Printed::fail(1, "the root file system (device 0:2) lies on no disk")),
@@ -122,8 +125,15 @@ impl Guest {
             "disk nvme1n1\nsize 3840755982336\nserial {serial}\nwwn eui.{}\nmodel SIM DATA\ntransport nvme\nrotational 0\n",
             serial.to_lowercase()
         );
-        if let (Some(table), true) = (disk.order("disk-uuid"), contents) {
-            let name = if disk.is_written() { "bringup-root" } else { "bringup-unfinished" };
+        if let (Some(table), false) = (disk.table(), contents) {
+            text.push_str(&format!("table {table}\n"));
+        }
+        if let (Some(table), true) = (disk.table(), contents) {
+            let name = match (disk.is_written(), disk.order("made")) {
+                (false, _) => "bringup-unfinished",
+                (true, None) => "bringup-root",
+                (true, Some(_)) => "site-root",
+            };
             text.push_str(&format!(
                 "holds nvme1n1: PTUUID={table} PTTYPE=gpt\nholds nvme1n1p2: TYPE=ext4 PART_ENTRY_NAME={name}\n"
             ));
