@@ -61,8 +61,10 @@ impl Qemu {
         command.args(["-device", "nvme,drive=a,serial=NVME-A,bootindex=2"]);
         command.args(["-drive", &format!("if=none,id=b,format=raw,cache=unsafe,file={}", file("b.img"))]);
         command.args(["-device", "virtio-blk-pci,drive=b,serial=VIRT-B"]);
-        // Nobody answers PXE by IPv6, and each try takes a minute.
-        command.args(["-fw_cfg", "name=opt/org.tianocore/IPv6PXESupport,string=n"]);
+        // The card's own iPXE is asked. Nobody answers the firmware's, and each of its tries takes a minute.
+        for version in ["IPv4", "IPv6"] {
+            command.args(["-fw_cfg", &format!("name=opt/org.tianocore/{version}PXESupport,string=n")]);
+        }
         let net =
             format!("user,id=n,bootfile=http://10.0.2.2:{}/boot.ipxe,hostfwd=tcp:127.0.0.1:{}-:22", self.boot_server, self.ssh);
         command.args(["-netdev", &net]);

@@ -46,6 +46,13 @@ finish() {
   echo "<1>bringup: stage installed uptime=$(cut -d' ' -f1 /proc/uptime)" >/dev/kmsg
 }
 
+# A cache that refuses, that gives no byte in three tries or another file is not asked again; fails when the boot server itself was asked.
+from_server() {
+  [ "$url" != "$own" ] || return 1
+  echo "from the boot server itself: $1" >>log
+  url=$own tries=0
+}
+
 # Before the disk is touched; the controller knows a failure by its first words, and sends the file itself.
 file=$(order fetch)
 if [ -n "$file" ]; then
@@ -53,10 +60,11 @@ if [ -n "$file" ]; then
   want=$(order file | sed -n "s/^$file //p")
   at=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^bringup.at=//p' | tail -n 1)
   case $at in http://*/at) ;; *) fail "at fetch: nothing says where the boot server is" ;; esac
-  url=${at%/at}/$file
+  own=${at%/at}/$file
   # A cache of the rack has the same under the same path.
   cache=$(order cache)
-  [ -z "$cache" ] || url=$cache/${url#http://*/}
+  url=${cache:+$cache/${own#http://*/}}
+  url=${url:-$own}
   began=$(cut -d. -f1 /proc/uptime)
   have=0 tries=0
   until [ "$(sha256sum "$file" 2>/dev/null | cut -d' ' -f1)" = "$want" ]; do
@@ -70,8 +78,10 @@ if [ -n "$file" ]; then
       [ $silent -lt 60 ] || kill $fetch 2>/dev/null
     done
     if wait $fetch; then
-      [ "$(sha256sum "$file" | cut -d' ' -f1)" = "$want" ] || { rm -f "$file" && fail "at fetch: what came is not what the plan names"; }
-      break
+      [ "$(sha256sum "$file" | cut -d' ' -f1)" != "$want" ] || break
+      rm -f "$file"
+      from_server "what came is not what the plan names" || fail "at fetch: what came is not what the plan names"
+      continue
     fi
     cat said >>log
     why=$(tail -n 1 said | text)
@@ -79,10 +89,11 @@ if [ -n "$file" ]; then
     # It goes on where it was cut. A rack that installs at once is let in by turns: 503 is no end.
     case $why in
     *' 408'* | *' 429'* | *' 503'*) ;;
-    *' 4'[0-9][0-9]*) fail "at fetch: $why" ;;
+    *' 4'[0-9][0-9]*) from_server "$why" || fail "at fetch: $why" ;;
     *) if [ "$now" -gt $have ]; then tries=0; else tries=$((tries + 1)); fi ;;
     esac
     have=$now
+    [ $tries -lt 3 ] || from_server "$why"
     # The other half of the time is for writing.
     [ $tries -lt 20 ] && [ $(($(cut -d. -f1 /proc/uptime) - began)) -lt $(($(order seconds) / 2)) ] ||
       fail "at fetch: ${why:-the connection ended early}"

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
+use sha2::{Digest as _, Sha256};
+
 use super::order::installer;
 use super::target::Payload;
 use crate::model::{Artifact, Digest, DiskContent, Packed};
@@ -149,4 +151,39 @@ fn a_read_back_that_read_nothing_is_a_failure() {
     // What is the same goes on, to the boot loader.
     let state = read_back("echo one >a", "echo one >a");
     assert!(state.starts_with("failed at loader: "), "{state}");
+}
+
+/// What `wget` does for `URL` (`$url`) to `FILE` (`$4`), and the addresses that were asked.
+fn fetched(wget: &str) -> (String, Vec<String>) {
+    let world = World::new();
+    std::fs::remove_file(world.at("run/root")).unwrap();
+    std::fs::write(world.at("cmdline"), "quiet bringup.at=http://10.0.0.1:8088/g/T/at\n").unwrap();
+    world.program("sleep", "");
+    let asked = world.at("asked");
+    world.program("wget", &format!("url=$5; echo $url >>{}; {wget}", asked.display()));
+    let digest = Digest::from_bytes(&Sha256::digest(b"good\n").into());
+    let order = format!("{ORDER}file root {digest}\nfetch root\ncache http://10.0.0.9:80\n");
+    let state = world.run(&whole_disk(), &order, &[("/proc/cmdline", "HERE/cmdline")]);
+    (state, std::fs::read_to_string(asked).unwrap().lines().map(str::to_owned).collect())
+}
+
+/// The boot server has what a cache does not give; it alone has the last word.
+#[test]
+fn what_a_cache_does_not_give_comes_from_the_boot_server() {
+    const CACHE: &str = "http://10.0.0.9:80/g/T/root";
+    const OWN: &str = "http://10.0.0.1:8088/g/T/root";
+    let by_cache = |does: &str| format!("case $url in {CACHE}) {does} ;; *) echo good >$4 ;; esac");
+    let whole = "failed the image has no GPT in sectors of 512 bytes, so no UEFI starts it";
+    for (wget, asked) in [
+        ("echo good >$4".to_owned(), vec![CACHE]),
+        (by_cache("echo 'wget: server returned error: HTTP/1.1 404 Not Found' >&2; exit 1"), vec![CACHE, OWN]),
+        (by_cache("echo bad >$4"), vec![CACHE, OWN]),
+        (by_cache("echo 'wget: cannot connect: Connection refused' >&2; exit 1"), vec![CACHE, CACHE, CACHE, OWN]),
+    ] {
+        assert_eq!(fetched(&wget), (whole.to_owned(), asked.into_iter().map(str::to_owned).collect()), "{wget}");
+    }
+    let (state, asked) = fetched("echo bad >$4");
+    assert_eq!((state.as_str(), asked.len()), ("failed at fetch: what came is not what the plan names", 2));
+    let (state, asked) = fetched("echo 'wget: server returned error: HTTP/1.1 410 Gone' >&2; exit 1");
+    assert_eq!((state.as_str(), asked.len()), ("failed at fetch: wget: server returned error: HTTP/1.1 410 Gone", 2));
 }
