@@ -159,11 +159,15 @@ fn text(stream: &mut std::net::TcpStream, path: &str) -> String {
         let all = std::str::from_utf8(&said).unwrap();
         let Some((head, body)) = all.split_once("\r\n\r\n") else { continue };
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {all}");
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-        if body.len() == length.trim().parse::<usize>().unwrap() {
+        if body.len() == length(head) {
             return body.to_owned();
         }
     }
+}
+
+fn length(head: &str) -> usize {
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length")).expect("a length").1.trim().parse().unwrap()
 }
 
 struct Http {
@@ -188,8 +192,7 @@ impl Http {
             let Some(end) = self.buffer[..here].windows(4).position(|four| four == b"\r\n\r\n") else { continue };
             let head = String::from_utf8_lossy(&self.buffer[..end]);
             assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
-            return (length.trim().parse().unwrap(), end + 4..here);
+            return (length(&head), end + 4..here);
         }
     }
 

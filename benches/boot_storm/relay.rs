@@ -17,6 +17,7 @@ const AGAIN: Duration = Duration::from_secs(4);
 pub struct Relay {
     socket: UdpSocket,
     boxes: Mutex<HashMap<u32, mpsc::UnboundedSender<Answer>>>,
+    ear: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 impl Relay {
@@ -27,20 +28,35 @@ impl Relay {
         nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &(8 << 20)).unwrap();
         socket.set_nonblocking(true).unwrap();
         socket.bind(&format!("{RELAY}:67").parse::<SocketAddr>().unwrap().into()).unwrap();
-        let relay = Arc::new(Self { socket: UdpSocket::from_std(socket.into()).unwrap(), boxes: Mutex::default() });
-        let ear = Arc::clone(&relay);
-        tokio::spawn(async move {
+        let relay = Arc::new(Self {
+            socket: UdpSocket::from_std(socket.into()).unwrap(),
+            boxes: Mutex::default(),
+            ear: Mutex::default(),
+        });
+        let hearing = Arc::clone(&relay);
+        let ear = tokio::spawn(async move {
             let mut packet = [0; 1500];
             loop {
-                let length = ear.socket.recv(&mut packet).await.unwrap();
+                let length = hearing.socket.recv(&mut packet).await.unwrap();
                 if let Some(answer) = read(&packet[..length])
-                    && let Some(to) = ear.boxes.lock().unwrap().get(&answer.number)
+                    && let Some(to) = hearing.boxes.lock().unwrap().get(&answer.number)
                 {
                     drop(to.send(answer));
                 }
             }
         });
+        *relay.ear.lock().unwrap() = Some(ear);
         relay
+    }
+
+    /// Closes its socket, for the next one.
+    pub async fn stop(&self) {
+        let ear = self.ear.lock().unwrap().take();
+        if let Some(ear) = ear {
+            ear.abort();
+            // Aborted on purpose: the join error says so and nothing else.
+            drop(ear.await);
+        }
     }
 
     /// DISCOVER to ACK; the ACK, and how often it had to ask again.

@@ -1,6 +1,6 @@
 //! RC-47 … RC-56: pushes that are refused, lost or too much, and versions that do not show.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bringup::bmc::updating::UpdateClass;
 use bringup::bmc::{BmcError, Written};
@@ -9,7 +9,9 @@ use futures_util::future::BoxFuture;
 
 use super::flash::{How, WANT, push, push_by, rig, shown};
 use super::row::{Row, Where};
-use super::story::ATTEMPTS;
+
+/// How long a BMC may be away at most; it takes under a second here.
+const BACK: Duration = Duration::from_secs(60);
 
 type Own = BoxFuture<'static, Result<String, String>>;
 
@@ -71,15 +73,15 @@ fn busy(vendor: &'static str) -> Own {
             while rig.machine().flashes() == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            // iDRAC restarts when it has written: who comes just then is told that nothing was sent, and comes again.
-            let mut second = push_by(&other, psu.clone()).await;
-            for _ in 0..ATTEMPTS {
-                match &second.written {
-                    Written::NotApplied(error) if error.class() == Class::Transient => {
-                        second = push_by(&other, psu.clone()).await
-                    }
-                    _ => break,
-                }
+            // BMCs restart when they have written: who comes just then is told that nothing was sent, and comes again.
+            let (mut second, began) = (push_by(&other, psu.clone()).await, Instant::now());
+            while let Written::NotApplied(error) = &second.written
+                && error.class() == Class::Transient
+                && began.elapsed() < BACK
+            {
+                // A port without a listener refuses at once: some tries in a row would all fall into one restart.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                second = push_by(&other, psu.clone()).await;
             }
             second
         });
